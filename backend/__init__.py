@@ -1,0 +1,1 @@
+"""chimein: tracks visitors, decides by rules, speaks at the right moment."""

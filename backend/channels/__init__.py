@@ -1,0 +1,1 @@
+"""How is someone reached? One small module per way."""

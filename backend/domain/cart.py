@@ -1,0 +1,154 @@
+"""What lies in the cart? Computed from its remembered changes, so that late and repeated reports do no harm."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from backend.domain.event import Event
+from backend.domain.profile import Cart, CartChange, CartItem
+
+LOG_LIMIT = 200
+"""Changes remembered one by one; older ones are folded into a single `set`."""
+
+ITEM_LIMIT = 100
+QUANTITY_LIMIT = 1_000_000
+KINDS = {"Product Added": "add", "Product Removed": "remove", "Cart Viewed": "set"}
+
+
+def change_of(event: Event) -> CartChange | None:
+    """What this event does to the cart; None where it names no product."""
+    kind = KINDS[event.name]
+    properties = event.properties
+    listed = properties.get("products")
+    if isinstance(listed, list):
+        items = tuple(item for entry in listed[:ITEM_LIMIT] if (item := item_of(entry)) is not None)
+        if not items and kind != "set":
+            return None
+    elif kind == "set":
+        return None
+    else:
+        single = item_of(properties)
+        if single is None:
+            return None
+        items = (single,)
+    cart_id = properties.get("cart_id")
+    return CartChange(
+        at=event.timestamp,
+        order=event.order,
+        kind=kind,
+        items=items,
+        cart_id=str(cart_id) if isinstance(cart_id, str | int) else None,
+    )
+
+
+def item_of(properties: Any) -> CartItem | None:
+    """The product described by Segment's properties; None without `product_id`, `sku` or `name`."""
+    if not isinstance(properties, Mapping):
+        return None
+    product_id = _text(properties.get("product_id")) or _text(properties.get("sku")) or _text(properties.get("name"))
+    if product_id is None:
+        return None
+    return CartItem(
+        product_id=product_id,
+        quantity=_quantity(properties.get("quantity")),
+        price=money(properties.get("price")),
+        name=_text(properties.get("name")),
+        category=_text(properties.get("category")),
+        brand=_text(properties.get("brand")),
+        variant=_text(properties.get("variant")),
+        url=_text(properties.get("url")),
+        image_url=_text(properties.get("image_url")),
+    )
+
+
+def cart_of(changes: Sequence[CartChange]) -> Cart:
+    """The cart after these changes, which stand in order of time."""
+    items: dict[str, CartItem] = {}
+    cart_id: str | None = None
+    emptied_at: datetime | None = None
+    for change in changes:
+        filled = bool(items)
+        if change.kind == "set":
+            items = {item.product_id: item for item in change.items if item.quantity > 0}
+        else:
+            for item in change.items:
+                _apply(items, change.kind, item)
+        if filled and not items:
+            emptied_at = change.at
+        cart_id = change.cart_id or cart_id
+    total = sum((item.price * item.quantity for item in items.values() if item.price is not None), Decimal(0))
+    return Cart(
+        items=tuple(items.values()),
+        total=total,
+        cart_id=cart_id,
+        updated_at=changes[-1].at if changes else None,
+        emptied_at=emptied_at,
+    )
+
+
+def with_change(log: tuple[CartChange, ...], change: CartChange) -> tuple[CartChange, ...]:
+    """The log with this change at its place in time; the oldest ones are summed up when it grows too long."""
+    if not log or (log[-1].at, log[-1].order) <= (change.at, change.order):
+        longer = (*log, change)
+    else:
+        longer = tuple(sorted((*log, change), key=lambda each: (each.at, each.order)))
+    if len(longer) <= LOG_LIMIT:
+        return longer
+    cut = LOG_LIMIT // 2
+    before, last = longer[:-cut], longer[-cut - 1]
+    summed = CartChange(at=last.at, order=last.order, kind="set", items=cart_of(before).items)
+    return (summed, *longer[-cut:])
+
+
+def money(value: Any) -> Decimal | None:
+    """A price as it was meant: numbers, and digits in text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and abs(amount) < Decimal(10) ** 15 else None
+
+
+def _apply(items: dict[str, CartItem], kind: str, item: CartItem) -> None:
+    known = items.get(item.product_id)
+    if kind == "add":
+        if known is None:
+            if len(items) < ITEM_LIMIT:
+                items[item.product_id] = item
+            return
+        items[item.product_id] = replace(
+            item,
+            quantity=min(known.quantity + item.quantity, QUANTITY_LIMIT),
+            price=item.price if item.price is not None else known.price,
+            name=item.name or known.name,
+            category=item.category or known.category,
+            brand=item.brand or known.brand,
+            variant=item.variant or known.variant,
+            url=item.url or known.url,
+            image_url=item.image_url or known.image_url,
+        )
+    elif known is not None:
+        left = known.quantity - item.quantity
+        if left > 0:
+            items[item.product_id] = replace(known, quantity=left)
+        else:
+            del items[item.product_id]
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str) and value:
+        return value[:2048]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _quantity(value: Any) -> int:
+    amount = money(value)
+    if amount is None:
+        return 1
+    return max(0, min(int(amount), QUANTITY_LIMIT))

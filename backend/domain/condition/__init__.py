@@ -1,0 +1,36 @@
+"""What is a condition? A question about one moment of a visitor: read from JSON, compiled, asked."""
+
+from backend.domain.condition.compile import Test, compile_condition
+from backend.domain.condition.moment import NO_HISTORY, History, HistoryNeeded, Moment
+from backend.domain.condition.parse import parse_condition, read_condition
+from backend.domain.condition.tree import (
+    All,
+    AnyOf,
+    Comparison,
+    Condition,
+    Count,
+    InSegment,
+    Not,
+    Performed,
+    needed_history,
+)
+
+__all__ = [
+    "NO_HISTORY",
+    "All",
+    "AnyOf",
+    "Comparison",
+    "Condition",
+    "Count",
+    "History",
+    "HistoryNeeded",
+    "InSegment",
+    "Moment",
+    "Not",
+    "Performed",
+    "Test",
+    "compile_condition",
+    "needed_history",
+    "parse_condition",
+    "read_condition",
+]

@@ -1,0 +1,177 @@
+"""Where does a condition look? Field paths: checked against what a visitor and an event have, then followed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from backend.domain.condition.moment import Moment
+from backend.domain.event import Event
+from backend.domain.mistakes import nearest, quoted
+from backend.domain.profile import Profile
+
+LONGEST_PATH = 500
+"""Characters in a field path."""
+
+EVENT_FIELDS: dict[str, str] = {
+    "event": "name",
+    "name": "name",
+    "type": "type",
+    "message_id": "message_id",
+    "messageId": "message_id",
+    "timestamp": "timestamp",
+    "received_at": "received_at",
+    "receivedAt": "received_at",
+    "anonymous_id": "anonymous_id",
+    "anonymousId": "anonymous_id",
+    "user_id": "user_id",
+    "userId": "user_id",
+    "group_id": "group_id",
+    "groupId": "group_id",
+    "previous_id": "previous_id",
+    "previousId": "previous_id",
+    "properties": "properties",
+    "traits": "traits",
+    "context": "context",
+}
+"""What may follow `event.`, and the attribute it means."""
+
+_VISITOR = (
+    "id anonymous_ids user_id traits identifiers stage device first_seen last_seen sessions counts last_at cart "
+    "orders searches forms source groups page unsubscribed"
+)
+PROFILE_FIELDS: dict[str, str] = {name: name for name in _VISITOR.split()}
+"""What may follow `profile.`: the visitor as the API shows it, without what only folding needs."""
+
+FLAT = {"counts", "last_at"}
+"""Mappings by names that may contain dots, so that everything after them is one key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A checked path: `root` is event or profile, `parts` the attribute and the keys below it."""
+
+    root: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ".".join((self.root, *self.parts))
+
+
+def parse_field(text: object) -> Field:
+    """Read `profile.cart.total`; a path that leads nowhere is a ValueError with the nearest known name."""
+    if not isinstance(text, str) or not text:
+        raise ValueError("A field is a path such as event.properties.price or profile.stage.")
+    if len(text) > LONGEST_PATH:
+        raise ValueError(f"A field is at most {LONGEST_PATH} characters long.")
+    root, _, rest = text.partition(".")
+    known = {"event": EVENT_FIELDS, "profile": PROFILE_FIELDS}.get(root)
+    if known is None:
+        hint = nearest(root, ("event", "profile"))
+        raise ValueError(f"Unknown field {quoted(text)}: a field starts with event. or profile.{hint}")
+    first, _, below = rest.partition(".")
+    if first not in known:
+        raise ValueError(f"Unknown field {quoted(text)}.{nearest(first, known)}")
+    parts = [below] if first in FLAT and below else below.split(".") if "." in rest else []
+    if "" in parts:
+        raise ValueError(f"The field {quoted(text)} has an empty part.")
+    shape: Any = get_type_hints(Event if root == "event" else Profile)[known[first]]
+    _follow(shape, parts, text)
+    return Field(root, (known[first], *parts))
+
+
+def parse_event_path(text: object) -> tuple[str, ...]:
+    """Read the path of a value that events carry: `properties.cart_id`, with or without `event.` before it."""
+    if not isinstance(text, str) or not text:
+        raise ValueError("Expected a path such as properties.cart_id.")
+    return parse_field(text if text.startswith("event.") else f"event.{text}").parts
+
+
+def dig_event(event: Event, path: tuple[str, ...]) -> Any:
+    """The value that an event carries at a path read by parse_event_path, or None."""
+    return dig(getattr(event, path[0]), path[1:])
+
+
+def getter(field: Field) -> Callable[[Moment], Any]:
+    """Compile a path into a function of the moment: its plain value, or None where it is missing."""
+    if field.root == "event":
+        return _event_getter(field.parts)
+    return _profile_getter(field.parts)
+
+
+def dig(value: Any, parts: Sequence[str]) -> Any:
+    """Follow keys and list positions through a JSON value; None where they end."""
+    for part in parts:
+        if value.__class__ is dict or isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list | tuple):
+            value = value[int(part)] if part.isdecimal() and len(part) < 7 and int(part) < len(value) else None
+        else:
+            return None
+    return value
+
+
+def _event_getter(parts: tuple[str, ...]) -> Callable[[Moment], Any]:
+    attribute = attrgetter(parts[0])
+    if len(parts) == 1:
+        return lambda m: None if m.event is None else attribute(m.event)
+    if parts[0] == "properties" and len(parts) == 2:
+        key = parts[1]
+        return lambda m: None if m.event is None else m.event.properties.get(key)
+    below = parts[1:]
+    return lambda m: None if m.event is None else dig(attribute(m.event), below)
+
+
+def _profile_getter(parts: tuple[str, ...]) -> Callable[[Moment], Any]:
+    if len(parts) == 1:
+        return attrgetter(f"profile.{parts[0]}")
+    if parts in (("cart", "total"), ("orders", "revenue")):
+        money = attrgetter("profile." + ".".join(parts))
+        return lambda m: float(money(m))
+    if parts[0] in {"traits", "counts", "last_at"} and len(parts) == 2:
+        mapping, key = attrgetter(f"profile.{parts[0]}"), parts[1]
+        return lambda m: mapping(m).get(key)
+    start, below = attrgetter(f"profile.{parts[0]}"), parts[1:]
+    return lambda m: _dig_typed(start(m), below)
+
+
+def _dig_typed(value: Any, parts: Sequence[str]) -> Any:
+    """Follow a checked path through the profile's own dataclasses, and through the JSON below them."""
+    for position, part in enumerate(parts):
+        if value is None:
+            return None
+        if is_dataclass(value):
+            value = getattr(value, part)
+        elif isinstance(value, tuple):
+            value = value[int(part)] if int(part) < len(value) else None
+        else:
+            return dig(value, parts[position:])
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _follow(shape: Any, parts: Sequence[str], text: str) -> None:
+    """Raise a ValueError where the path cannot lead anywhere in something of this type."""
+    for part in parts:
+        shape = _without_none(shape)
+        if get_origin(shape) is tuple:
+            if not (part.isascii() and part.isdecimal() and len(part) < 7):
+                raise ValueError(f"{quoted(text)}: a list is followed by a position, such as 0.")
+            shape = get_args(shape)[0]
+        elif is_dataclass(shape):
+            hints = get_type_hints(shape)
+            if part not in hints:
+                raise ValueError(f"Unknown field {quoted(text)}.{nearest(part, hints)}")
+            shape = hints[part]
+        elif shape in (str, int, float, Decimal, datetime):
+            raise ValueError(f"{quoted(text)}: there is nothing below a single value.")
+        else:
+            return
+
+
+def _without_none(shape: Any) -> Any:
+    if get_origin(shape) in (Union, UnionType):
+        return next(arg for arg in get_args(shape) if arg is not NoneType)
+    return shape

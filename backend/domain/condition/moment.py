@@ -1,0 +1,52 @@
+"""What does a condition look at? One moment in a visitor's life: who, when, the event at hand, and what came before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from backend.domain.event import Event
+from backend.domain.profile import Profile
+
+
+class HistoryNeeded(Exception):
+    """The answer needs the visitor's events of this `name`, and they are not at hand."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The history of {name!r} is needed")
+        self.name = name
+
+
+class History(Protocol):
+    """The visitor's past, up to and including the moment."""
+
+    def of(self, name: str) -> Sequence[Event]:
+        """All events of that name up to and including the moment, sorted by `Event.moment`; may raise HistoryNeeded."""
+        ...
+
+
+class NoHistory:
+    """A past that is not at hand: whoever asks learns what to fetch."""
+
+    def of(self, name: str) -> Sequence[Event]:
+        """Raise HistoryNeeded."""
+        raise HistoryNeeded(name)
+
+
+NO_HISTORY = NoHistory()
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Moment:
+    """What a compiled condition is asked about. Not frozen: one is made per event, and that must cost nothing.
+
+    `event` is the trigger, which `event.` fields mean; `entered` the trigger's place in time, which `since: "entry"`
+    counts from. `memo` belongs to `performed … where` and is nobody else's business.
+    """
+
+    profile: Profile
+    at: datetime
+    event: Event | None = None
+    entered: tuple[datetime, int] | None = None
+    history: History = NO_HISTORY
+    memo: dict[int, bool] | None = None

@@ -1,0 +1,205 @@
+"""From JSON to a condition: every mistake is found in one go, each with its path and a sentence."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from backend.domain.condition.fields import parse_field
+from backend.domain.condition.operators import ALIASES, OPERATORS
+from backend.domain.condition.tree import ONCE, All, AnyOf, Comparison, Condition, Count, Not, Performed
+from backend.domain.duration import parse_duration
+from backend.domain.mistakes import Mistakes, nearest, quoted
+
+DEEPEST = 10
+MOST_NODES = 100
+LONGEST_NAME = 255
+MOST_COUNTED = 1_000_000
+
+SHAPES: dict[str, frozenset[str]] = {
+    "all": frozenset({"all"}),
+    "any": frozenset({"any"}),
+    "not": frozenset({"not"}),
+    "field": frozenset({"field", "op", "value"}),
+    "performed": frozenset({"performed", "where", "count", "within", "since"}),
+    "segment": frozenset({"segment"}),
+}
+"""The kinds of condition by the key that tells them apart, with the keys of each."""
+
+COUNT_OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "between")
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+def parse_condition(doc: object, path: Sequence[str | int] = (), *, entered: bool = True) -> Condition:
+    """Read a condition; raise RuleErrors with all its mistakes under `path`.
+
+    Without `entered` there is no entry yet (as in a trigger's where), so that `since: "entry"` is a mistake.
+    """
+    mistakes = Mistakes()
+    condition = read_condition(doc, path, mistakes, entered=entered)
+    mistakes.raise_if_any()
+    assert condition is not None
+    return condition
+
+
+def read_condition(
+    doc: object, path: Sequence[str | int], mistakes: Mistakes, *, entered: bool = True
+) -> Condition | None:
+    """Read a condition into `mistakes`; None exactly where it noted at least one."""
+    return _Reader(mistakes, entered).read(doc, tuple(path), 1)
+
+
+class _Reader:
+    """Reads one tree, counting its nodes."""
+
+    def __init__(self, mistakes: Mistakes, entered: bool) -> None:
+        self.mistakes = mistakes
+        self.entered = entered
+        self.nodes = 0
+
+    def read(self, doc: object, path: Path, depth: int) -> Condition | None:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            if self.nodes == MOST_NODES + 1:
+                self.mistakes.add(path, f"Too many conditions: one tree holds at most {MOST_NODES}.")
+            return None
+        if depth > DEEPEST:
+            return self.wrong(path, f"Too deep: conditions nest at most {DEEPEST} deep.")
+        if not isinstance(doc, dict):
+            return self.wrong(path, "A condition is an object with all, any, not, field, performed or segment.")
+        kinds = [key for key in SHAPES if key in doc]
+        if not kinds:
+            hint = "".join(filter(None, (nearest(key, SHAPES) for key in list(doc)[:5])))
+            return self.wrong(path, f"A condition has one of all, any, not, field, performed or segment.{hint}")
+        if len(kinds) > 1:
+            return self.wrong(path, f"A condition has one of {kinds[0]} and {kinds[1]}, not both: join them with all.")
+        kind = kinds[0]
+        known = self.mistakes.known_keys(doc, SHAPES[kind], path)
+        read: dict[str, Callable[[dict[Any, Any], Path, int], Condition | None]] = {
+            "all": self.read_all,
+            "any": self.read_any,
+            "not": self.read_not,
+            "field": self.read_comparison,
+            "performed": self.read_performed,
+            "segment": self.read_segment,
+        }
+        condition = read[kind](doc, path, depth)
+        return condition if known else None
+
+    def read_all(self, doc: dict[Any, Any], path: Path, depth: int) -> Condition | None:
+        parts = self.read_parts(doc["all"], (*path, "all"), depth)
+        return None if parts is None else All(parts=parts)
+
+    def read_any(self, doc: dict[Any, Any], path: Path, depth: int) -> Condition | None:
+        if doc["any"] == []:
+            return self.wrong((*path, "any"), "any of nothing is never true: give it at least one condition.")
+        parts = self.read_parts(doc["any"], (*path, "any"), depth)
+        return None if parts is None else AnyOf(parts=parts)
+
+    def read_parts(self, docs: object, path: Path, depth: int) -> tuple[Condition, ...] | None:
+        if not isinstance(docs, list):
+            self.mistakes.add(path, "Expected a list of conditions.")
+            return None
+        parts = []
+        for position, doc in enumerate(docs[: MOST_NODES + 1]):
+            parts.append(self.read(doc, (*path, position), depth + 1))
+        found = tuple(part for part in parts if part is not None)
+        return found if len(found) == len(docs) else None
+
+    def read_not(self, doc: dict[Any, Any], path: Path, depth: int) -> Condition | None:
+        part = self.read(doc["not"], (*path, "not"), depth + 1)
+        return None if part is None else Not(part=part)
+
+    def read_segment(self, _: dict[Any, Any], path: Path, __: int) -> Condition | None:
+        return self.wrong((*path, "segment"), "Segments are not available yet.")
+
+    def read_comparison(self, doc: dict[Any, Any], path: Path, _: int) -> Condition | None:
+        field = self.attempt(parse_field, doc["field"], (*path, "field"))
+        op = doc.get("op")
+        if op is None:
+            return self.wrong((*path, "op"), "A field needs an operator (op).")
+        if not isinstance(op, str) or op not in OPERATORS:
+            hint = nearest(ALIASES.get(op, op) if isinstance(op, str) else op, OPERATORS)
+            return self.wrong((*path, "op"), f"Unknown operator {quoted(op)}.{hint}")
+        if "value" not in doc and op not in ("is_set", "is_not_set"):
+            return self.wrong((*path, "value"), f"The operator {op} needs a value.")
+        noted = self.mistakes.total
+        value = self.attempt(OPERATORS[op].read, doc.get("value"), (*path, "value"))
+        if field is None or self.mistakes.total > noted:
+            return None
+        return Comparison(field=field, op=op, value=value)
+
+    def read_performed(self, doc: dict[Any, Any], path: Path, depth: int) -> Condition | None:
+        noted = self.mistakes.total
+        event = self.attempt(read_event_name, doc["performed"], (*path, "performed"))
+        where = None if doc.get("where") is None else self.read(doc["where"], (*path, "where"), depth + 1)
+        count = ONCE if doc.get("count") is None else self.read_count(doc["count"], (*path, "count"))
+        within = None
+        if doc.get("within") is not None:
+            within = self.attempt(read_window, doc["within"], (*path, "within"))
+        since = doc.get("since")
+        if since is not None and since != "entry":
+            self.mistakes.add((*path, "since"), 'The only value of since is "entry".')
+        elif since is not None and not self.entered:
+            self.mistakes.add((*path, "since"), "There is no entry yet where the trigger itself is checked.")
+        over = self.nodes > MOST_NODES
+        if over or self.mistakes.total > noted or event is None or count is None:
+            return None
+        return Performed(event=event, where=where, count=count, within=within, since_entry=since is not None)
+
+    def read_count(self, doc: object, path: Path) -> Count | None:
+        if not isinstance(doc, dict):
+            self.mistakes.add(path, 'A count is an object such as {"op": "gte", "value": 3}.')
+            return None
+        known = self.mistakes.known_keys(doc, frozenset({"op", "value"}), path)
+        op = doc.get("op", "gte")
+        if op not in COUNT_OPERATORS:
+            hint = nearest(ALIASES.get(op, op) if isinstance(op, str) else op, COUNT_OPERATORS)
+            self.mistakes.add((*path, "op"), f"Unknown operator {quoted(op)}.{hint}")
+            return None
+        value = self.attempt(
+            read_count_value if op != "between" else read_count_pair, doc.get("value"), (*path, "value")
+        )
+        return Count(op=op, value=value) if known and value is not None else None
+
+    def attempt(self, read: Callable[[Any], Any], value: object, path: Path) -> Any:
+        return self.mistakes.attempt(read, value, path)
+
+    def wrong(self, path: Path, sentence: str) -> Condition | None:
+        """Note a mistake; always None, so that a reader can return it."""
+        self.mistakes.add(path, sentence)
+        return None
+
+
+def read_event_name(value: object) -> str:
+    """Accept the name of an event: 1 to 255 characters."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("Expected the name of an event.")
+    if len(value) > LONGEST_NAME:
+        raise ValueError(f"The name of an event is at most {LONGEST_NAME} characters long.")
+    return value
+
+
+def read_window(value: object) -> timedelta:
+    """Accept a duration longer than nothing."""
+    span = parse_duration(value)
+    if not span:
+        raise ValueError("The duration must be longer than nothing.")
+    return span
+
+
+def read_count_value(value: object) -> int:
+    """Accept a whole number from 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_COUNTED:
+        raise ValueError("Expected a whole number, 0 or more.")
+    return value
+
+
+def read_count_pair(value: object) -> tuple[int, int]:
+    """Accept [lowest, highest], whole numbers from 0."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("between needs a list of two values: [lowest, highest].")
+    low, high = map(read_count_value, value)
+    if low > high:
+        raise ValueError("The first value of between is greater than the second, so nothing can lie between them.")
+    return (low, high)

@@ -1,0 +1,121 @@
+"""The verb `merge`: an anonymous profile turns out to belong to a known person."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from backend.domain import session
+from backend.domain.cart import LOG_LIMIT, cart_of
+from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
+from backend.domain.profile import Identifier, Orders, Profile, Source
+from backend.domain.source import with_touch
+from backend.domain.stage import stage_of
+
+
+def merge(known: Profile, anonymous: Profile) -> Profile:
+    """`known` as if it had folded the events of `anonymous` too; id and user id stay those of `known`."""
+    counts = dict(known.counts)
+    for name, count in anonymous.counts.items():
+        counts[name] = counts.get(name, 0) + count
+    last_at = dict(known.last_at)
+    for name, moment in anonymous.last_at.items():
+        last_at[name] = max(moment, last_at.get(name, moment))
+    sessions, spans = session.merged(known.sessions, known.session_spans, anonymous.sessions, anonymous.session_spans)
+    traits, times = _merged_traits(known, anonymous)
+    orders = _merged_orders(known.orders, anonymous.orders)
+    log = tuple(
+        sorted(
+            (
+                change
+                for change in (*known.cart_log, *anonymous.cart_log)
+                if orders.last_at is None or change.at > orders.last_at
+            ),
+            key=lambda change: (change.at, change.order),
+        )
+    )[-LOG_LIMIT:]
+    newer = anonymous if _later(anonymous.page_at, known.page_at) else known
+    joined = replace(
+        known,
+        anonymous_ids=_union(known.anonymous_ids, anonymous.anonymous_ids)[-ANONYMOUS_LIMIT:],
+        traits=traits,
+        trait_times=times,
+        identifiers=_merged_identifiers(known.identifiers, anonymous.identifiers),
+        device=anonymous.device if _later(anonymous.device_at, known.device_at) else known.device,
+        device_at=anonymous.device_at if _later(anonymous.device_at, known.device_at) else known.device_at,
+        first_seen=min((each for each in (known.first_seen, anonymous.first_seen) if each), default=None),
+        last_seen=max((each for each in (known.last_seen, anonymous.last_seen) if each), default=None),
+        sessions=sessions,
+        session_spans=spans,
+        counts=counts,
+        last_at=last_at,
+        cart=cart_of(log),
+        cart_log=log,
+        orders=orders,
+        searches=tuple(sorted((*known.searches, *anonymous.searches), key=lambda each: each.at)[-SEARCH_LIMIT:]),
+        forms=tuple(sorted((*known.forms, *anonymous.forms), key=lambda each: each.at)[-FORM_LIMIT:]),
+        source=_merged_source(known.source, anonymous.source),
+        groups=tuple(sorted({*known.groups, *anonymous.groups}))[-GROUP_LIMIT:],
+        page=newer.page,
+        page_at=newer.page_at,
+        unsubscribed=tuple(sorted({*known.unsubscribed, *anonymous.unsubscribed})),
+        person=known.person if known.first_seen is not None else anonymous.person,
+        members=_union(known.members, (anonymous.id, *anonymous.members)),
+    )
+    return replace(joined, stage=stage_of(joined))
+
+
+def _later(a: datetime | None, b: datetime | None) -> bool:
+    return a is not None and (b is None or a > b)
+
+
+def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    return (*a, *(each for each in b if each not in a))
+
+
+def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], Mapping[str, datetime]]:
+    traits, times = dict(known.traits), dict(known.trait_times)
+    for key, moment in anonymous.trait_times.items():
+        if key not in times or moment > times[key]:
+            times[key] = moment
+            if key in anonymous.traits:
+                traits[key] = anonymous.traits[key]
+            else:
+                traits.pop(key, None)
+    return traits, times
+
+
+def _merged_orders(a: Orders, b: Orders) -> Orders:
+    last_at = max((each for each in (a.last_at, b.last_at) if each), default=None)
+    return Orders(
+        count=a.count + b.count,
+        revenue=a.revenue + b.revenue,
+        last_at=last_at,
+        ids=_union(a.ids, b.ids)[-ORDER_ID_LIMIT:],
+    )
+
+
+def _merged_identifiers(a: tuple[Identifier, ...], b: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+    joined = {(each.kind, each.value, each.source): each for each in a}
+    for each in b:
+        key = (each.kind, each.value, each.source)
+        same = joined.get(key)
+        joined[key] = (
+            each
+            if same is None
+            else replace(
+                same,
+                first_seen=min(same.first_seen, each.first_seen),
+                last_seen=max(same.last_seen, each.last_seen),
+                verified_at=same.verified_at or each.verified_at,
+            )
+        )
+    return tuple(joined.values())[:IDENTIFIER_LIMIT]
+
+
+def _merged_source(a: Source, b: Source) -> Source:
+    joined = a
+    for touch in (b.first, b.last):
+        if touch is not None:
+            joined = with_touch(joined, touch)
+    return joined

@@ -1,0 +1,167 @@
+"""What is a profile? Everything folded from one visitor's events, as the API shows it and as rules read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
+"""The built-in funnel, in order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CartItem:
+    """One product in the cart; `price` is per piece, in the site's currency, None when never told."""
+
+    product_id: str
+    quantity: int
+    price: Decimal | None = None
+    name: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    variant: str | None = None
+    url: str | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CartChange:
+    """One remembered change of the cart: `add`, `remove`, or `set` (the cart was shown or told whole)."""
+
+    at: datetime
+    order: int
+    kind: str
+    items: tuple[CartItem, ...]
+    cart_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cart:
+    """What lies in the cart now; `total` is the sum of price times quantity."""
+
+    items: tuple[CartItem, ...] = ()
+    total: Decimal = Decimal("0")
+    cart_id: str | None = None
+    updated_at: datetime | None = None
+    emptied_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """What was bought so far; `revenue` is in the site's currency."""
+
+    count: int = 0
+    revenue: Decimal = Decimal("0")
+    last_at: datetime | None = None
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """One search on the site."""
+
+    query: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Touch:
+    """Where a visit came from: campaign tags and the referring page."""
+
+    at: datetime
+    campaign: Mapping[str, str] = field(default_factory=dict)
+    referrer: str | None = None
+    landing: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The first visit's origin, and that of the latest visit that had one."""
+
+    first: Touch | None = None
+    last: Touch | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """The device of the latest event that told of one."""
+
+    type: str | None = None
+    browser: str | None = None
+    os: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    screen: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormField:
+    """The last value typed into one form field, sent or not."""
+
+    form: str | None
+    field: str
+    value: str
+    page: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identifier:
+    """One way to name or reach this person, and where we have it from; `verified_at` is None for a mere claim."""
+
+    kind: str
+    value: str
+    source: str
+    first_seen: datetime
+    last_seen: datetime
+    verified_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One visitor. Shapes as in the API; every datetime is aware UTC, money is Decimal.
+
+    `unsubscribed` holds addresses that must not be written to. The last group of fields holds what folding needs and
+    the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
+    visitors that were merged into this one), `trait_times` (when each trait was
+    last said), `session_spans` (the latest sessions, for counting late events into the right one), `cart_log` (the
+    cart's changes since the last order, so that a late one finds its place), `page_at` and `device_at` (when those were told of).
+    """
+
+    id: str
+    site_id: str
+    anonymous_ids: tuple[str, ...] = ()
+    user_id: str | None = None
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    identifiers: tuple[Identifier, ...] = ()
+    stage: str = "new"
+    device: Device = Device()
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    sessions: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    last_at: Mapping[str, datetime] = field(default_factory=dict)
+    cart: Cart = Cart()
+    orders: Orders = Orders()
+    searches: tuple[Search, ...] = ()
+    forms: tuple[FormField, ...] = ()
+    source: Source = Source()
+    groups: tuple[str, ...] = ()
+    page: Mapping[str, str] = field(default_factory=dict)
+    unsubscribed: tuple[str, ...] = ()
+
+    person: str = ""
+    members: tuple[str, ...] = ()
+    trait_times: Mapping[str, datetime] = field(default_factory=dict)
+    session_spans: tuple[tuple[datetime, datetime], ...] = ()
+    cart_log: tuple[CartChange, ...] = ()
+    page_at: datetime | None = None
+    device_at: datetime | None = None
+
+    def evolve(self, changes: Mapping[str, Any]) -> "Profile":
+        """The profile with these fields changed: `dataclasses.replace`, ten times as fast, for folding."""
+        next_one = object.__new__(Profile)
+        next_one.__dict__.update(self.__dict__)
+        next_one.__dict__.update(changes)
+        return next_one

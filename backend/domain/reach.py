@@ -1,0 +1,55 @@
+"""How can this visitor be reached? The first channel of a rule that leads to them, and why others do not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backend.domain.message import ON_SITE
+from backend.domain.profile import Profile
+from backend.domain.site import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A channel that leads to the visitor, and the address there (None on the site)."""
+
+    channel: str
+    address: str | None = None
+
+
+def reach(profile: Profile, channels: Sequence[str], policy: Policy) -> Reach | str:
+    """The first channel that can carry a message to this visitor, or the reason why none can."""
+    reason = "no_address"
+    for channel in channels:
+        found = _through(profile, channel, policy)
+        if isinstance(found, Reach):
+            return found
+        if found != "no_address":
+            reason = found
+    return reason
+
+
+def _through(profile: Profile, channel: str, policy: Policy) -> Reach | str:
+    if channel in ON_SITE:
+        return Reach(channel) if profile.anonymous_ids else "no_address"
+    if channel == "email":
+        return _by_mail(profile, policy)
+    return "no_address"
+
+
+def _by_mail(profile: Profile, policy: Policy) -> Reach | str:
+    said = profile.traits.get("email")
+    if isinstance(said, str) and "@" in said:
+        return _unless_unsubscribed(profile, said.strip())
+    typed = [each for each in profile.identifiers if each.kind == "email"]
+    usable = [each for each in typed if each.verified_at is not None or each.source != "form_field"]
+    if not usable and typed:
+        if not policy.unverified_email:
+            return "unverified_contact"
+        usable = typed
+    if not usable:
+        return "no_address"
+    return _unless_unsubscribed(profile, max(usable, key=lambda each: each.last_seen).value)
+
+
+def _unless_unsubscribed(profile: Profile, address: str) -> Reach | str:
+    return "unsubscribed" if address.lower() in profile.unsubscribed else Reach("email", address)

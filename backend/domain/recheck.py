@@ -1,0 +1,47 @@
+"""The verb `recheck`: asked at the moment of sending, which gate has closed since the decision?"""
+
+from datetime import datetime
+
+from backend.domain.condition import History, Moment
+from backend.domain.event import Event
+from backend.domain.message import Message
+from backend.domain.profile import Profile
+from backend.domain.reach import reach
+from backend.domain.rule import CompiledRule
+from backend.domain.site import Site
+
+
+def recheck(
+    message: Message,
+    now: datetime,
+    *,
+    site: Site | None,
+    rule: CompiledRule | None,
+    profile: Profile | None,
+    trigger: Event | None,
+    history: History,
+    unsubscribed: bool,
+) -> str | None:
+    """The outcome code of the first gate that is closed now, `expired`, or None when the message may go out.
+
+    None for site, rule or profile: it is no longer there.
+    """
+    if now >= message.expires_at:
+        return "expired"
+    if site is None or rule is None or rule.rule.status != "active":
+        return "rule_paused"
+    if profile is None:
+        return "no_address"
+    if unsubscribed:
+        return "unsubscribed"
+    way = reach(profile, (message.channel,), site.policy)
+    if isinstance(way, str):
+        return way
+    moment = Moment(
+        profile=profile,
+        at=now,
+        event=trigger,
+        entered=None if trigger is None else trigger.moment,
+        history=history,
+    )
+    return None if rule.audience(moment) else "not_matching"

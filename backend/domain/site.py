@@ -1,0 +1,38 @@
+"""What is a site? One shop or page that reports here, with its keys and its policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from backend.domain.profile import STAGES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What a site allows: `max_event_age` is how old an event may be and still start something, live.
+
+    `require_signature`: an `identify` from a page must carry a valid `userHash` to link its visitor to the user.
+    `unverified_email`: an address that was only typed into a form field may be written to.
+    """
+
+    max_event_age: timedelta = timedelta(minutes=10)
+    require_signature: bool = False
+    unverified_email: bool = False
+    honour_gpc: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """One site; `secret_key` signs user ids and never leaves towards a page."""
+
+    id: str
+    name: str
+    write_key: str
+    secret_key: str = field(repr=False)
+    origins: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    currency: str = "USD"
+    stages: tuple[str, ...] = STAGES
+    policy: Policy = Policy()
+    capture: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,120 @@
+"""What does a template see? The visitor's traits by name, and profile, cart, event, product and site: plain values."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from backend.domain.event import Event
+from backend.domain.profile import Profile
+
+RESERVED = frozenset({"profile", "cart", "event", "product", "site"})
+"""Names that a trait cannot take."""
+
+SHOWN = (
+    "id",
+    "user_id",
+    "traits",
+    "identifiers",
+    "stage",
+    "device",
+    "first_seen",
+    "last_seen",
+    "sessions",
+    "counts",
+    "cart",
+    "orders",
+    "searches",
+    "forms",
+    "source",
+    "groups",
+    "page",
+)
+"""What a message may tell of a visitor. Not the anonymous ids: they are secrets; nor what only folding needs."""
+
+PRODUCT_EVENTS = frozenset(
+    {
+        "Product Viewed",
+        "Product Clicked",
+        "Product Added",
+        "Product Removed",
+        "Product Added to Wishlist",
+        "Product Removed from Wishlist",
+        "Wishlist Product Added to Cart",
+        "Product Shared",
+        "Product Reviewed",
+    }
+)
+PRODUCT_NAMES = {"product_id": ("product_id", "id", "sku"), "image_url": ("image_url", "image"), "url": ("url", "link")}
+DEEPEST = 12
+
+
+def template_context(profile: Profile, event: Event | None, site_name: str, currency: str) -> dict[str, Any]:
+    """Gather what a template sees: dicts, lists, text, numbers, booleans; money as text with two places; no nulls."""
+    visitor = {name: shown for name in SHOWN if (shown := plain(getattr(profile, name))) is not None}
+    cart = visitor["cart"] | {"count": sum(item.quantity for item in profile.cart.items), "currency": currency}
+    context: dict[str, Any] = {name: value for name, value in visitor["traits"].items() if name not in RESERVED}
+    context |= {
+        "profile": visitor | {"cart": cart},
+        "cart": cart,
+        "site": {"name": site_name, "currency": currency},
+    }
+    if event is not None:
+        context["event"] = {
+            "event": event.name,
+            "name": event.name,
+            "type": event.type,
+            "message_id": event.message_id,
+            "timestamp": plain(event.timestamp),
+            "properties": plain(event.properties),
+            "traits": plain(event.traits),
+            "context": plain(event.context),
+        }
+        if event.name in PRODUCT_EVENTS or "product_id" in event.properties:
+            context["product"] = _product(context["event"]["properties"])
+    return context
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Turn a value of the domain into one of JSON, without nulls and no deeper than an event may be."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Decimal):
+        return money(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if depth > DEEPEST:
+        return None
+    if is_dataclass(value) and not isinstance(value, type):
+        pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
+    elif isinstance(value, Mapping):
+        pairs = ((str(name), below) for name, below in value.items())
+    elif isinstance(value, list | tuple):
+        return [shown for each in value if (shown := plain(each, depth + 1)) is not None]
+    else:
+        return None
+    return {name: shown for name, below in pairs if (shown := plain(below, depth + 1)) is not None}
+
+
+def money(amount: Decimal) -> str:
+    """Write an amount with two places."""
+    return f"{amount:.2f}"
+
+
+def _product(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The trigger's product: its properties, under the names of Segment's spec; its price as money."""
+    product = dict(properties)
+    for name, others in PRODUCT_NAMES.items():
+        found = next((properties[other] for other in others if other in properties), None)
+        if found is not None:
+            product[name] = found
+    price = product.get("price")
+    if isinstance(price, int | float | str) and not isinstance(price, bool):
+        try:
+            amount = Decimal(str(price))
+        except InvalidOperation:
+            return product
+        if amount.is_finite() and abs(amount) < 10**15:
+            product["price"] = money(amount)
+    return product

@@ -1,0 +1,1 @@
+"""How is it run? Servers, the supervisor, the embedded Redis."""

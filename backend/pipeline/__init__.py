@@ -1,0 +1,1 @@
+"""What happens, in what order? Each file is one step of the way of an event."""

@@ -1,0 +1,209 @@
+"""The step `apply`: events and due timers take effect in one transaction: fold, decide, write."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
+from backend.domain.enrolment import Enrolment
+from backend.domain.event import Event
+from backend.domain.message import Message
+from backend.domain.past import Past, by_name
+from backend.pipeline import persons as people
+from backend.pipeline.arrive import Arrived
+from backend.pipeline.faults import point
+from backend.pipeline.persons import Persons
+from backend.storage import enrolments, events, messages, visitors
+from backend.storage.database import Connection
+from backend.storage.messages import FEEDBACK
+
+RulesetOf = Callable[[str], Ruleset | None]
+
+
+class Poisoned(Exception):
+    """Some events cannot take effect; `reasons` tells why, by their index in the batch."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__(f"{len(reasons)} events cannot take effect")
+        self.reasons = reasons
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a transaction brought about: the messages to send on, and how many events it folded."""
+
+    messages: list[Message] = field(default_factory=list)
+    folded: int = 0
+    enrolled: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The work of one transaction, by person."""
+
+    persons: Persons
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    indexes: dict[str, list[int]] = field(default_factory=dict)
+    sites: dict[str, str] = field(default_factory=dict)
+    enrolled: dict[str, list[Enrolment]] = field(default_factory=dict)
+
+
+def apply(
+    connection: Connection,
+    ruleset_of: RulesetOf,
+    arrived: Sequence[Arrived],
+    due: Collection[str],
+    *,
+    until: datetime,
+    now: datetime,
+) -> Effects:
+    """Folds `arrived` and fires what is due up to `until` for their visitors and for those in `due`.
+
+    Raises `Poisoned` for events that no rule and no fold can digest; then the caller rolls back and goes on without.
+    """
+    batch = _gather(connection, ruleset_of, arrived, due)
+    point("after_events")
+    advances = _advance_all(connection, ruleset_of, batch, until, now)
+    effects = Effects(folded=sum(len(group) for group in batch.events.values()))
+    changed: list[Enrolment] = []
+    for person_id, result in advances.items():
+        if batch.events.get(person_id):
+            batch.persons.profiles[person_id] = result.profile
+            batch.persons.changed.add(person_id)
+        changed.extend(result.enrolments.values())
+        effects.messages.extend(result.messages)
+    effects.enrolled = len(changed)
+    batch.persons.save(connection)
+    point("after_profiles")
+    enrolments.save(connection, changed)
+    point("after_enrolments")
+    messages.insert(connection, effects.messages)
+    messages.record_feedback(connection, _feedback(batch))
+    point("after_messages")
+    return effects
+
+
+def _gather(
+    connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]
+) -> _Batch:
+    kept: list[tuple[int, Arrived]] = []
+    for index, each in enumerate(arrived):
+        ruleset = ruleset_of(each.site_id)
+        if ruleset is not None:  # else the site was removed meanwhile
+            kept.append((index, people.believed(each, ruleset.site)))
+    persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
+    people.link(persons, (each for _, each in kept))
+    batch = _Batch(persons)
+    repeated = events.insert_new(
+        connection, [events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in kept]
+    )
+    for place, (index, each) in enumerate(kept):
+        if place in repeated:
+            continue
+        person_id = persons.of(each.visitor_id)
+        batch.sites[person_id] = each.site_id
+        batch.events.setdefault(person_id, []).append(each.event)
+        batch.indexes.setdefault(person_id, []).append(index)
+    for visitor_id in due:
+        person_id = persons.of(visitor_id)
+        profile = persons.profiles.get(person_id)
+        if profile is not None:
+            batch.sites.setdefault(person_id, profile.site_id)
+    members = {
+        member: person_id
+        for person_id in batch.sites
+        for member in visitors.members_of(persons.get(batch.sites[person_id], person_id))
+    }
+    for enrolment in enrolments.of_visitors(connection, members):
+        batch.enrolled.setdefault(members[enrolment.visitor_id], []).append(enrolment)
+    return batch
+
+
+def _advance_all(
+    connection: Connection, ruleset_of: RulesetOf, batch: _Batch, until: datetime, now: datetime
+) -> dict[str, Advance]:
+    """Advances every person; those whose rules ask for the past go again, with it, all fetched in one query."""
+    advances: dict[str, Advance] = {}
+    poison: dict[int, str] = {}
+    pasts: dict[str, Past] = {}
+    todo: Iterable[str] = batch.sites
+    while todo:
+        asked: dict[str, frozenset[str]] = {}
+        for person_id in todo:
+            ruleset = ruleset_of(batch.sites[person_id])
+            if ruleset is None:
+                continue  # the site was removed meanwhile
+            try:
+                advances[person_id] = _advance(ruleset, batch, person_id, pasts.get(person_id), until, now)
+            except PastNeeded as needed:
+                asked[person_id] = needed.names
+            except Exception as error:
+                poison.update(_culprits(ruleset, batch, person_id, until, now, error))
+        pasts.update(_pasts(connection, batch, asked, pasts))
+        todo = list(asked)
+    if poison:
+        raise Poisoned(poison)
+    return advances
+
+
+def _advance(
+    ruleset: Ruleset, batch: _Batch, person_id: str, past: Past | None, until: datetime, now: datetime
+) -> Advance:
+    return advance(
+        ruleset,
+        batch.persons.get(batch.sites[person_id], person_id),
+        batch.enrolled.get(person_id, ()),
+        sorted(batch.events.get(person_id, ()), key=lambda event: event.moment),
+        past if past is not None else Past({}),
+        until=until,
+        now=now,
+    )
+
+
+def _pasts(
+    connection: Connection, batch: _Batch, asked: dict[str, frozenset[str]], before: dict[str, Past]
+) -> dict[str, Past]:
+    if not asked:
+        return {}
+    names: dict[str, set[str]] = {
+        person_id: set(wanted) | set(before[person_id].names if person_id in before else ())
+        for person_id, wanted in asked.items()
+    }
+    owner = {
+        member: person_id for person_id in asked for member in visitors.members_of(batch.persons.profiles[person_id])
+    }
+    found: dict[str, list[Event]] = {person_id: [] for person_id in asked}
+    for visitor_id, event in events.history(connection, owner, set().union(*names.values())):
+        found[owner[visitor_id]].append(event)
+    return {person_id: Past(by_name(group, names[person_id])) for person_id, group in found.items()}
+
+
+def _culprits(
+    ruleset: Ruleset, batch: _Batch, person_id: str, until: datetime, now: datetime, error: Exception
+) -> dict[int, str]:
+    """The events of a person that raise; all of them where none does alone."""
+    culprits: dict[int, str] = {}
+    indexes, group = batch.indexes.get(person_id, []), batch.events.get(person_id, [])
+    if not group:
+        raise error
+    profile = batch.persons.get(batch.sites[person_id], person_id)
+    for index, event in zip(indexes, group, strict=True):
+        try:
+            advance(ruleset, profile, (), [event], Past({}, complete=True), until=until, now=now)
+        except Exception as each:
+            culprits[index] = f"{type(each).__name__}: {each}"
+    return culprits or dict.fromkeys(indexes, f"{type(error).__name__}: {error}")
+
+
+def _feedback(batch: _Batch) -> list[tuple[list[str], str, datetime, dict[str, object]]]:
+    return [
+        (
+            visitors.members_of(batch.persons.profiles[person_id]),
+            event.name,
+            event.timestamp,
+            dict(event.properties),
+        )
+        for person_id, group in batch.events.items()
+        for event in group
+        if event.name in FEEDBACK
+    ]

@@ -1,0 +1,213 @@
+"""The step `collect`: a request's body becomes checked chunks in the log, one a partition, and a receipt."""
+
+import zlib
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from backend.domain.event import CALL_NAMES
+from backend.errors import Invalid, Malformed, TooLarge
+from backend.schemas import wire
+from backend.schemas.wire import BatchIn, EventIn, Header, Receipt, Rejection
+from backend.storage.log import Log, partition_of
+from backend.storage.times import to_micros
+
+SKEW_TOLERATED = 10_000_000
+"""Microseconds by which a sender's clock may be off before its timestamps are corrected."""
+
+TYPES = frozenset({"track", *CALL_NAMES})
+NUL = b"\\u0000"
+
+
+def unpacked(body: bytes, encoding: str | None) -> bytes:
+    """The body without its gzip; raises `TooLarge` above 500 KB either way, `Malformed` when it cannot be unpacked."""
+    if len(body) > wire.REQUEST_BYTES:
+        raise TooLarge("A request may have 500 KB.")
+    if not encoding or encoding == "identity":
+        return body
+    if encoding not in {"gzip", "x-gzip"}:
+        raise Malformed(f"Content-Encoding {encoding[:40]!r} is not known here; use gzip or none.")
+    unpacker = zlib.decompressobj(31)
+    try:
+        plain = unpacker.decompress(body, wire.REQUEST_BYTES + 1)
+    except zlib.error as error:
+        raise Malformed("The body is not gzip.") from error
+    if len(plain) > wire.REQUEST_BYTES:
+        raise TooLarge("A request may have 500 KB, unpacked.")
+    if not unpacker.eof or unpacker.unused_data:
+        raise Malformed("The gzip body is cut short, or has something behind it.")
+    return plain
+
+
+def read_single(body: bytes, kind: str) -> EventIn:
+    """The one event of `/v1/track` and its like; raises `Malformed`, `TooLarge` or `Invalid`."""
+    _check_text(body)
+    if len(body) > wire.EVENT_BYTES:
+        raise TooLarge("An event may have 32 KB.")
+    try:
+        event = wire.decode_event(body)
+    except msgspec.ValidationError as error:
+        raise Malformed(_sentence(error), code="invalid_event") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(_sentence(error)) from error
+    event.type = kind
+    reason = _refusal(event, body)
+    if reason is not None:
+        raise Malformed(reason[1], code=reason[0])
+    return event
+
+
+def read_batch(body: bytes) -> BatchIn:
+    """The envelope of a batch, its events still raw; raises `Malformed`, `TooLarge` or `Invalid`."""
+    _check_text(body)
+    try:
+        batch = wire.decode_batch(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(_sentence(error)) from error
+    if len(batch.batch) > wire.BATCH_EVENTS:
+        raise TooLarge("A batch may have 2,500 events.")
+    if batch.context:
+        _check_context(bytes(batch.context))
+    return batch
+
+
+def collect_single(log: Log, site_id: str, received_at: datetime, event: EventIn, body: bytes) -> Receipt:
+    """Puts one event into the log; when this returns, it will not be lost."""
+    ids = {0: uuid4().hex} if not event.message_id else None
+    header = _header(site_id, received_at, event.sent_at, event.type, ids, None)
+    log.append([(partition_of(_key(event), log.partitions), wire.encode_header(header), b"[%b]" % body)])
+    return Receipt(True, 1, [])
+
+
+def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn) -> Receipt:
+    """Puts the good events of a batch into the log, and says of each of the others what is wrong with it."""
+    events, rejected = _checked(batch.batch)
+    chunks: dict[int, tuple[list[bytes | memoryview], dict[int, str]]] = {}
+    accepted = 0
+    for raw, event in zip(batch.batch, events, strict=True):
+        if event is None:
+            continue
+        partition = partition_of(_key(event), log.partitions)
+        raws, ids = chunks.setdefault(partition, ([], {}))
+        if not event.message_id:
+            ids[len(raws)] = uuid4().hex
+        raws.append(memoryview(raw))
+        accepted += 1
+    if chunks:
+        context = bytes(batch.context).decode() if batch.context else None
+        log.append(
+            [
+                (
+                    partition,
+                    wire.encode_header(_header(site_id, received_at, batch.sent_at, None, ids or None, context)),
+                    b"[" + b",".join(raws) + b"]",
+                )
+                for partition, (raws, ids) in chunks.items()
+            ]
+        )
+    return Receipt(True, accepted, rejected)
+
+
+def _checked(raws: list[msgspec.Raw]) -> tuple[list[EventIn | None], list[Rejection]]:
+    """Each event, or None beside a rejection. The whole batch is decoded in one go where nothing is wrong with it."""
+    rejected: list[Rejection] = []
+    events: list[EventIn | None]
+    try:
+        events = list(wire.decode_events(b"[" + b",".join(raws) + b"]"))
+    except (msgspec.DecodeError, RecursionError):
+        events = [_decoded(index, bytes(raw), rejected) for index, raw in enumerate(raws)]
+    for index, event in enumerate(events):
+        if event is None:
+            continue
+        reason = _refusal(event, raws[index])
+        if reason is not None:
+            rejected.append(Rejection(index, event.message_id, reason[0], reason[1]))
+            events[index] = None
+    rejected.sort(key=lambda each: each.index)
+    return events, rejected
+
+
+def _decoded(index: int, raw: bytes, rejected: list[Rejection]) -> EventIn | None:
+    try:
+        return wire.decode_event(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        rejected.append(Rejection(index, wire.message_id_of(raw), "invalid_event", _sentence(error)))
+        return None
+
+
+def _refusal(event: EventIn, raw: Any) -> tuple[str, str] | None:
+    """Why an event that could be read is not accepted, as code and sentence; None when it is."""
+    kind = event.type
+    if kind not in TYPES:
+        return "invalid_type", f"`type` must be one of {', '.join(sorted(TYPES))}."
+    if not event.anonymous_id and not event.user_id:
+        return "no_user_anon_id", "`anonymousId` or `userId` is required."
+    if kind == "track" and not event.event:
+        return "no_event_name", "`event` is required in a track call."
+    if kind == "alias" and not (event.previous_id and event.user_id):
+        return "no_previous_id", "`previousId` and `userId` are required in an alias call."
+    if kind == "group" and not event.group_id:
+        return "no_group_id", "`groupId` is required in a group call."
+    if len(raw) > wire.EVENT_BYTES:
+        return "too_large", "An event may have 32 KB."
+    text = bytes(raw)
+    if NUL in text and _holds_nul(msgspec.json.decode(text)):
+        return "invalid_text", "Text may not hold the character NUL."
+    return None
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, list):
+        return any(_holds_nul(each) for each in value)
+    if isinstance(value, dict):
+        return any("\0" in key or _holds_nul(each) for key, each in value.items())
+    return False
+
+
+def _check_text(body: bytes) -> None:
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise Malformed("The body is not UTF-8.") from error
+
+
+def _check_context(raw: bytes) -> None:
+    if len(raw) > wire.EVENT_BYTES:
+        raise TooLarge("A batch's context may have 32 KB.")
+    try:
+        wire.decode_event(b'{"context":%b}' % raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid(_sentence(error), {"context": [_sentence(error)]}, status=400) from error
+
+
+def _header(
+    site_id: str,
+    received_at: datetime,
+    sent_at: datetime | None,
+    kind: str | None,
+    ids: dict[int, str] | None,
+    context: str | None,
+) -> Header:
+    received = to_micros(received_at)
+    skew = 0
+    if sent_at is not None and sent_at.tzinfo is not None:
+        skew = received - to_micros(sent_at)
+        if abs(skew) <= SKEW_TOLERATED:
+            skew = 0
+    return Header(1, site_id, received, skew, kind, ids, context)
+
+
+def _key(event: EventIn) -> str:
+    return str(event.anonymous_id or event.user_id)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "The JSON nests too deep."
+    text = str(error)
+    return text if text.endswith(".") else text + "."

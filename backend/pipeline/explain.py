@@ -1,0 +1,64 @@
+"""The step `explain`: every gate of a rule for one visitor, as of now, each with its verdict and why."""
+
+from backend.domain.condition import Moment
+from backend.domain.decide import Gate, gates
+from backend.domain.enrolment import Enrolment
+from backend.domain.event import Event
+from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile
+from backend.domain.rule import CompiledRule, Rule, compile_rule
+from backend.domain.site import Site
+from backend.runtime import Runtime
+from backend.storage import enrolments, events, visitors
+
+
+def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[str, object]]:
+    """Each gate as `{"gate", "open", "reason", "detail"}`, in the order in which they are asked."""
+    compiled = compile_rule(rule)
+    now = rt.clock()
+    members = visitors.members_of(profile)
+    names = set(compiled.history) | ({compiled.event} if compiled.event else set())
+    with rt.db.read() as connection:
+        entered = [each for each in enrolments.of_visitors(connection, members) if each.rule_id == rule.id]
+        past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
+    trigger = _trigger_gate(compiled, profile, past)
+    event = entered[-1].trigger if entered else trigger[1]
+    moment = Moment(
+        profile=profile,
+        at=now,
+        event=event,
+        entered=event.moment if event is not None else None,
+        history=past,
+    )
+    verdicts = [trigger[0], _reentry_gate(rule, entered)]
+    verdicts.extend(step for step in gates(site, compiled, moment, event) if isinstance(step, Gate))
+    return [{"gate": each.name, "open": each.open, "reason": each.reason, "detail": each.detail} for each in verdicts]
+
+
+def _trigger_gate(rule: CompiledRule, profile: Profile, past: Past) -> tuple[Gate, Event | None]:
+    """Whether the trigger ever happened, and the last event that was one."""
+    if rule.event is None:
+        now_there = profile.stage == rule.stage
+        return Gate("trigger", now_there, None, f"The stage is {profile.stage}; the rule starts at {rule.stage}."), None
+    for event in reversed(past.of(rule.event)):
+        past.cut = event.moment
+        moment = Moment(profile=profile, at=event.timestamp, event=event, entered=event.moment, history=past)
+        fits = rule.where(moment)
+        past.cut = None
+        if fits:
+            told = event.timestamp.isoformat(timespec="seconds").replace("+00:00", "Z")
+            return Gate("trigger", True, None, f"{rule.event} happened last at {told}."), event
+    return Gate("trigger", False, None, f"{rule.event}, as the rule asks for it, has not happened."), None
+
+
+def _reentry_gate(rule: Rule, entered: list[Enrolment]) -> Gate:
+    """What became of this visitor's enrolments, and whether the policy lets another begin."""
+    if not entered:
+        return Gate("reentry", True, None, "Never entered.")
+    last = entered[-1]
+    if last.waiting:
+        due = last.due_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return Gate("reentry", False, "live", f"An enrolment waits until {due}.")
+    told = f"Entered {len(entered)} times; the last ended as {last.outcome}"
+    told += f" ({last.reason})." if last.reason else "."
+    return Gate("reentry", rule.spec.reentry.policy != "once", rule.spec.reentry.policy, told)

@@ -1,0 +1,108 @@
+"""The step `permits`: whether a message may still go out, read in the transaction that then lets it go."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from backend.domain.enrolment import SKIPPED, Enrolment
+from backend.domain.message import Message
+from backend.domain.mistakes import RuleErrors
+from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile
+from backend.domain.recheck import recheck
+from backend.domain.rule import CompiledRule, compile_rule
+from backend.domain.site import Site
+from backend.domain.unsubscribe import Subscription
+from backend.storage import deliveries, enrolments, events, unsubscribes, visitors
+from backend.storage.deliveries import Claim
+from backend.storage.rules import get_rule
+from backend.storage.sites import SiteCache
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Permit:
+    """The message may go out: for this site, to this visitor."""
+
+    site: Site
+    profile: Profile
+
+
+@dataclass(slots=True)
+class Permits:
+    """Asks every gate again; compiled rules are kept for the length of a job."""
+
+    sites: SiteCache
+    _rules: dict[tuple[str, int], CompiledRule] = field(default_factory=dict)
+
+    def ask(self, conn: Connection, claim: Claim, now: datetime) -> Permit | None:
+        """A permit; or None, and then the message and its enrolment have ended with the gate's reason."""
+        message = claim.message
+        site = self.sites.by_id(message.site_id)
+        profile = visitors.load_profile(conn, message.visitor_id)
+        rule = self._rule(conn, message)
+        enrolment = enrolments.get(conn, message.visitor_id, message.enrolment_id)
+        reason = recheck(
+            message,
+            now,
+            site=site,
+            rule=rule,
+            profile=profile,
+            trigger=None if enrolment is None else enrolment.trigger,
+            history=_history(conn, profile, rule),
+            unsubscribed=_unsubscribed(conn, message),
+        )
+        if reason is None:
+            assert site is not None
+            assert profile is not None
+            return Permit(site=site, profile=profile)
+        if reason == "expired":
+            deliveries.closed(conn, claim, "expired", None)
+        elif deliveries.closed(conn, claim, "skipped", reason):
+            _end_otherwise(conn, enrolment, reason, now)
+        log.info("message_withheld", message=message.id, reason=reason)
+        return None
+
+    def _rule(self, conn: Connection, message: Message) -> CompiledRule | None:
+        """The rule as it stands now, not as it was when the message was decided."""
+        stored = get_rule(conn, message.site_id, message.rule_id)
+        if stored is None or stored.status != "active":
+            return None
+        key = (stored.id, stored.version)
+        if key not in self._rules:
+            with contextlib.suppress(RuleErrors):
+                self._rules[key] = compile_rule(stored.rule())
+        return self._rules.get(key)
+
+
+def _history(conn: Connection, profile: Profile | None, rule: CompiledRule | None) -> Past:
+    if profile is None or rule is None or not rule.history:
+        return Past({}, complete=True)
+    found = events.history(conn, visitors.members_of(profile), rule.history)
+    return Past(by_name((event for _, event in found), rule.history), complete=True)
+
+
+def _unsubscribed(conn: Connection, message: Message) -> bool:
+    if message.channel != "email" or message.address is None:
+        return False
+    return unsubscribes.reason(conn, Subscription.email(message.site_id, message.address)) is not None
+
+
+def _end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
+    """The enrolment said `sent` when the message was promised; it has turned out otherwise."""
+    if enrolment is not None:
+        enrolments.save(conn, [replace(enrolment, outcome=SKIPPED, reason=reason, at=now)])
+
+
+def receiver_name(traits: Mapping[str, object]) -> str | None:
+    """How the receiver is called, as far as their traits tell."""
+    for keys in (("name",), ("first_name", "last_name"), ("firstName", "lastName")):
+        said = [value for value in map(traits.get, keys) if isinstance(value, str) and value.strip()]
+        if said:
+            return " ".join(said)
+    return None

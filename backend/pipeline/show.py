@@ -1,0 +1,116 @@
+"""The step `show`: what a browser may show now; every gate is read again at this moment, and can only hold back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backend.domain.condition import Moment
+from backend.domain.engine import Ruleset
+from backend.domain.enrolment import Enrolment
+from backend.domain.identity import anonymous_visitor, known_visitor
+from backend.domain.message import Message
+from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile
+from backend.domain.signature import is_signed
+from backend.domain.site import Site
+from backend.errors import Forbidden, Malformed
+from backend.pipeline.rulesets import Rulesets
+from backend.runtime import Runtime
+from backend.storage import enrolments, events, messages, visitors
+from backend.storage.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks: a browser, and the user whom it proved to be (None: nobody, or only claimed)."""
+
+    site: Site
+    anonymous_id: str | None
+    user_id: str | None
+
+    @property
+    def visitor_ids(self) -> tuple[str, ...]:
+        """The visitors whose messages this viewer may be shown."""
+        ids: list[str] = []
+        if self.anonymous_id is not None:
+            ids.append(anonymous_visitor(self.site.id, self.anonymous_id))
+        if self.user_id is not None:
+            ids.append(known_visitor(self.site.id, self.user_id))
+        return tuple(ids)
+
+    def may_see(self, anonymous_id: str | None) -> bool:
+        """Whether a message that began in browser `anonymous_id` is for this viewer's eyes.
+
+        A proven user sees everything of theirs; a mere browser only what began in it.
+        """
+        return self.user_id is not None or (anonymous_id is not None and anonymous_id == self.anonymous_id)
+
+
+def viewer(site: Site, anonymous_id: str | None, user_id: str | None, signature: str | None) -> Viewer:
+    """Who this is; raises `Forbidden` for a wrong signature, `Malformed` when nobody is named.
+
+    A user id without a signature proves nothing and is not looked at.
+    """
+    if user_id is not None and signature:
+        if not is_signed(site.secret_key, site.id, user_id, signature):
+            raise Forbidden("The signature of this user id is wrong or over.")
+        return Viewer(site, anonymous_id, user_id)
+    if anonymous_id is None:
+        raise Malformed("`anonymousId` is required, or a `userId` with its `userHash`.")
+    return Viewer(site, anonymous_id, None)
+
+
+def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
+    """What this viewer has not been shown yet and may be shown now, oldest first.
+
+    A message whose rule is paused meanwhile, or whose audience does not hold any more, is given up for good.
+    """
+    now = rt.clock()
+    with rt.db.read() as connection:
+        profiles = {
+            profile.id: profile
+            for visitor_id in who.visitor_ids
+            if (profile := visitors.load_profile(connection, visitor_id)) is not None
+        }
+        found: list[tuple[Message, Profile]] = []
+        for profile in profiles.values():
+            members = visitors.members_of(profile)
+            waiting = messages.waiting_on_site(connection, members, now)
+            found.extend((each, profile) for each in waiting if who.may_see(each.anonymous_id))
+        if not found:
+            return []
+        rulesets.refresh(connection)
+        ruleset = rulesets.of(who.site.id)
+        closed = {message.id: _closed(rt, connection, ruleset, message, profile) for message, profile in found}
+    _give_up(rt, [(message, reason) for message, _ in found if (reason := closed[message.id]) is not None])
+    return [message for message, _ in found if closed[message.id] is None]
+
+
+def _closed(
+    rt: Runtime, connection: Connection, ruleset: Ruleset | None, message: Message, profile: Profile
+) -> str | None:
+    """The gate that has closed since the decision; None when all are open."""
+    rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
+    if rule is None or rule.rule.status != "active":
+        return "rule_paused"
+    enrolment: Enrolment | None = enrolments.get(connection, message.visitor_id, message.enrolment_id)
+    trigger = enrolment.trigger if enrolment is not None else None
+    past = Past({}, complete=True)
+    if rule.history:
+        fetched = events.history(connection, visitors.members_of(profile), rule.history)
+        past = Past(by_name((event for _, event in fetched), rule.history))
+    moment = Moment(
+        profile=profile,
+        at=rt.clock(),
+        event=trigger,
+        entered=trigger.moment if trigger is not None else None,
+        history=past,
+    )
+    return None if rule.audience(moment) else "not_matching"
+
+
+def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:
+    if not closed:
+        return
+    with rt.db.begin() as connection:
+        for message, reason in closed:
+            messages.set_status(connection, message.visitor_id, message.id, "skipped", reason, expected="queued")

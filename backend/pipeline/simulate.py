@@ -1,0 +1,162 @@
+"""The step `simulate`: a rule over stored history, in event time, by the engine that runs live; nothing is written."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection
+
+from backend.domain.engine import Denial, Ruleset, advance
+from backend.domain.enrolment import PENDING, Enrolment
+from backend.domain.event import Event
+from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile
+from backend.domain.rule import Rule, compile_rule
+from backend.domain.site import Site
+from backend.runtime import Runtime
+from backend.storage import events, visitors
+
+VISITORS_AT_ONCE = 200
+"""Visitors whose history is in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One enrolment that would have been; `at` is the moment of firing."""
+
+    visitor_id: str
+    anonymous_id: str | None
+    user_id: str | None
+    event_id: str
+    entered_at: datetime
+    at: datetime
+    outcome: str
+    reason: str | None
+    variant: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """One page of items in order of visitor and time, and the summary of all of them."""
+
+    items: list[Item]
+    summary: dict[str, Any]
+    next_cursor: str | None
+
+
+def simulate(
+    rt: Runtime,
+    site: Site,
+    rule: Rule,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> SimulationResult:
+    """What `rule` would have done with the stored events: enrolments entered in `[since, until)`.
+
+    `until` is now when left out, `since` the beginning. `cursor` is `next_cursor` of the page before.
+    """
+    until = until if until is not None else rt.clock()
+    ruleset = Ruleset.of(site, [compile_rule(replace(rule, status="active"))])
+    summary = _Summary()
+    skip = int(cursor) if cursor else 0
+    items: list[Item] = []
+    with rt.db.read() as connection:
+        for profile, history in _histories(connection, site, until):
+            summary.visitors += 1
+            summary.events += len(history)
+            result = advance(
+                ruleset,
+                Profile(id=profile.id, site_id=site.id, person=profile.person),
+                (),
+                history,
+                Past(by_name(history), complete=True),
+                until=until,
+                now=None,
+            )
+            found = [each for each in result.enrolments.values() if _within(each.entered_at, since, until)]
+            for enrolment in sorted(found, key=lambda each: each.trigger.moment):
+                item = _item(enrolment, profile)
+                if skip <= summary.total < skip + limit:
+                    items.append(item)
+                summary.count(item)
+            summary.deny(denial for denial in result.denials if _within(denial.at, since, until))
+    more = summary.total > skip + limit
+    return SimulationResult(items, summary.as_dict(), str(skip + limit) if more else None)
+
+
+def _histories(connection: Connection, site: Site, until: datetime) -> Iterator[tuple[Profile, Sequence[Event]]]:
+    """Each visitor of the site with all events up to `until`, in order of moment; those without any are left out."""
+    after = ""
+    while ids := visitors.ids_after(connection, site.id, after, VISITORS_AT_ONCE):
+        after = ids[-1]
+        profiles = {each: stored.profile for each, stored in visitors.load(connection, ids).items()}
+        owner = {member: each for each, profile in profiles.items() for member in visitors.members_of(profile)}
+        found = [(owner[visitor_id], event) for visitor_id, event in events.all_events(connection, owner, until)]
+        found.sort(key=lambda pair: pair[0])  # stable: each visitor's events stay in order of moment
+        for visitor_id, group in groupby(found, key=lambda pair: pair[0]):
+            yield profiles[visitor_id], [event for _, event in group]
+
+
+def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
+    return (since is None or since <= moment) and moment < until
+
+
+def _item(enrolment: Enrolment, profile: Profile) -> Item:
+    return Item(
+        visitor_id=profile.id,
+        anonymous_id=enrolment.trigger.anonymous_id or (profile.anonymous_ids[0] if profile.anonymous_ids else None),
+        user_id=profile.user_id,
+        event_id=enrolment.trigger.message_id,
+        entered_at=enrolment.entered_at,
+        at=enrolment.at or enrolment.due_at,
+        outcome=enrolment.outcome or PENDING,
+        reason=enrolment.reason,
+        variant=enrolment.variant,
+        channel=enrolment.channel,
+    )
+
+
+class _Summary:
+    """The figures of a whole simulation."""
+
+    def __init__(self) -> None:
+        self.visitors = 0
+        self.events = 0
+        self.total = 0
+        self.outcomes: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.variants: Counter[str] = Counter()
+        self.denied: Counter[str] = Counter()
+        self.reached: set[str] = set()
+
+    def count(self, item: Item) -> None:
+        self.total += 1
+        self.outcomes[item.outcome] += 1
+        if item.reason is not None:
+            self.reasons[item.reason] += 1
+        if item.variant is not None:
+            self.variants[item.variant] += 1
+        self.reached.add(item.visitor_id)
+
+    def deny(self, denials: Iterable[Denial]) -> None:
+        self.denied.update(denial.reason for denial in denials)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "visitors": self.visitors,
+            "events": self.events,
+            "entered": self.total,
+            "entered_visitors": len(self.reached),
+            "sent": self.outcomes["sent"],
+            "skipped": self.outcomes["skipped"],
+            "pending": self.outcomes[PENDING],
+            "reasons": dict(self.reasons),
+            "variants": dict(self.variants),
+            "denied": dict(self.denied),
+        }

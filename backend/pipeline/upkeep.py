@@ -1,0 +1,107 @@
+"""The step `upkeep`: takes leases back, rings and calls again where that may have got lost, ends what has expired."""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from backend.channels.directory import open_channels
+from backend.channels.onsite import notes
+from backend.runtime import Runtime
+from backend.storage import deliveries
+
+log = structlog.get_logger(__name__)
+
+MOST_WAITING = 20
+"""Jobs that no worker has begun above which the tick does not ring: it would ring for the same messages again."""
+
+AT_ONCE = 500
+
+GRACE = timedelta(seconds=3)
+"""So long a page has to show a message before it is called again."""
+
+
+@dataclass(slots=True)
+class Task:
+    """Something to be done every so many seconds."""
+
+    name: str
+    every: float
+    do: Callable[[], None]
+    next_at: float = 0.0
+    failing: bool = False
+
+
+def run(rt: Runtime, stop: threading.Event) -> None:
+    """Runs until `stop`; a task that fails is logged and costs the others nothing."""
+    idempotent = [name for name, channel in open_channels(rt.settings).items() if channel.idempotent]
+    tasks = [
+        Task("recover", 1, lambda: recover(rt, idempotent)),
+        Task("ring", 1, lambda: ring(rt)),
+        Task("call", 5, Caller(rt).call),
+        Task("expire", 10, lambda: expire(rt)),
+    ]
+    while not stop.is_set():
+        tick(tasks, time.monotonic())
+        stop.wait(1)
+
+
+def tick(tasks: list[Task], now: float) -> None:
+    """Runs each task that is due at `now` (seconds of any clock that only goes forward)."""
+    for task in tasks:
+        if task.next_at > now:
+            continue
+        task.next_at = now + task.every
+        try:
+            task.do()
+        except Exception as error:
+            # The whole story once; what is down for an hour must not fill the disk.
+            log.error("upkeep_failed", task=task.name, error=str(error), exc_info=not task.failing)
+            task.failing = True
+        else:
+            task.failing = False
+
+
+def recover(rt: Runtime, idempotent: Collection[str]) -> None:
+    """Takes back what dead workers had claimed; `idempotent` names channels where sending twice is as once."""
+    with rt.db.begin() as conn:
+        again, lost = deliveries.recover(conn, rt.clock(), idempotent)
+    if again or lost:
+        log.warning("leases_lapsed", queued_again=again, unknown=lost)
+
+
+def ring(rt: Runtime) -> None:
+    """Rings for messages that have been due for a while, unless workers have enough to do."""
+    if rt.queue.waiting() >= MOST_WAITING:
+        return
+    with rt.db.read() as conn:
+        refs = deliveries.due_refs(conn, rt.clock(), AT_ONCE)
+    if refs:
+        rt.queue.enqueue(refs)
+
+
+class Caller:
+    """Calls each page once more, some seconds after a message was made: whoever made it may have died before."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._since = rt.clock() - timedelta(minutes=1)
+
+    def call(self) -> None:
+        """Sends on what has come since the last time, and which no page has shown."""
+        until = self._rt.clock() - GRACE
+        with self._rt.db.read() as conn:
+            missed = deliveries.to_call_again(conn, self._since, until)
+        self._rt.live.publish(notes(missed))
+        self._since = until
+
+
+def expire(rt: Runtime) -> None:
+    """Ends what nobody fetched in time."""
+    with rt.db.begin() as conn:
+        expired = deliveries.expire(conn, rt.clock())
+    if expired:
+        log.info("messages_expired", count=expired)

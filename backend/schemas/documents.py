@@ -1,0 +1,44 @@
+"""How the JSON columns are written: domain nouns as msgspec encodes dataclasses, datetimes in UTC, money as text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from backend.domain.enrolment import Enrolment
+from backend.domain.profile import Profile
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+_profiles = msgspec.json.Decoder(Profile)
+_enrolments = msgspec.json.Decoder(Enrolment)
+_contents = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode_profile(profile: Profile) -> str:
+    """The column `visitors.profile`."""
+    return _encoder.encode(profile).decode()
+
+
+def decode_profile(text: str) -> Profile:
+    """A profile as it was encoded; raises msgspec's `MsgspecError` for a column that we did not write."""
+    return _profiles.decode(text)
+
+
+def encode_enrolment(enrolment: Enrolment) -> str:
+    """The column `enrolments.document`."""
+    return _encoder.encode(enrolment).decode()
+
+
+def decode_enrolment(text: str) -> Enrolment:
+    """An enrolment as it was encoded."""
+    return _enrolments.decode(text)
+
+
+def encode_content(content: Mapping[str, Any]) -> str:
+    """The column `messages.content`."""
+    return _encoder.encode(content).decode()
+
+
+def decode_content(text: str) -> dict[str, Any]:
+    """A message's rendered content as it was encoded."""
+    return _contents.decode(text)

@@ -1,0 +1,35 @@
+"""How an enrolment is written in the API."""
+
+from typing import Any
+
+from marshmallow import fields
+
+from backend.domain.enrolment import Enrolment
+from backend.schemas.fields import Moment, StrictSchema
+
+
+class EnrolmentOut(StrictSchema):
+    """One visitor's way through one rule; `outcome` is null while it waits."""
+
+    id = fields.String()
+    visitor_id = fields.String()
+    rule_id = fields.String()
+    rule_version = fields.Integer()
+    key = fields.String(metadata={"description": "The value it was entered with, where re-entry is per key."})
+    event_id = fields.String(metadata={"description": "The messageId of the trigger."})
+    entered_at = Moment()
+    due_at = Moment(metadata={"description": "The moment of firing."})
+    outcome = fields.String(allow_none=True, metadata={"example": "sent"})
+    reason = fields.String(allow_none=True, metadata={"example": "not_matching"})
+    at = Moment(allow_none=True, metadata={"description": "The moment at which it ended."})
+    variant = fields.String(allow_none=True)
+    channel = fields.String(allow_none=True)
+    message_id = fields.String(allow_none=True)
+
+
+_PLAIN = tuple(name for name in EnrolmentOut().fields if name != "event_id")
+
+
+def enrolment_view(enrolment: Enrolment) -> dict[str, Any]:
+    """The enrolment as `EnrolmentOut` dumps it."""
+    return {name: getattr(enrolment, name) for name in _PLAIN} | {"event_id": enrolment.trigger.message_id}

@@ -1,0 +1,99 @@
+"""How an event is read from the log, and from its SQL row: time settled, ids as text, the sender's own JSON kept."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from backend.domain.event import CALL_NAMES, NOTHING, Event
+from backend.schemas.wire import Header, LoggedEvent, decode_logged_event, decode_object
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""An event that claims to be older has no clock."""
+
+
+def settle(told: datetime | None, received_at: datetime, skew: int) -> datetime:
+    """When it happened: as sent, moved by `skew` microseconds where the sender's clock was off (see the contract)."""
+    if told is None:
+        return received_at
+    try:
+        moment = told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        if skew:
+            moment += timedelta(microseconds=skew)
+    except OverflowError:
+        return received_at
+    return moment if EARLIEST <= moment <= received_at else received_at
+
+
+def event_of(logged: LoggedEvent, header: Header, index: int, order: int, shared: Mapping[str, Any] | None) -> Event:
+    """The event at `index` of a chunk; `shared` is the batch's context, `order` its place in the order of arrival."""
+    received_at = _EPOCH + timedelta(microseconds=header.received_at)
+    context = logged.context or NOTHING
+    return _event(
+        logged,
+        kind=header.kind or logged.type,
+        message_id=logged.message_id or (header.ids or {}).get(index) or f"{order:x}",
+        timestamp=settle(logged.timestamp, received_at, header.skew),
+        received_at=received_at,
+        order=order,
+        context={**shared, **context} if shared else context,
+    )
+
+
+def event_of_row(
+    message_id: str, kind: str, timestamp: datetime, received_at: datetime, arrival: int, body: str
+) -> Event:
+    """The event of a row of `events`."""
+    logged = decode_logged_event(body)
+    return _event(
+        logged,
+        kind=kind,
+        message_id=message_id,
+        timestamp=timestamp,
+        received_at=received_at,
+        order=arrival,
+        context=logged.context or NOTHING,
+    )
+
+
+def shared_context(header: Header) -> dict[str, Any] | None:
+    """The context that all events of a batch have in common; None without one."""
+    return decode_object(header.context) if header.context else None
+
+
+def _event(
+    logged: LoggedEvent,
+    *,
+    kind: str | None,
+    message_id: str,
+    timestamp: datetime,
+    received_at: datetime,
+    order: int,
+    context: Mapping[str, Any],
+) -> Event:
+    kind = kind or "track"
+    properties: Mapping[str, Any] = logged.properties or NOTHING
+    if kind in {"page", "screen"} and (logged.name or logged.category):
+        told = {"name": logged.name, "category": logged.category}
+        properties = {**{key: value for key, value in told.items() if value}, **properties}
+    return Event(
+        message_id=message_id,
+        name=(logged.event or "") if kind == "track" else CALL_NAMES.get(kind, kind),
+        type=kind,
+        timestamp=timestamp,
+        received_at=received_at,
+        order=order,
+        anonymous_id=_id(logged.anonymous_id),
+        user_id=_id(logged.user_id),
+        properties=properties,
+        traits=logged.traits or NOTHING if kind == "identify" else NOTHING,
+        context=context,
+        previous_id=_id(logged.previous_id),
+        group_id=_id(logged.group_id),
+    )
+
+
+def _id(value: str | int | None) -> str | None:
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else str(value)

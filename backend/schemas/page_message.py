@@ -1,0 +1,27 @@
+"""How a message is written for the page (contract, section 6)."""
+
+from datetime import datetime
+from typing import Any
+
+from backend.domain.message import Message
+
+
+def page_message(message: Message) -> dict[str, Any]:
+    """What the widget reads: plain text and links, nothing about other channels."""
+    content = message.content
+    return {
+        "id": message.id,
+        "channel": message.channel,
+        "rule_id": message.rule_id,
+        "variant": message.variant,
+        "title": content.get("title"),
+        "body": content.get("body"),
+        "button": content.get("button"),
+        "image": content.get("image"),
+        "created_at": _moment(message.created_at),
+        "expires_at": _moment(message.expires_at),
+    }
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

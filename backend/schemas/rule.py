@@ -1,0 +1,156 @@
+"""How a rule is written: its shape for the documentation and for answers; `domain.rule.parse_rule` reads and judges."""
+
+from typing import Any
+
+from marshmallow import fields
+
+from backend.domain.condition.operators import OPERATORS
+from backend.domain.condition.parse import DEEPEST, MOST_NODES
+from backend.domain.profile import STAGES
+from backend.domain.rule.message import CHANNELS
+from backend.domain.template import CONTENT_FIELDS
+from backend.schemas.fields import Moment, StrictSchema
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Cart left for half an hour",
+    "priority": 10,
+    "category": "promotional",
+    "trigger": {
+        "event": "Product Added",
+        "where": {"field": "event.properties.price", "op": "gte", "value": 100},
+    },
+    "audience": {
+        "all": [
+            {"field": "profile.stage", "op": "in", "value": ["cart", "checkout"]},
+            {"not": {"performed": "Order Completed", "within": "30d"}},
+        ]
+    },
+    "delay": "30m",
+    "cancel": [{"event": "Order Completed"}],
+    "reentry": {"policy": "every", "at_most": 1, "per": "7d"},
+    "message": {
+        "channels": ["popup", "email"],
+        "variants": [
+            {
+                "name": "A",
+                "weight": 1,
+                "content": {
+                    "title": "Still yours, {{ first_name | default: 'friend' }}",
+                    "body": "Your cart is worth {{ cart.total }} {{ cart.currency }}.",
+                    "button": {"text": "Finish", "url": "/cart"},
+                    "subject": "You left something behind",
+                },
+            }
+        ],
+        "holdout": 10,
+    },
+    "goal": {"event": "Order Completed", "within": "3d"},
+}
+"""A whole rule, as people would write it."""
+
+_DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
+_EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
+_CONDITION = {
+    "type": "object",
+    "description": (
+        'One of {"all": [condition]}, {"any": [condition]}, {"not": condition}, {"field", "op", "value"}, '
+        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}. '
+        f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event. or profile.; "
+        "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
+        "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates."
+    ),
+}
+_WHERE = {**_CONDITION, "description": "A condition, as in audience."}
+_CONTENT = {
+    "type": "object",
+    "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
+    "properties": {
+        name: (
+            {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
+            if name == "button"
+            else {"type": "string"}
+        )
+        for name in CONTENT_FIELDS
+    },
+}
+
+
+def _object(description: str, required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+    shape: dict[str, Any] = {"type": "object", "description": description, "properties": properties}
+    return shape | ({"required": list(required)} if required else {})
+
+
+class RuleIn(StrictSchema):
+    """A rule as it is written down; only name, trigger and message are needed."""
+
+    name = fields.String(required=True, metadata={"maxLength": 200})
+    priority = fields.Integer(load_default=0, metadata={"description": "The higher goes first."})
+    category = fields.String(load_default="promotional", metadata={"enum": ["promotional", "transactional"]})
+    trigger = fields.Raw(
+        required=True,
+        metadata=_object(
+            "What starts it: an event, or a stage that is entered.",
+            event=_EVENT,
+            where=_WHERE,
+            stage={"type": "string", "enum": list(STAGES)},
+        ),
+    )
+    audience = fields.Raw(allow_none=True, load_default=None, metadata={**_CONDITION, "nullable": True})
+    delay = fields.String(load_default="0s", metadata=_DURATION)
+    cancel = fields.List(
+        fields.Raw(
+            metadata=_object(
+                "An event that ends an enrolment.",
+                ("event",),
+                event=_EVENT,
+                where=_WHERE,
+                same={"type": "string", "example": "properties.cart_id"},
+            )
+        ),
+    )
+    reentry = fields.Raw(
+        metadata=_object(
+            "How often one visitor may enter; at_most and per belong to every, key to per_key.",
+            policy={"type": "string", "enum": ["once", "every", "per_key"], "default": "once"},
+            at_most={"type": "integer", "minimum": 1},
+            per=_DURATION,
+            key={"type": "string", "example": "properties.cart_id"},
+        )
+    )
+    message = fields.Raw(
+        required=True,
+        metadata=_object(
+            "What is said, by the first of the channels that can reach the visitor.",
+            ("channels", "variants"),
+            channels={"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CHANNELS)}},
+            variants={
+                "type": "array",
+                "minItems": 1,
+                "items": _object(
+                    "One wording.",
+                    ("content",),
+                    name={"type": "string"},
+                    weight={"type": "number", "minimum": 0, "default": 1},
+                    content=_CONTENT,
+                ),
+            },
+            holdout={"type": "number", "minimum": 0, "maximum": 100, "default": 0},
+            fallback_after=_DURATION,
+            expires_after={**_DURATION, "default": "7d"},
+        ),
+    )
+    goal = fields.Raw(
+        allow_none=True,
+        load_default=None,
+        metadata={**_object("What counts as success.", ("event",), event=_EVENT, within=_DURATION), "nullable": True},
+    )
+
+
+class RuleOut(RuleIn):
+    """A rule and where it stands."""
+
+    id = fields.String()
+    version = fields.Integer(metadata={"description": "Grows by one with every edit."})
+    status = fields.String(metadata={"enum": ["draft", "active", "paused", "archived"]})
+    created_at = Moment()
+    updated_at = Moment()

@@ -1,0 +1,59 @@
+"""How a simulation is asked for and answered."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.page import USUAL, Limit
+
+
+class RuleOrId(fields.Field[Any]):
+    """A rule as written down, or the id of a stored one."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        if not isinstance(value, (dict, str)):
+            raise ValidationError("Must be a rule, or the id of one.")
+        return value
+
+
+class SimulationIn(StrictSchema):
+    """A rule to try out on what is stored."""
+
+    rule = RuleOrId(required=True, metadata={"description": "A rule as in `POST rules`, or the id of a stored one."})
+    since = Moment(
+        allow_none=True, load_default=None, metadata={"description": "From when on; null: from the first event."}
+    )
+    until = Moment(allow_none=True, load_default=None, metadata={"description": "Up to when; null: up to now."})
+    limit = Limit(load_default=USUAL, metadata={"description": "As in the query."})
+    cursor = fields.String(allow_none=True, load_default=None, metadata={"description": "As in the query."})
+
+    @validates_schema
+    def _order(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
+        since, until = data.get("since"), data.get("until")
+        if since is not None and until is not None and until <= since:
+            raise ValidationError({"until": ["Must be later than since."]})
+
+
+class SimulatedOut(StrictSchema):
+    """One enrolment that the rule would have had."""
+
+    visitor_id = fields.String()
+    anonymous_id = fields.String(allow_none=True)
+    user_id = fields.String(allow_none=True)
+    event_id = fields.String(metadata={"description": "The messageId of the trigger."})
+    entered_at = Moment()
+    at = Moment(allow_none=True, metadata={"description": "The moment of firing."})
+    outcome = fields.String(metadata={"enum": ["sent", "skipped", "pending", "deferred"]})
+    reason = fields.String(allow_none=True)
+    variant = fields.String(allow_none=True)
+    channel = fields.String(allow_none=True)
+
+
+class SimulationOut(StrictSchema):
+    """What the rule would have done; nothing was sent and nothing was stored."""
+
+    items = fields.List(fields.Nested(SimulatedOut), required=True)
+    summary = fields.Dict(keys=fields.String(), required=True, metadata={"description": "Totals over the whole span."})
+    next_cursor = fields.String(required=True, allow_none=True)

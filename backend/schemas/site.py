@@ -1,0 +1,185 @@
+"""How a site is written: in the API, and as the JSON column that holds everything but its keys."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from marshmallow import EXCLUDE, ValidationError, fields, validate
+
+from backend.domain.profile import STAGES
+from backend.domain.site import Policy, Site
+from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
+
+CAPTURE: Mapping[str, Any] = {
+    "page_views": True,
+    "search_params": ["q", "s", "query", "search", "keyword"],
+    "clicks": "[data-chimein-event]",
+    "forms": [
+        *("name", "first_name", "last_name", "email", "phone", "tel", "company", "city"),
+        *("message", "comment", "subject"),
+    ],
+    "data_layer": "dataLayer",
+}
+"""What the page reports by itself unless the site says otherwise."""
+
+
+def _name(text: str) -> None:
+    if "/" in text or text in {".", ".."}:
+        raise ValidationError("Must not hold a slash: the name stands in addresses.")
+    if re.fullmatch(r"[0-9a-f]{32}", text):
+        raise ValidationError("Must not look like an id.")
+
+
+def _stages(names: list[str]) -> None:
+    if tuple(names) != STAGES:
+        raise ValidationError(f"A site cannot define its own stages yet: leave them out, or write {', '.join(STAGES)}.")
+
+
+_KEY = validate.Regexp(r"[A-Za-z0-9_.~-]{1,100}\Z", error="Must be 1 to 100 letters, digits or any of _ . ~ -")
+
+
+class PolicyFields(StrictSchema):
+    """What a site allows."""
+
+    max_event_age = Duration(
+        metadata={"description": "An older event is counted but starts nothing.", "example": "10m"}
+    )
+    require_signature = Flag(
+        metadata={"description": "A page's identify must carry a valid userHash to link its visitor to the user."}
+    )
+    unverified_email = Flag(
+        metadata={"description": "An address that was only typed into a form field may be written to."}
+    )
+    honour_gpc = Flag(metadata={"description": "Nothing is reported by browsers that send Global Privacy Control."})
+
+
+class CaptureFields(StrictSchema):
+    """What the page reports by itself."""
+
+    page_views = Flag(metadata={"description": "Report each page, also those of single-page applications."})
+    search_params = fields.List(
+        Line(), validate=validate.Length(max=50), metadata={"description": "Query parameters that hold a search."}
+    )
+    clicks = fields.String(
+        validate=validate.Length(max=1000), metadata={"description": "A CSS selector: clicks on these are reported."}
+    )
+    forms = fields.List(
+        Line(),
+        validate=validate.Length(max=200),
+        metadata={"description": "Names of form fields that may be reported; never passwords, cards or hidden fields."},
+    )
+    data_layer = fields.String(
+        validate=validate.Regexp(r"[A-Za-z_$][A-Za-z0-9_$]{0,99}\Z|\Z", error="Must be a JavaScript name, or empty."),
+        metadata={"description": "The GA4 data layer to read e-commerce events from; empty: none."},
+    )
+
+
+class SiteFields(StrictSchema):
+    """What can be set on a site."""
+
+    name = Line(also=_name, metadata={"description": "Unique; stands in addresses.", "example": "shop"})
+    write_key = fields.String(
+        validate=_KEY,
+        metadata={"description": "Public: lets a page report. Made where left out."},
+    )
+    secret_key = fields.String(
+        validate=[
+            validate.Length(32, 200),
+            validate.Regexp(r"[!-~]+\Z", error="Must be printable ASCII without spaces."),
+        ],
+        metadata={"description": "Signs user ids (userHash). Shown to administrators only. Made where left out."},
+    )
+    origins = fields.List(
+        Origin(metadata={"example": "https://shop.example"}),
+        validate=validate.Length(max=100),
+        metadata={"description": "Pages that may report and receive; empty: all."},
+    )
+    timezone = TimeZone(metadata={"example": "Europe/Vienna"})
+    currency = Currency(metadata={"example": "EUR"})
+    stages = fields.List(
+        fields.String(),
+        validate=_stages,
+        metadata={"description": "The funnel in order; still the same for every site."},
+    )
+    policy = fields.Nested(PolicyFields)
+    capture = fields.Nested(CaptureFields)
+
+
+class SiteIn(SiteFields):
+    """A new site."""
+
+    name = Line(also=_name, required=True, metadata={"description": "Unique; stands in addresses.", "example": "shop"})
+
+
+class SitePatch(SiteFields):
+    """What is to change on a site; what is left out stays."""
+
+
+class SiteOut(SiteFields):
+    """A site as it is kept."""
+
+    id = fields.String(metadata={"description": "32 hexadecimal digits."})
+    created_at = Moment()
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class _Document(SiteFields):
+    policy = fields.Nested(PolicyFields, unknown=EXCLUDE)
+    capture = fields.Nested(CaptureFields, unknown=EXCLUDE)
+
+    class Meta:
+        fields = ("origins", "timezone", "currency", "stages", "policy", "capture")
+        unknown = EXCLUDE
+
+
+_document = _Document()
+_policy_names = tuple(PolicyFields().fields)
+
+
+def changed(site: Site, changes: Mapping[str, Any]) -> Site:
+    """The site with what `SitePatch` or `SiteIn` loaded put in; policy and capture are merged key by key."""
+    values = dict(changes)
+    for name in ("origins", "stages"):
+        if name in values:
+            values[name] = tuple(values[name])
+    if "policy" in values:
+        values["policy"] = replace(site.policy, **values["policy"])
+    values["capture"] = capture_of(site) | values.get("capture", {})
+    return replace(site, **values)
+
+
+def capture_of(site: Site) -> dict[str, Any]:
+    """What the site's pages report by themselves, with the defaults filled in."""
+    return {**CAPTURE, **site.capture}
+
+
+def dump_document(site: Site) -> str:
+    """The site without id, name and keys, as the JSON text of its column."""
+    return json.dumps(_document.dump(site_view(site)), ensure_ascii=False)
+
+
+def load_document(text: str) -> dict[str, Any]:
+    """The fields of `Site` that the column holds; what a later version may have added is left out."""
+    values = _document.load(json.loads(text))
+    return {
+        **values,
+        "origins": tuple(values.get("origins", ())),
+        "stages": tuple(values.get("stages", STAGES)),
+        "policy": Policy(**values.get("policy", {})),
+        "capture": {**CAPTURE, **values.get("capture", {})},
+    }
+
+
+def site_view(site: Site) -> dict[str, Any]:
+    """The site as `SiteOut` dumps it, secret key included: leave that out for whoever may not see it."""
+    return {
+        **{name: getattr(site, name) for name in ("id", "name", "write_key", "secret_key", "timezone", "currency")},
+        "origins": list(site.origins),
+        "stages": list(site.stages),
+        "policy": {name: getattr(site.policy, name) for name in _policy_names},
+        "capture": capture_of(site),
+    }

@@ -1,0 +1,224 @@
+"""Every setting, read once: environment variables `CHIMEIN_*`, each also as `NAME_FILE`, and a `.env` file."""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from backend.errors import SettingsError
+
+PREFIX = "CHIMEIN_"
+
+FOR_TESTS = frozenset({"CHIMEIN_CRASH_AT"})
+"""Variables with our prefix that are no settings: see `pipeline/faults.py`."""
+
+Parser = Callable[[str], Any]
+
+
+def _integer(low: int, high: int, text: str) -> int:
+    """The whole number that `text` says, within [low, high]; `512k`, `64m`, `1g` are understood as bytes."""
+    match = re.fullmatch(r"(\d{1,18})([kmg]?)b?", text.strip().lower())
+    number = int(match[1]) * {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}[match[2]] if match else None
+    if number is None or not low <= number <= high:
+        raise ValueError(f"must be a whole number from {low} to {high}")
+    return number
+
+
+def _choice(allowed: tuple[str, ...], text: str) -> str:
+    if (value := text.strip().lower()) not in allowed:
+        raise ValueError("must be one of " + ", ".join(allowed))
+    return value
+
+
+def _url(schemes: tuple[str, ...], text: str) -> str:
+    """A URL of one of the schemes, without a slash at its end; `postgresql` also stands for `postgresql+psycopg`."""
+    value = text.strip().rstrip("/") if schemes[0].startswith("http") else text.strip()
+    scheme = value.partition(":")[0].lower()
+    if scheme.partition("+")[0] not in schemes and scheme not in schemes:
+        raise ValueError("must be a URL that starts with " + " or ".join(f"{name}:" for name in schemes))
+    try:
+        _ = urlsplit(value).port
+    except ValueError:
+        raise ValueError("holds a port that is not a number up to 65535") from None
+    return value
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _text(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("must be one line without control characters")
+    return text.strip()
+
+
+def _secret(text: str) -> str:
+    if len(value := _text(text)) < 16:
+        raise ValueError("must have at least 16 characters")
+    return value
+
+
+def _setting(default: Any, parser: Parser, about: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"parser": parser, "about": about, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """How this installation runs; made by `Settings.load`, never changed, and safe to print."""
+
+    host: str = _setting("127.0.0.1", _text, "the address that web and live listen on")
+    port: int = _setting(8000, partial(_integer, 1, 65535), "the port of web")
+    live_port: int = _setting(0, partial(_integer, 1, 65535), "the port of live; PORT + 1")
+    data_dir: Path = _setting(Path("var"), _path, "where everything is kept that outlives a process")  # noqa: RUF009
+    public_url: str = _setting("", partial(_url, ("http", "https")), "how browsers reach web; http://HOST:PORT")
+    live_url: str = _setting(
+        "", partial(_url, ("http", "https")), "how browsers reach live; the host of PUBLIC_URL with LIVE_PORT"
+    )
+    database_url: str = _setting(
+        "", partial(_url, ("sqlite", "postgresql", "postgres")), "SQLite or PostgreSQL; SQLite in the data directory"
+    )
+    redis_url: str = _setting(
+        "",
+        partial(_url, ("redis", "rediss", "unix")),
+        "Redis or Valkey; empty: an embedded one in the data directory",
+    )
+    log_url: str = _setting(
+        "", partial(_url, ("redis", "rediss", "unix", "redis+cluster")), "the Redis of the log; REDIS_URL"
+    )
+    smtp_url: str = _setting("", partial(_url, ("smtp", "smtps")), "the mail server; empty: .eml files in DIR/outbox")
+    mail_from: str = _setting("chimein <chimein@localhost>", _text, "the sender of mails")
+    secret_key: str = _setting("", _secret, "signs links and tokens; made at first start", secret=True)
+    admin_token: str = _setting("", _secret, "Bearer token of an administrator; made at first start", secret=True)
+    metrics_token: str = _setting("", _secret, "Bearer token for /metrics from afar; empty: loopback only", secret=True)
+    proxies: int = _setting(0, partial(_integer, 0, 9), "reverse proxies in front, whose X-Forwarded-* is believed")
+    partitions: int = _setting(4, partial(_integer, 1, 1024), "into how many streams the log is split; fixed for good")
+    log_max_bytes: int = _setting(
+        256 * 2**20, partial(_integer, 2**20, 2**50), "events waiting in the log above which collectors answer 503"
+    )
+    fsync: str = _setting("everysec", partial(_choice, ("everysec", "always")), "when the embedded Redis syncs to disk")
+    log_level: str = _setting("info", partial(_choice, ("debug", "info", "warning", "error")), "what is logged")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """The settings of `environ` (None: of this process, and `.env` here for what it leaves out).
+
+        Overrides win, save those that are None. A name that is unknown and a value that is wrong raise SettingsError.
+        """
+        if environ is None:
+            dotenv = {name: value or "" for name, value in dotenv_values(Path.cwd() / ".env").items()}
+            environ = {**dotenv, **os.environ}
+        raw = _collect(environ, {item.name for item in fields(cls)})
+        raw.update({name: (f"option {name}", str(value)) for name, value in overrides.items() if value is not None})
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            source, text = raw.pop(item.name, ("", ""))
+            if not text:
+                continue
+            try:
+                values[item.name] = item.metadata["parser"](text)
+            except ValueError as error:
+                said = "" if item.metadata["secret"] else f" (it is {_masked(text)!r})"
+                raise SettingsError(f"{source} {error}{said}.") from None
+        if raw:
+            raise SettingsError(f"There is no setting named {', '.join(sorted(raw))}.")
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        """Fills in what follows from other settings."""
+        fill = partial(object.__setattr__, self)
+        fill("data_dir", self.data_dir.expanduser().absolute())
+        if not self.live_port:
+            if self.port == 65535:
+                raise SettingsError("CHIMEIN_PORT 65535 leaves no next port for live: set CHIMEIN_LIVE_PORT.")
+            fill("live_port", self.port + 1)
+        if self.live_port == self.port:
+            raise SettingsError("CHIMEIN_LIVE_PORT and CHIMEIN_PORT must differ.")
+        if not self.public_url:
+            fill("public_url", f"http://{_reachable(self.host)}:{self.port}")
+        if not self.live_url:
+            public = urlsplit(self.public_url)
+            fill("live_url", f"{public.scheme}://{_bracketed(public.hostname or '')}:{self.live_port}")
+        if not self.database_url:
+            fill("database_url", f"sqlite:///{self.data_dir / 'chimein.db'}")
+        # SQLAlchemy takes bare postgresql:// for psycopg2, and Heroku's postgres:// for nothing at all.
+        fill("database_url", re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url))
+        if not self.log_url:
+            fill("log_url", self.redis_url)
+
+    def with_redis(self, url: str) -> Self:
+        """The same settings, with the Redis that was found or started for them."""
+        return replace(self, redis_url=url, log_url=self.log_url or url)
+
+    def environ(self) -> dict[str, str]:
+        """The variables from which another process loads these settings."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {PREFIX + name.upper(): str(value) for name, value in values.items() if value != ""}
+
+    def __repr__(self) -> str:
+        shown = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value and item.metadata["secret"]:
+                value = "***"
+            shown.append(f"{item.name}={_masked(str(value))!r}")
+        return f"Settings({', '.join(shown)})"
+
+
+def variables() -> dict[str, str]:
+    """Each environment variable's name and one line about it, in the order of the settings."""
+    return {PREFIX + item.name.upper(): item.metadata["about"] for item in fields(Settings)}
+
+
+def _collect(environ: Mapping[str, str], known: set[str]) -> dict[str, tuple[str, str]]:
+    """By setting: the variable that names it and its text; a NAME_FILE is read."""
+    found: dict[str, tuple[str, str]] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in FOR_TESTS or not text:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in known and name.endswith("_file"):
+            name = name.removesuffix("_file")
+            if name in known:
+                text = _read(variable, text)
+        if name not in known:
+            raise SettingsError(f"{variable} is no setting of chimein.{_nearest(variable)}")
+        if name in found:
+            raise SettingsError(f"{found[name][0]} and {variable} are both set: keep one.")
+        found[name] = (variable, text)
+    return found
+
+
+def _nearest(variable: str) -> str:
+    names = list(variables())
+    close = difflib.get_close_matches(variable, [*names, *(f"{name}_FILE" for name in names)], n=1, cutoff=0.5)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise SettingsError(f"{variable} names a file that cannot be read: {path} ({reason}).") from None
+
+
+def _masked(text: str) -> str:
+    """The text without the password of a URL in it."""
+    return re.sub(r"(://[^/@:]*:)[^@]*@", r"\1***@", text)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    """The host as a browser on this machine names it: a wildcard address is nowhere to go to."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host) or _bracketed(host)  # noqa: S104

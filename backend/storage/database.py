@@ -1,0 +1,133 @@
+"""The SQL database: one engine for SQLite, PostgreSQL or Citus, and how transactions begin."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+
+from backend.errors import Unavailable
+
+__all__ = ["Connection", "Database", "is_poison", "is_transient", "migrate"]
+
+BUSY_TIMEOUT = 10.0
+"""Seconds that a SQLite writer waits for another."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same transaction may succeed later: the server is away or busy, or somebody else was faster."""
+    if isinstance(error, redis.RedisError):
+        return True
+    return isinstance(error, OperationalError | InterfaceError | IntegrityError)
+
+
+def is_poison(error: BaseException) -> bool:
+    """Whether the database will refuse this content however often it is sent."""
+    if isinstance(error, DataError | UnicodeError | OverflowError):
+        return True
+    return isinstance(error, SQLAlchemyError) and not is_transient(error)
+
+
+class Database:
+    """One database; `begin()` is a transaction that writes, `read()` one that only reads."""
+
+    def __init__(self, url: str) -> None:
+        parsed = _normalised(url)
+        self.dialect: str = parsed.get_backend_name()
+        self.engine: Engine = _sqlite_engine(parsed) if self.dialect == "sqlite" else _postgres_engine(parsed)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A writing transaction: commits at the end, rolls back when an error passes through.
+
+        On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail with
+        "database is locked" without waiting.
+        """
+        with self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with connection.begin() if self.dialect != "sqlite" else _sqlite_transaction(connection):
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads, of one consistent moment on SQLite."""
+        with self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+                with _sqlite_transaction(connection):
+                    yield connection
+            else:
+                yield connection
+
+    def ping(self) -> None:
+        """Returns when the database answers and its schema is there; raises `Unavailable` otherwise."""
+        try:
+            with self.read() as connection:
+                connection.execute(text("SELECT count(*) FROM partitions"))
+        except DBAPIError as error:
+            raise Unavailable("The database does not answer.", retry_after=2) from error
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _sqlite_transaction(connection: Connection) -> Iterator[None]:
+    # The driver is in autocommit mode: SQLAlchemy's own begin would be a second BEGIN.
+    try:
+        yield
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    else:
+        connection.exec_driver_sql("COMMIT")
+
+
+def _normalised(url: str) -> URL:
+    parsed = make_url(url)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_TIMEOUT})
+
+    @event.listens_for(engine, "connect")
+    def _configure(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-65536",
+            "mmap_size=268435456",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _postgres_engine(url: URL) -> Engine:
+    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, pool_recycle=1800)
+
+
+def migrate(url: str) -> None:
+    """Brings the schema to the newest version; nothing happens where it is."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = _normalised(url)
+    command.upgrade(config, "head")

@@ -1,0 +1,116 @@
+"""The visitors' events, as they were sent: what was folded, in the order of its time."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, or_, select
+
+from backend.domain.event import Event
+from backend.schemas.event import event_of_row
+from backend.storage.bulk import insert_rows
+from backend.storage.tables import events
+from backend.storage.times import from_micros, to_micros
+
+CHUNK = 500
+_EVENT = (
+    events.c.message_id,
+    events.c.type,
+    events.c.timestamp,
+    events.c.received_at,
+    events.c.arrival,
+    events.c.body,
+)
+_KEYS = select(events.c.visitor_id, events.c.message_id, events.c.arrival).where(
+    events.c.visitor_id.in_(bindparam("visitors", expanding=True)),
+    events.c.message_id.in_(bindparam("messages", expanding=True)),
+)
+_HISTORY = select(events.c.visitor_id, *_EVENT).where(
+    events.c.visitor_id.in_(bindparam("visitors", expanding=True)),
+    events.c.name.in_(bindparam("names", expanding=True)),
+)
+
+
+def row_of(
+    visitor_id: str, site_id: str, event: Event, body: str
+) -> tuple[str, str, str, str, str, int, int, int, str]:
+    """The row of an event; `body` is the sender's own JSON."""
+    return (
+        visitor_id,
+        event.message_id,
+        site_id,
+        event.name,
+        event.type,
+        to_micros(event.timestamp),
+        to_micros(event.received_at),
+        event.order,
+        body,
+    )
+
+
+def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, str, int, int, int, str]]) -> set[int]:
+    """Inserts the events that this visitor has not sent before; returns the indexes of the others in `rows`.
+
+    A row that was there before is known by its order of arrival, which differs from the repeated event's.
+    """
+    if insert_rows(connection, events, rows, ignore=True) == len(rows):
+        return set()
+    repeated: set[int] = set()
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        found = connection.execute(
+            _KEYS, {"visitors": list({row[0] for row in part}), "messages": list({row[1] for row in part})}
+        )
+        arrivals = {(visitor_id, message_id): arrival for visitor_id, message_id, arrival in found}
+        for index, row in enumerate(part, start):
+            if arrivals.get((row[0], row[1])) != row[7]:
+                repeated.add(index)
+    return repeated
+
+
+def history(connection: Connection, members: Collection[str], names: Collection[str]) -> Iterator[tuple[str, Event]]:
+    """All events of these names of these visitors, as (visitor id, event), in no order."""
+    ids = list(members)
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        for visitor_id, *row in connection.execute(_HISTORY, {"visitors": part, "names": list(names)}):
+            yield visitor_id, _event(row)
+
+
+def list_events(
+    connection: Connection, members: Collection[str], limit: int, before: tuple[int, int] | None = None
+) -> list[Event]:
+    """The latest events of a visitor (and of those merged into it), newest first; `before` is (timestamp µs, order)."""
+    query: Select[tuple[str, str, int, int, int, str]] = select(*_EVENT).where(events.c.visitor_id.in_(list(members)))
+    if before is not None:
+        moment, arrival = before
+        query = query.where(
+            or_(events.c.timestamp < moment, and_(events.c.timestamp == moment, events.c.arrival < arrival))
+        )
+    query = query.order_by(events.c.timestamp.desc(), events.c.arrival.desc()).limit(limit)
+    return [_event(row) for row in connection.execute(query)]
+
+
+def all_events(
+    connection: Connection, members: Collection[str], until: datetime | None = None
+) -> list[tuple[str, Event]]:
+    """Every event of these visitors up to `until`, as (visitor id, event), in order of moment."""
+    found: list[tuple[str, Event]] = []
+    ids = list(members)
+    for start in range(0, len(ids), CHUNK):
+        query = select(events.c.visitor_id, *_EVENT).where(events.c.visitor_id.in_(ids[start : start + CHUNK]))
+        if until is not None:
+            query = query.where(events.c.timestamp <= to_micros(until))
+        found.extend((visitor_id, _event(row)) for visitor_id, *row in connection.execute(query))
+    found.sort(key=lambda pair: pair[1].moment)
+    return found
+
+
+def cursor_of(event: Event) -> tuple[int, int]:
+    """Where `list_events` goes on after this event."""
+    return to_micros(event.timestamp), event.order
+
+
+def _event(row: Sequence[Any]) -> Event:
+    message_id, kind, timestamp, received_at, arrival, body = row
+    return event_of_row(message_id, kind, from_micros(timestamp), from_micros(received_at), arrival, body)

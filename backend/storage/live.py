@@ -1,0 +1,124 @@
+"""Live push: tells whoever holds a visitor's stream that there is something new; what it is lies in SQL."""
+
+import json
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import redis
+import structlog
+
+PREFIX = "chimein:live:"
+BUFFER = 100
+"""Notes that wait for a slow reader; one more, and its stream is closed: it comes back and gets a snapshot."""
+
+log = structlog.get_logger(__name__)
+
+
+class Subscription:
+    """One stream's mailbox."""
+
+    __slots__ = ("closed", "inbox", "visitor_ids")
+
+    def __init__(self, visitor_ids: Sequence[str]) -> None:
+        self.visitor_ids = tuple(visitor_ids)
+        self.inbox: queue.Queue[Mapping[str, Any] | None] = queue.Queue(BUFFER)
+        self.closed = False
+
+    def next(self, timeout: float) -> Mapping[str, Any] | None:
+        """The next note; None when `timeout` seconds passed, or when the stream is to end (see `closed`)."""
+        try:
+            return self.inbox.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def put(self, note: Mapping[str, Any]) -> None:
+        """Leaves a note; closes the stream when its reader does not keep up."""
+        try:
+            self.inbox.put_nowait(note)
+        except queue.Full:
+            self.closed = True
+
+
+class LiveBus:
+    """Publishes notes, and hands those that come in to the streams of this process.
+
+    Nothing is lost when nobody listens: a stream begins with a snapshot out of SQL.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self._streams: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._lock = threading.Lock()
+        self._listener: threading.Thread | None = None
+
+    def publish(self, notes: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Sends each `(visitor id, note)`; a note is `{"event": "message"|"revoke", "data": …}`."""
+        if not notes:
+            return
+        pipeline = self.client.pipeline(transaction=False)
+        for visitor_id, note in notes:
+            pipeline.publish(PREFIX + visitor_id, json.dumps(note))
+        pipeline.execute()
+
+    def subscribe(self, visitor_ids: Sequence[str]) -> Subscription:
+        """Begins to collect what is published for these visitors."""
+        subscription = Subscription(visitor_ids)
+        with self._lock:
+            for visitor_id in subscription.visitor_ids:
+                self._streams[visitor_id].add(subscription)
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._listen, name="live", daemon=True)
+                self._listener.start()
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Ends it; ending it twice does no harm."""
+        with self._lock:
+            for visitor_id in subscription.visitor_ids:
+                streams = self._streams.get(visitor_id)
+                if streams is not None:
+                    streams.discard(subscription)
+                    if not streams:
+                        del self._streams[visitor_id]
+
+    @property
+    def streams(self) -> int:
+        """How many streams this process holds."""
+        with self._lock:
+            return len({each for group in self._streams.values() for each in group})
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self._receive()
+            except (redis.RedisError, OSError) as error:
+                # What was published meanwhile is in SQL only: all streams begin anew, with a snapshot.
+                log.warning("live_bus_lost", reason=str(error)[:200])
+                with self._lock:
+                    for each in {each for group in self._streams.values() for each in group}:
+                        each.closed = True
+                time.sleep(0.5)
+
+    def _receive(self) -> None:
+        subscriber = self.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        try:
+            subscriber.psubscribe(PREFIX + "*")
+            while True:
+                received = subscriber.get_message(timeout=5.0)
+                if received is not None:
+                    self._hand_out(received["channel"], received["data"])
+        finally:
+            subscriber.close()
+
+    def _hand_out(self, channel: Any, data: Any) -> None:
+        name = channel.decode() if isinstance(channel, bytes) else str(channel)
+        with self._lock:
+            streams = list(self._streams.get(name.removeprefix(PREFIX), ()))
+        if streams:
+            note = cast(Mapping[str, Any], json.loads(data))
+            for each in streams:
+                each.put(note)

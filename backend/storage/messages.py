@@ -1,0 +1,185 @@
+"""The messages: promises made with the decision, and what became of them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, or_, select, update
+
+from backend.domain.message import ON_SITE, Message
+from backend.schemas.documents import decode_content, encode_content
+from backend.storage.bulk import insert_rows
+from backend.storage.tables import messages
+from backend.storage.times import from_micros, maybe_from_micros, to_micros
+
+FEEDBACK = {
+    "Message Shown": "shown",
+    "Message Clicked": "clicked",
+    "Message Dismissed": "dismissed",
+    "Message Replied": "replied",
+}
+"""What the page reports, and the status that it means."""
+
+_RANK = ("queued", "claimed", "sending", "sent", "expired", "shown", "dismissed", "clicked", "replied")
+
+
+def insert(connection: Connection, promised: Iterable[Message]) -> None:
+    """Writes messages that were just decided; one that is there already stays as it is."""
+    insert_rows(connection, messages, [_row(each) for each in promised], ignore=True)
+
+
+def get(connection: Connection, visitor_id: str, message_id: str) -> Message | None:
+    """One message; None when there is none."""
+    row = connection.execute(
+        select(messages).where(messages.c.visitor_id == visitor_id, messages.c.id == message_id)
+    ).one_or_none()
+    return None if row is None else _message(row)
+
+
+def waiting_on_site(connection: Connection, members: Collection[str], now: datetime) -> list[Message]:
+    """What the page has not shown yet, oldest first."""
+    query = (
+        select(messages)
+        .where(
+            messages.c.visitor_id.in_(list(members)),
+            messages.c.channel.in_(list(ON_SITE)),
+            messages.c.status == "queued",
+            messages.c.expires_at > to_micros(now),
+        )
+        .order_by(messages.c.created_at, messages.c.id)
+    )
+    return [_message(row) for row in connection.execute(query)]
+
+
+def list_messages(
+    connection: Connection,
+    site_id: str,
+    *,
+    rule: str | None = None,
+    visitor_ids: Collection[str] | None = None,
+    channel: str | None = None,
+    status: str | None = None,
+    limit: int = 50,
+    before: tuple[int, str] | None = None,
+) -> list[Message]:
+    """A site's messages, newest first; `before` is (created at in µs, id)."""
+    query = select(messages).where(messages.c.site_id == site_id)
+    if rule is not None:
+        query = query.where(messages.c.rule_id == rule)
+    if visitor_ids is not None:
+        query = query.where(messages.c.visitor_id.in_(list(visitor_ids)))
+    if channel is not None:
+        query = query.where(messages.c.channel == channel)
+    if status is not None:
+        query = query.where(messages.c.status == status)
+    if before is not None:
+        moment, last = before
+        query = query.where(
+            or_(messages.c.created_at < moment, and_(messages.c.created_at == moment, messages.c.id < last))
+        )
+    query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
+    return [_message(row) for row in connection.execute(query)]
+
+
+def cursor_of(message: Message) -> tuple[int, str]:
+    """Where `list_messages` goes on after this one."""
+    return to_micros(message.created_at), message.id
+
+
+def record_feedback(
+    connection: Connection, told: Iterable[tuple[Collection[str], str, datetime, Mapping[str, Any]]]
+) -> None:
+    """Notes what the page reports: (the visitor's ids, event name, moment, properties).
+
+    A status only moves forward, and each moment is the first of its kind; reports about a stranger's message are
+    ignored.
+    """
+    for members, name, moment, properties in told:
+        status = FEEDBACK[name]
+        message_id = properties.get("message_id")
+        if not isinstance(message_id, str):
+            continue
+        mine = and_(messages.c.visitor_id.in_(list(members)), messages.c.id == message_id)
+        column = messages.c[f"{status}_at"]
+        connection.execute(update(messages).where(mine, column.is_(None)).values({column: to_micros(moment)}))
+        if status != "shown":
+            connection.execute(
+                update(messages).where(mine, messages.c.shown_at.is_(None)).values(shown_at=to_micros(moment))
+            )
+        lower = _RANK[: _RANK.index(status)]
+        connection.execute(update(messages).where(mine, messages.c.status.in_(lower)).values(status=status))
+        text = properties.get("text")
+        if status == "replied" and isinstance(text, str):
+            connection.execute(update(messages).where(mine).values(reply=text[:10_000]))
+
+
+def set_status(
+    connection: Connection, visitor_id: str, message_id: str, status: str, reason: str | None, *, expected: str
+) -> bool:
+    """Moves a message from `expected` to another status; False when it was elsewhere already."""
+    moved = connection.execute(
+        update(messages)
+        .where(messages.c.visitor_id == visitor_id, messages.c.id == message_id, messages.c.status == expected)
+        .values(status=status, reason=reason)
+    )
+    return moved.rowcount == 1
+
+
+def _row(message: Message) -> tuple[Any, ...]:
+    return (
+        message.visitor_id,
+        message.id,
+        message.site_id,
+        message.rule_id,
+        message.enrolment_id,
+        message.channel,
+        message.variant,
+        message.status,
+        message.reason,
+        message.anonymous_id,
+        message.address,
+        encode_content(message.content),
+        to_micros(message.created_at),
+        to_micros(message.expires_at),
+        to_micros(message.due_at),
+        None,
+        message.attempts,
+        *(
+            None if moment is None else to_micros(moment)
+            for moment in (
+                message.sent_at,
+                message.shown_at,
+                message.clicked_at,
+                message.dismissed_at,
+                message.replied_at,
+            )
+        ),
+        message.reply,
+    )
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(
+        id=row.id,
+        site_id=row.site_id,
+        visitor_id=row.visitor_id,
+        rule_id=row.rule_id,
+        enrolment_id=row.enrolment_id,
+        channel=row.channel,
+        variant=row.variant,
+        content=decode_content(row.content),
+        created_at=from_micros(row.created_at),
+        expires_at=from_micros(row.expires_at),
+        due_at=from_micros(row.due_at),
+        status=row.status,
+        reason=row.reason,
+        anonymous_id=row.anonymous_id,
+        address=row.address,
+        attempts=row.attempts,
+        sent_at=maybe_from_micros(row.sent_at),
+        shown_at=maybe_from_micros(row.shown_at),
+        clicked_at=maybe_from_micros(row.clicked_at),
+        dismissed_at=maybe_from_micros(row.dismissed_at),
+        replied_at=maybe_from_micros(row.replied_at),
+        reply=row.reply,
+    )

@@ -1,0 +1,177 @@
+"""Rules: a small reference table; each row holds the document as written, with its defaults filled in."""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+
+from backend.domain.mistakes import RuleErrors
+from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
+from backend.storage.tables import rules, sites
+from backend.storage.times import from_micros, to_micros
+
+logger = logging.getLogger(__name__)
+
+LIVE = ("active", "paused")
+"""Statuses that the processor must know: paused rules end what they began."""
+
+_Row = Row[tuple[str, str, str, int, str, int, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRule:
+    """A rule as the API shows it: `document` is what was written down."""
+
+    id: str
+    site_id: str
+    status: Status
+    version: int
+    document: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+    def rule(self) -> Rule:
+        """The rule for the engine; RuleErrors where this version of chimein no longer understands it."""
+        return Rule(
+            id=self.id,
+            site_id=self.site_id,
+            spec=parse_rule(dict(self.document)),
+            status=self.status,
+            version=self.version,
+        )
+
+
+def create_rule(
+    conn: Connection, site_id: str, spec: RuleSpec, *, status: Status = "draft", now: datetime
+) -> StoredRule:
+    """Stores a new rule, version 1."""
+    stored = StoredRule(
+        id=uuid.uuid4().hex,
+        site_id=site_id,
+        status=status,
+        version=1,
+        document=spec.document,
+        created_at=now,
+        updated_at=now,
+    )
+    conn.execute(
+        insert(rules).values(
+            id=stored.id,
+            site_id=site_id,
+            status=status,
+            version=1,
+            document=_dump(spec),
+            created_at=to_micros(now),
+            updated_at=to_micros(now),
+        )
+    )
+    return stored
+
+
+def get_rule(conn: Connection, site_id: str, rule_id: str) -> StoredRule | None:
+    """The site's rule with this id."""
+    row = conn.execute(select(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).first()
+    return None if row is None else _stored(row)
+
+
+def list_rules(
+    conn: Connection,
+    site_id: str,
+    *,
+    status: str | None = None,
+    limit: int,
+    after: tuple[int, str] | None = None,
+) -> list[StoredRule]:
+    """The site's rules, oldest first, after the place `after`."""
+    query = select(rules).where(rules.c.site_id == site_id).order_by(rules.c.created_at, rules.c.id).limit(limit)
+    if status is not None:
+        query = query.where(rules.c.status == status)
+    if after is not None:
+        moment, rule_id = after
+        query = query.where(or_(rules.c.created_at > moment, (rules.c.created_at == moment) & (rules.c.id > rule_id)))
+    return [_stored(row) for row in conn.execute(query)]
+
+
+def place(stored: StoredRule) -> tuple[int, str]:
+    """Where the rule stands in the list."""
+    return to_micros(stored.created_at), stored.id
+
+
+def replace_rule(
+    conn: Connection, site_id: str, rule_id: str, spec: RuleSpec, *, status: Status | None = None, now: datetime
+) -> StoredRule | None:
+    """Puts a new document in the place of the old one; its version grows by one."""
+    values: dict[str, Any] = {"document": _dump(spec), "version": rules.c.version + 1}
+    return _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
+
+
+def set_status(conn: Connection, site_id: str, rule_id: str, status: Status, *, now: datetime) -> StoredRule | None:
+    """Activates, pauses or archives the rule; what it says stays, and so does its version."""
+    return _change(conn, site_id, rule_id, {"status": status}, now)
+
+
+def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
+    """Removes the rule; False where there is none."""
+    return conn.execute(delete(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).rowcount > 0
+
+
+def load_rules(conn: Connection) -> list[Rule]:
+    """Every site's rules that are active or paused; one that can no longer be read is logged and left out."""
+    loaded: list[Rule] = []
+    for row in conn.execute(select(rules).where(rules.c.status.in_(LIVE)).order_by(rules.c.created_at, rules.c.id)):
+        try:
+            loaded.append(_stored(row).rule())
+        except RuleErrors as error:
+            logger.error("rule %s of site %s cannot be read and does nothing: %s", row.id, row.site_id, error)
+    return loaded
+
+
+def stamp(conn: Connection) -> str:
+    """A short text that changes whenever any rule or site does; one aggregate and one small table are read."""
+    totals = conn.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(rules.c.version), 0),
+            func.coalesce(func.max(rules.c.updated_at), 0),
+            # The remainder keeps the sum far from 2**63, however many rules there are.
+            func.coalesce(func.sum(rules.c.updated_at % 1_000_000_007), 0),
+        )
+    ).one()
+    digest = hashlib.blake2b(digest_size=12)
+    for site_id, document in conn.execute(select(sites.c.id, sites.c.document).order_by(sites.c.id)):
+        digest.update(f"{site_id}{document}".encode())
+    return ":".join(str(int(total)) for total in totals) + ":" + digest.hexdigest()
+
+
+def _change(conn: Connection, site_id: str, rule_id: str, values: dict[str, Any], now: datetime) -> StoredRule | None:
+    # Also where the clock was set back, `updated_at` moves forward: the stamp relies on it.
+    moment = to_micros(now)
+    forward = func.max if conn.dialect.name == "sqlite" else func.greatest
+    conn.execute(
+        update(rules)
+        .where(rules.c.id == rule_id, rules.c.site_id == site_id)
+        .values(updated_at=forward(moment, rules.c.updated_at + 1), **values)
+    )
+    return get_rule(conn, site_id, rule_id)
+
+
+def _dump(spec: RuleSpec) -> str:
+    return json.dumps(spec.document, ensure_ascii=False)
+
+
+def _stored(row: _Row) -> StoredRule:
+    return StoredRule(
+        id=row.id,
+        site_id=row.site_id,
+        status=row.status,
+        version=row.version,
+        document=json.loads(row.document),
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+    )

@@ -1,0 +1,180 @@
+"""The SQL schema: per-visitor tables begin their key with `visitor_id`, the rest are small reference tables.
+
+Moments are integers, microseconds since 1970 UTC, so that both databases sort and compare them alike; ids of ours are
+32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("write_key", Text, nullable=False, unique=True),
+    Column("secret_key", Text, nullable=False),  # encrypted
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text),  # null: every site
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False, index=True),
+    Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+partitions = Table(
+    "partitions",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("last_id", Text, nullable=False),  # the log's entry up to which everything has taken effect
+    Column("attempts", Integer, nullable=False, server_default="0"),
+)
+
+dead_events = Table(
+    "dead_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text),
+    Column("partition", Integer, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+visitors = Table(
+    "visitors",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("merged_into", Text),
+    Column("user_id", Text),
+    Column("email", Text),
+    Column("stage", Text, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("profile", Text, nullable=False),
+)
+Index("ix_visitors_site_id_last_seen", visitors.c.site_id, visitors.c.last_seen)
+Index(
+    "ix_visitors_site_id_email",
+    visitors.c.site_id,
+    visitors.c.email,
+    sqlite_where=text("email IS NOT NULL"),
+    postgresql_where=text("email IS NOT NULL"),
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("member_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("arrival", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+Index("ix_events_visitor_id_timestamp", events.c.visitor_id, events.c.timestamp, events.c.arrival)
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("status", Text, nullable=False),  # waiting, ended
+    Column("entered_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("ix_enrolments_rule_id", enrolments.c.rule_id, enrolments.c.entered_at)
+Index(
+    "ix_enrolments_due_at",
+    enrolments.c.due_at,
+    sqlite_where=text("status = 'waiting'"),
+    postgresql_where=text("status = 'waiting'"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("enrolment_id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("anonymous_id", Text),
+    Column("address", Text),
+    Column("content", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),  # when to try next, or to fall back
+    Column("lease_until", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("sent_at", BigInteger),
+    Column("shown_at", BigInteger),
+    Column("clicked_at", BigInteger),
+    Column("dismissed_at", BigInteger),
+    Column("replied_at", BigInteger),
+    Column("reply", Text),
+)
+Index("ix_messages_site_id_created_at", messages.c.site_id, messages.c.created_at)
+Index(
+    "ix_messages_due_at",
+    messages.c.due_at,
+    sqlite_where=text("status IN ('queued', 'claimed', 'sending')"),
+    postgresql_where=text("status IN ('queued', 'claimed', 'sending')"),
+)
+
+unsubscribes = Table(
+    "unsubscribes",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)

@@ -1,0 +1,149 @@
+"""The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select
+
+from backend.domain.identity import anonymous_visitor, known_visitor
+from backend.domain.profile import Profile
+from backend.schemas.documents import decode_profile, encode_profile
+from backend.storage.bulk import insert_rows, update_rows
+from backend.storage.tables import enrolments, events, merges, messages, visitors
+from backend.storage.times import to_micros
+
+CHUNK = 500
+_LOAD = select(visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile).where(
+    visitors.c.visitor_id.in_(bindparam("ids", expanding=True))
+)
+_LOCK = _LOAD.order_by(visitors.c.visitor_id).with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A visitor's row: its profile, and the id of the visitor that it was merged into."""
+
+    profile: Profile
+    merged_into: str | None
+
+
+def load(connection: Connection, ids: Collection[str], *, lock: bool = False) -> dict[str, Stored]:
+    """The rows with these ids; `lock` keeps other writers of them waiting until this transaction ends."""
+    ordered = sorted(ids)
+    statement = _LOCK if lock else _LOAD
+    found: dict[str, Stored] = {}
+    for start in range(0, len(ordered), CHUNK):
+        for visitor_id, merged_into, text in connection.execute(statement, {"ids": ordered[start : start + CHUNK]}):
+            found[visitor_id] = Stored(decode_profile(text), merged_into)
+    return found
+
+
+def save(connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored]) -> None:
+    """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must."""
+    insert_rows(connection, visitors, [_row(each) for each in fresh])
+    update_rows(connection, visitors, [_row(each) for each in changed])
+
+
+def load_profile(connection: Connection, visitor_id: str) -> Profile | None:
+    """The profile of a visitor, or of the one that it was merged into; None when there is none."""
+    for _ in range(2):
+        stored = load(connection, [visitor_id]).get(visitor_id)
+        if stored is None:
+            return None
+        if stored.merged_into is None:
+            return stored.profile
+        visitor_id = stored.merged_into
+    return None
+
+
+def find(
+    connection: Connection,
+    site_id: str,
+    *,
+    anonymous_id: str | None = None,
+    user_id: str | None = None,
+    email: str | None = None,
+    stage: str | None = None,
+    limit: int = 50,
+    after: tuple[int, str] | None = None,
+) -> list[Profile]:
+    """Profiles of a site, last seen first; ids find the one visitor that they belong to.
+
+    `after` is (last seen in µs, id) of the last profile of the page before.
+    """
+    named = [anonymous_visitor(site_id, anonymous_id)] if anonymous_id is not None else []
+    if user_id is not None:
+        named.append(known_visitor(site_id, user_id))
+    if named:
+        profiles = [load_profile(connection, each) for each in named]
+        one = profiles[0]
+        same = all(each is not None and one is not None and each.id == one.id for each in profiles)
+        if one is None or not same or after is not None:
+            return []
+        fits = (email is None or one.traits.get("email") == email) and (stage is None or one.stage == stage)
+        return [one] if fits and one.site_id == site_id else []
+    query = select(visitors.c.profile).where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None))
+    if email is not None:
+        query = query.where(visitors.c.email == email.lower())
+    if stage is not None:
+        query = query.where(visitors.c.stage == stage)
+    if after is not None:
+        seen, last = after
+        query = query.where(
+            or_(visitors.c.last_seen < seen, and_(visitors.c.last_seen == seen, visitors.c.visitor_id > last))
+        )
+    query = query.order_by(visitors.c.last_seen.desc(), visitors.c.visitor_id).limit(limit)
+    return [decode_profile(text) for (text,) in connection.execute(query)]
+
+
+def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> list[str]:
+    """The ids of a site's visitors that were not merged away, in order of id, beginning behind `after`."""
+    query = (
+        select(visitors.c.visitor_id)
+        .where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
+        .order_by(visitors.c.visitor_id)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
+
+
+def record_merge(connection: Connection, rows: Sequence[tuple[str, str, str, str, datetime]]) -> None:
+    """Journals merges as (visitor id, member id, source, message id, at)."""
+    insert_rows(connection, merges, [(*row[:4], to_micros(row[4])) for row in rows], ignore=True)
+
+
+def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
+    """Removes everything that is kept of a visitor and of those merged into it; False when there is none."""
+    profile = load_profile(connection, visitor_id)
+    if profile is None or profile.site_id != site_id:
+        return False
+    ids = members_of(profile)
+    for table in (events, enrolments, messages, merges, visitors):
+        connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
+    return True
+
+
+def members_of(profile: Profile) -> list[str]:
+    """The ids under which this visitor's rows are kept: its own, and those that were merged into it."""
+    return [profile.id, *profile.members]
+
+
+def cursor_of(profile: Profile) -> tuple[int, str]:
+    """Where `find` goes on after this profile."""
+    return (to_micros(profile.last_seen) if profile.last_seen else 0), profile.id
+
+
+def _row(stored: Stored) -> tuple[str, str, str | None, str | None, str | None, str, int, str]:
+    profile = stored.profile
+    email = profile.traits.get("email")
+    return (
+        profile.id,
+        profile.site_id,
+        stored.merged_into,
+        profile.user_id,
+        email.lower()[:320] if isinstance(email, str) else None,
+        profile.stage,
+        to_micros(profile.last_seen) if profile.last_seen is not None else 0,
+        encode_profile(profile),
+    )

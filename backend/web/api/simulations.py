@@ -1,0 +1,72 @@
+"""`/api/v1/sites/{site}/simulations`: a rule tried out on what is stored."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from backend.domain.mistakes import RuleErrors
+from backend.domain.rule import Rule, parse_rule
+from backend.domain.site import Site
+from backend.errors import NotFound
+from backend.pipeline.simulate import simulate
+from backend.schemas.fields import StrictSchema
+from backend.schemas.page import Limit, read_cursor, write_cursor
+from backend.schemas.simulation import SimulationIn, SimulationOut
+from backend.storage.times import from_micros, to_micros
+from backend.web.api.blueprint import Blueprint
+from backend.web.api.rules import rule_of
+from backend.web.context import runtime
+
+blueprint = Blueprint("simulations", __name__, "A rule tried out on what is stored.")
+
+
+class SimulationQuery(StrictSchema):
+    """Which part of the answer; the body may say it too."""
+
+    limit = Limit(metadata={"description": "How many items at most."})
+    cursor = fields.String(metadata={"description": "`next_cursor` of the page before."})
+
+
+@blueprint.route("/sites/<site>/simulations", methods=["POST"])
+@blueprint.allow("rules")
+@blueprint.arguments(SimulationQuery, location="query")
+@blueprint.arguments(SimulationIn)
+@blueprint.response(200, SimulationOut)
+def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
+    """Simulate a rule
+
+    Stored events are replayed for each visitor in the order of their timestamps, and timers fire in event time. Nothing
+    is sent and nothing is stored. `items` are the enrolments entered from `since` on and before `until`; `sent` means:
+    would have been sent, `pending`: its moment is after `until`. The live engine decides the same.
+    """
+    rt = runtime()
+    # "Now" must be the same moment on every page, so the cursor carries it.
+    skip, now = read_cursor(query.get("cursor") or body["cursor"], str, int) or ("0", to_micros(rt.clock()))
+    if not skip.isdecimal():
+        raise ValidationError({"cursor": ["Is no cursor of this list."]})
+    until = body["until"] or from_micros(now)
+    limit = query.get("limit") or body["limit"]
+    result = simulate(rt, site, _rule(site, body["rule"]), body["since"], until, limit=limit, cursor=skip)
+    cursor = None if result.next_cursor is None else write_cursor((result.next_cursor, now))
+    return {"items": result.items, "summary": result.summary, "next_cursor": cursor}
+
+
+def _rule(site: Site, given: dict[str, Any] | str) -> Rule:
+    if isinstance(given, str):
+        try:
+            return rule_of(site, given).rule()
+        except NotFound:
+            raise ValidationError({"rule": ["There is no rule with this id."]}) from None
+    try:
+        spec = parse_rule(given, simulated=True)
+    except RuleErrors as error:
+        raise RuleErrors({"rule": error.errors}) from None
+    # The same rule, asked again, must deal out the same variants: so its id follows from what it says.
+    text = json.dumps(given, sort_keys=True)
+    rule_id = given.get("id")
+    if not isinstance(rule_id, str):
+        rule_id = uuid.uuid5(uuid.UUID(int=0), site.id + text).hex
+    return Rule(id=rule_id, site_id=site.id, spec=spec, status="active")

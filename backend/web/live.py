@@ -1,0 +1,123 @@
+"""What the page is told: `POST /v1/live`, a server-sent-event stream, and `POST /v1/inbox` where no stream can pass."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, current_app, request
+
+from backend.domain.site import Site
+from backend.errors import ChimeinError, Forbidden, Malformed, Unauthorized
+from backend.pipeline.rulesets import Rulesets
+from backend.pipeline.show import Viewer, viewer, waiting
+from backend.runtime import Runtime
+from backend.schemas.page_message import page_message
+from backend.storage.live import Subscription
+from backend.web.context import runtime
+from backend.web.cors import allow, preflight
+from backend.web.errors import answer
+
+blueprint = Blueprint("live", __name__, url_prefix="/v1")
+inbox = Blueprint("inbox", __name__, url_prefix="/v1")
+
+HEARTBEAT_SECONDS = 20.0
+POLL_SECONDS = 10
+RETRY_MS = 3_000
+BODY_BYTES = 16_384
+RULESETS = "chimein.rulesets"
+
+
+class Hello(msgspec.Struct, rename="camel"):
+    """What the page says of itself; nothing secret stands in an address."""
+
+    write_key: str
+    anonymous_id: str | None = None
+    user_id: str | None = None
+    user_hash: str | None = None
+    last_event_id: str | int | None = None
+
+
+_decode = msgspec.json.Decoder(Hello).decode
+
+blueprint.add_url_rule("/live", "live_preflight", preflight, methods=["OPTIONS"])
+inbox.add_url_rule("/inbox", "inbox_preflight", preflight, methods=["OPTIONS"])
+
+
+@blueprint.route("/live", methods=["POST"], provide_automatic_options=False)
+def stream() -> Response:
+    """Everything that waits for this browser, then what comes, until one side hangs up."""
+    site: Site | None = None
+    try:
+        rt = runtime()
+        site, who = _viewer(rt)
+        subscription = rt.live.subscribe(who.visitor_ids)
+        reply = Response(_frames(rt, _rulesets(rt), who, subscription), mimetype="text/event-stream")
+        reply.call_on_close(lambda: rt.live.unsubscribe(subscription))
+    except ChimeinError as error:
+        return allow(answer(error), site)
+    reply.headers["Cache-Control"] = "no-store"
+    reply.headers["X-Accel-Buffering"] = "no"
+    return allow(reply, site)
+
+
+@inbox.route("/inbox", methods=["POST"], provide_automatic_options=False)
+def poll() -> Response:
+    """The same messages at once, for pages that no stream reaches."""
+    site: Site | None = None
+    try:
+        rt = runtime()
+        site, who = _viewer(rt)
+        items = [page_message(each) for each in waiting(rt, _rulesets(rt), who)]
+    except ChimeinError as error:
+        return allow(answer(error), site)
+    body = json.dumps({"items": items, "poll_after": POLL_SECONDS})
+    reply = Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"})
+    return allow(reply, site)
+
+
+def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscription) -> Iterator[str]:
+    number = 0
+    try:
+        yield f"retry: {RETRY_MS}\n\n"
+        for message in waiting(rt, rulesets, who):
+            number += 1
+            yield _frame(number, "message", page_message(message))
+        while not subscription.closed:
+            note = subscription.next(HEARTBEAT_SECONDS)
+            if note is None:
+                yield ": hb\n\n"
+            elif who.may_see(note.get("anonymous_id")):
+                number += 1
+                yield _frame(number, str(note["event"]), note["data"])
+    finally:
+        rt.live.unsubscribe(subscription)
+
+
+def _frame(number: int, event: str, data: Any) -> str:
+    return f"id: {number}\nevent: {event}\ndata: {json.dumps(data)}\n\n"
+
+
+def _viewer(rt: Runtime) -> tuple[Site, Viewer]:
+    body = request.get_data(cache=False)
+    if len(body) > BODY_BYTES:
+        raise Malformed("This is too much for a greeting.")
+    try:
+        hello = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"{error}.") from error
+    site = rt.sites.by_write_key(hello.write_key)
+    if site is None:
+        raise Unauthorized("Nobody gave out this write key.")
+    origin = request.headers.get("Origin")
+    if site.origins and origin is not None and origin not in site.origins:
+        raise Forbidden("This origin is not one of the site's.")
+    return site, viewer(site, hello.anonymous_id or None, hello.user_id or None, hello.user_hash)
+
+
+def _rulesets(rt: Runtime) -> Rulesets:
+    extensions = current_app.extensions
+    if RULESETS not in extensions:
+        extensions[RULESETS] = Rulesets(rt)
+    found: Rulesets = extensions[RULESETS]
+    return found

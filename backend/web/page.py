@@ -1,0 +1,140 @@
+"""What a page and its surroundings fetch: the SDK, its configuration, health, metrics, and the front door."""
+
+import hashlib
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+
+from flask import Blueprint, Response, jsonify, render_template, request
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from backend.errors import Forbidden, NotFound, Unauthorized, Unavailable
+from backend.pipeline.status import ready
+from backend.schemas.site import capture_of
+from backend.web.auth import is_secret
+from backend.web.context import runtime
+from backend.web.cors import allow, preflight
+from backend.web.errors import answer
+from backend.web.metrics import registry
+
+blueprint = Blueprint("page", __name__)
+health = Blueprint("health", __name__)
+
+DIST = Path(__file__).parents[2] / "sdk_js" / "dist"
+WIDGET = "/chimein-widget.js"
+SCRIPTS = ("chimein.js", "chimein-widget.js")
+
+
+@blueprint.get("/")
+def front_door() -> str:
+    """What this is, and where to go from here."""
+    address = runtime().settings.public_url
+    snippet = f'<script async src="{address}/chimein.js" data-key="demo"></script>'
+    stub = DIST / "stub.js"
+    if stub.exists():
+        snippet = f"<script>{stub.read_text(encoding='utf-8').strip()}</script>\n{snippet}"
+    return render_template("front_door.html", snippet=snippet)
+
+
+@blueprint.get("/v1/config")
+def config() -> Response:
+    """What the SDK asks first: what to capture, where live is, what the site's policy says."""
+    rt = runtime()
+    key = request.args.get("writeKey", "")
+    site = rt.sites.by_write_key(key) if key else None
+    if site is None:
+        return allow(answer(Unauthorized("Nobody gave out this write key.")), None)
+    origin = request.headers.get("Origin")
+    if site.origins and origin is not None and origin not in site.origins:
+        return allow(answer(Forbidden("This origin is not one of the site's.")), site)
+    body = {
+        "site": site.id,
+        "live": rt.settings.live_url,
+        "widget": WIDGET,
+        "capture": capture_of(site),
+        "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
+    }
+    response = jsonify(body)
+    # Pages ask at each load: let them, but let an owner see a change soon.
+    response.headers["Cache-Control"] = "private, max-age=30"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return allow(response, site)
+
+
+@blueprint.route("/v1/config", methods=["OPTIONS"], provide_automatic_options=False)
+def config_preflight() -> Response:
+    """Lets pages elsewhere ask for their configuration."""
+    return preflight()
+
+
+@blueprint.get("/chimein.js")
+@blueprint.get("/chimein-widget.js")
+def script() -> Response:
+    """The SDK's core, or its widget; any page may load them."""
+    name = request.path[1:]
+    try:
+        stat = (DIST / name).stat()
+    except FileNotFoundError:
+        raise NotFound("The JavaScript SDK is not built: run `npm ci && npm run build` in sdk_js.") from None
+    body, etag = _script(name, stat.st_mtime_ns, stat.st_size)
+    response = Response(body, mimetype="text/javascript")
+    response.set_etag(etag)
+    headers = response.headers
+    headers["Cache-Control"] = "public, max-age=300"
+    headers["Access-Control-Allow-Origin"] = "*"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    headers["X-Content-Type-Options"] = "nosniff"
+    response.make_conditional(request)
+    return response
+
+
+@lru_cache(maxsize=8)
+def _script(name: str, _changed: int, _size: int) -> tuple[bytes, str]:
+    body = (DIST / name).read_bytes()
+    return body, hashlib.blake2b(body, digest_size=12).hexdigest()
+
+
+@health.get("/healthz")
+def alive() -> Response:
+    """The process lives; nothing else is asked."""
+    return _brief({"status": "ok"})
+
+
+@health.get("/readyz")
+def readiness() -> Response:
+    """Green exactly when a write would be accepted; else 503 and why."""
+    ready(runtime())
+    return _brief({"status": "ready"})
+
+
+@health.get("/metrics")
+def metrics() -> Response:
+    """Prometheus text, for this machine or for whoever has the token."""
+    settings = runtime().settings
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    known = scheme.lower() == "bearer" and any(
+        is_secret(token.strip(), secret) for secret in (settings.metrics_token, settings.admin_token)
+    )
+    if not known and not _from_here():
+        raise Unauthorized("From elsewhere, metrics need a token: CHIMEIN_METRICS_TOKEN as Bearer.")
+    try:
+        text = generate_latest(registry())
+    except Unavailable:
+        text = b""
+    return Response(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+
+
+def _from_here() -> bool:
+    """Whether the request comes from this machine itself, and not through a proxy on it."""
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _brief(body: dict[str, str]) -> Response:
+    response = jsonify(body)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,66 @@
+// Who the visitor of this browser is: a random secret of the page's own, and the user id that the page vouches for.
+import { secret } from './random.js';
+import { get, read, set, write } from './storage.js';
+
+/** Whether this visitor may be observed: an explicit choice first, then the browser's privacy signal. */
+export function allowed() {
+  const choice = get('consent');
+  return choice ? choice > 0 : !navigator.globalPrivacyControl || read('config', {}).policy.honour_gpc === false;
+}
+
+/** Remembers the visitor's choice. */
+export const choose = (yes) => set('consent', yes ? '1' : '0');
+
+/** `{anonymousId, userId?, userHash?}`; read anew each time, because another tab may have changed it. */
+export function current() {
+  const known = read('id', {});
+  return known.anonymousId ? known : keep({ anonymousId: cookie() || secret() });
+}
+
+/** Starts a new, unknown visitor. */
+export const renew = () => keep({ anonymousId: secret() });
+
+/** Forgets the visitor altogether. */
+export function forget() {
+  set('id', null);
+  setCookie('', 0);
+}
+
+/**
+ * Notes the page's word that this visitor is `userId`. Another person than before gets a new anonymous id first,
+ * so that two people on one device never become one. Returns `[personChanged, anythingChanged]`.
+ */
+export function become(userId, userHash) {
+  const known = current();
+  const before = get('id');
+  const other = known.userId && known.userId !== userId;
+  keep({
+    anonymousId: other ? secret() : known.anonymousId,
+    userId,
+    userHash: userHash || (other ? undefined : known.userHash),
+  });
+  return [other, get('id') !== before];
+}
+
+function keep(known) {
+  write('id', known);
+  // A backend of the same site reads the same visitor from this cookie.
+  setCookie(known.anonymousId, 31536000);
+  return known;
+}
+
+function cookie() {
+  try {
+    return /chimein_id=([\w-]{16,64})/.exec(document.cookie)[1];
+  } catch (e) {
+    return null; // none, or a sandboxed page
+  }
+}
+
+function setCookie(value, age) {
+  try {
+    document.cookie = `chimein_id=${value};path=/;max-age=${age};SameSite=Lax${location.protocol > 'http:' ? ';Secure' : ''}`;
+  } catch (e) {
+    // A sandboxed page has no cookies.
+  }
+}

@@ -1,0 +1,123 @@
+// The core: finds its own tag, takes the stub's place, and puts the parts together.
+import * as autocapture from './autocapture.js';
+import { emit, listen, off, on, safe, watchSight } from './emitter.js';
+import * as identity from './identity.js';
+import * as live from './live.js';
+import * as messages from './messages.js';
+import { bind, read, scoped, write } from './storage.js';
+import { at, send, track } from './tracker.js';
+import * as transport from './transport.js';
+
+const METHODS = {
+  track,
+  page: autocapture.page,
+  identify(userId, traits, options) {
+    if (!identity.allowed()) return;
+    if (userId && typeof userId === 'object') [userId, traits, options] = [null, userId, traits];
+    options = options || {};
+    const userHash = options.userHash || options.userToken;
+    if (userId || userId === 0) {
+      const [otherPerson, changed] = identity.become(`${userId}`, userHash);
+      if (otherPerson) messages.clear();
+      if (changed) live.restart();
+    }
+    send('identify', { traits: traits || {} }, { ...options, context: { userHash, ...options.context } });
+  },
+  group: (groupId, traits, options) => send('group', { groupId: `${groupId}`, traits: traits || {} }, options),
+  alias(userId, previousId, options) {
+    const known = identity.current();
+    previousId = `${previousId || known.userId || known.anonymousId}`;
+    send('alias', { userId: `${userId}`, previousId }, options);
+  },
+  reset() {
+    identity.renew();
+    messages.clear();
+    live.restart();
+  },
+  consent(choice) {
+    const yes = choice && choice.analytics !== false;
+    if (!yes) {
+      transport.clear();
+      messages.clear();
+      identity.forget();
+    }
+    identity.choose(yes);
+    if (yes) autocapture.again();
+    live.restart();
+  },
+  on,
+  off,
+  open: messages.open,
+  close: messages.close,
+};
+
+const script = document.currentScript || document.querySelector('script[data-key]');
+const api = (window.chimein = window.chimein || []);
+if (script && script.dataset.key && !api.version) {
+  const start = safe(() => begin(script.dataset.key));
+  // A page that the browser prepares in advance has no visitor yet.
+  if (document.prerendering) listen(document, 'prerenderingchange', start);
+  else start();
+}
+
+function begin(key) {
+  const host = script.dataset.host || new URL(script.src).origin;
+  const waiting = api.length ? api.splice(0) : [];
+  let open = false;
+  let capturing = false;
+  // Who kept a method of the stub still gets through: what it pushes is called.
+  api.push = (...calls) =>
+    calls.forEach((call) => {
+      if (!open) return waiting.push(call);
+      at(call[2]);
+      safe(METHODS[call[0]])(...call[1]);
+      return at();
+    });
+  Object.keys(METHODS).forEach((method) => {
+    api[method] = (...args) => api.push([method, args]);
+  });
+  api.version = VERSION;
+  const release = () => {
+    open = true;
+    api.push(...waiting.splice(0));
+  };
+  const capture = safe((config) => {
+    release();
+    if (!capturing) autocapture.start(config.capture);
+    capturing = true;
+  });
+  const configure = async (delay) => {
+    const status = await fetch(`${host}/v1/config?writeKey=${encodeURIComponent(key)}`, { credentials: 'omit' })
+      .then(async (response) => {
+        if (response.ok) write('config', await response.json());
+        return response.status;
+      })
+      .catch(() => 0);
+    const config = read('config');
+    if (status === 401) console.warn('chimein: unknown write key', key);
+    else if (!config) setTimeout(configure, delay * (0.5 + Math.random()), Math.min(60000, delay * 2));
+    else {
+      capture(config);
+      messages.begin(host + config.widget, script.nonce, api);
+      live.listenTo(host, config.live, key, safe(messages.receive));
+      emit('ready');
+    }
+  };
+
+  bind(key);
+  transport.connect(host, key);
+  // The configuration of an earlier page saves a round trip; without any, the page's own calls need not wait,
+  // except under the browser's privacy signal: then nothing is noted before the site's policy is known.
+  if (read('config')) capture(read('config'));
+  else if (!navigator.globalPrivacyControl) release();
+  configure(2000);
+
+  watchSight((seen) => seen || transport.leave());
+  listen(window, 'pagehide', transport.leave);
+  listen(window, 'storage', ({ key: changed, oldValue }) => {
+    // Another tab has learnt who the visitor is, or that it is someone else.
+    const who = changed === scoped('id');
+    if (who && !`${oldValue}`.includes(read('id', {}).anonymousId)) messages.clear();
+    if (who || changed === scoped('consent')) live.restart();
+  });
+}

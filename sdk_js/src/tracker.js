@@ -1,0 +1,63 @@
+// Turns calls into Segment's messages: who, what, when, and the circumstances of the page.
+import { allowed, current } from './identity.js';
+import { uuid } from './random.js';
+import { enqueue } from './transport.js';
+
+let referrer = document.referrer;
+let moment;
+
+/** Within a single-page application the page before is the referrer of the next. */
+export function setReferrer(url) {
+  referrer = url;
+}
+
+/** What is sent next happened at `time` (ms), before this code was there; without an argument: now. */
+export function at(time) {
+  moment = time;
+}
+
+/** What is known of the page now, in Segment's words. */
+export const pageNow = () => ({
+  path: location.pathname,
+  referrer,
+  search: location.search,
+  title: document.title,
+  url: location.href,
+});
+
+/** Sends a message of `type` with `fields`; `options` may carry `timestamp`, `context` and `integrations`. */
+export function send(type, fields, options) {
+  if (!allowed()) return;
+  const { context, timestamp, integrations } = options || {};
+  const { anonymousId, userId } = current();
+  enqueue({
+    type,
+    messageId: uuid(),
+    timestamp: new Date(timestamp || moment || Date.now()).toISOString(),
+    anonymousId,
+    userId,
+    context: { ...circumstances(), ...context },
+    integrations,
+    ...fields,
+  });
+}
+
+/** Reports that `event` happened. */
+export const track = (event, properties, options) =>
+  send('track', { event: String(event), properties: properties || {} }, options);
+
+function circumstances() {
+  const campaign = {};
+  new URLSearchParams(location.search).forEach((value, name) => {
+    if (/^utm_./.test(name)) campaign[name === 'utm_campaign' ? 'name' : name.slice(4)] = value;
+  });
+  return {
+    page: pageNow(),
+    campaign: Object.keys(campaign).length ? campaign : undefined,
+    locale: navigator.language,
+    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    screen: { width: screen.width, height: screen.height, density: devicePixelRatio },
+    userAgent: navigator.userAgent,
+    library: { name: 'chimein.js', version: VERSION },
+  };
+}

@@ -1,0 +1,176 @@
+// The chat corner: a teaser that never takes the focus, a small panel with what was said, and a button to come back.
+import { BUBBLE, CROSS, focus, h, icon, picture, safeUrl } from './dom.js';
+import { makeComposer } from './composer.js';
+
+const OPEN = 'chimein:open'; // in the session storage: this tab's panel stays open from page to page
+
+/**
+ * Makes the corner in `root`. `thread` holds what was said; `on` gets `opened(message)`, `clicked(message, url)`,
+ * `dismissed(message)`, `replied(text)`.
+ */
+export function makeChat(root, words, thread, on) {
+  const status = h('div', { class: 'unseen', role: 'status' });
+  const launcher = h(
+    'button',
+    { class: 'launcher', type: 'button', 'aria-label': words.chat, hidden: '', click: () => open(true) },
+    icon(BUBBLE, 26),
+  );
+  const corner = h('aside', { class: 'corner', 'aria-label': words.chat }, status, launcher);
+  root.append(corner);
+  let teaser; // {message, element}
+  let panel; // {element, log, field}
+
+  function tease(message) {
+    hideTeaser();
+    const element = h(
+      'section',
+      { class: 'teaser' },
+      h(
+        'button',
+        {
+          class: 'open',
+          type: 'button',
+          click() {
+            on.opened(message);
+            open(true);
+          },
+        },
+        h('span', { class: 'face' }, icon(BUBBLE, 20)),
+        h(
+          'span',
+          { class: 'words' },
+          message.title && h('span', { class: 'title', dir: 'auto' }, message.title),
+          h('span', { class: 'body', dir: 'auto' }, message.body || ''),
+        ),
+      ),
+      h(
+        'button',
+        {
+          class: 'icon',
+          type: 'button',
+          'aria-label': words.close,
+          click() {
+            on.dismissed(message);
+            hideTeaser();
+          },
+        },
+        icon(CROSS, 18),
+      ),
+    );
+    element.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      on.dismissed(message);
+      hideTeaser();
+    });
+    teaser = { message, element };
+    corner.insertBefore(element, launcher);
+    launcher.hidden = true;
+    setTimeout(() => (status.textContent = [message.title, message.body].filter(Boolean).join('. ')), 100);
+  }
+
+  function hideTeaser() {
+    if (!teaser) return;
+    teaser.element.remove();
+    teaser = null;
+    status.textContent = '';
+    showLauncher();
+  }
+
+  function open(byVisitor) {
+    hideTeaser();
+    if (!panel) build();
+    thread.keep();
+    remember('1');
+    launcher.hidden = true;
+    // A finger would call up the keyboard before there was anything to read.
+    if (byVisitor) focus(matchMedia('(hover: hover)').matches ? panel.field : panel.element);
+  }
+
+  function build() {
+    const log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-label': words.chat, tabindex: 0 });
+    const composer = makeComposer(words, on.replied);
+    const close = h('button', { class: 'icon', type: 'button', 'aria-label': words.close, click: shut }, icon(CROSS, 20));
+    const element = h(
+      'div',
+      {
+        class: 'panel',
+        role: 'dialog',
+        'aria-label': words.chat,
+        tabindex: -1,
+        keydown: (event) => event.key === 'Escape' && shut(),
+      },
+      h('header', {}, h('span', { class: 'face' }, icon(BUBBLE, 20)), h('h2', { class: 'title' }, words.chat), close),
+      log,
+      h('div', { class: 'foot' }, composer.form),
+    );
+    panel = { element, log, field: composer.field };
+    thread.items.forEach(say);
+    corner.insertBefore(element, launcher);
+    log.scrollTop = log.scrollHeight;
+  }
+
+  function say(item) {
+    if (!panel) return;
+    const { button } = item;
+    const url = !item.own && safeUrl(button && button.url);
+    panel.log.append(
+      h(
+        'div',
+        { class: item.own ? 'said own' : 'said', 'data-id': item.id },
+        h('span', { class: 'unseen' }, item.own ? words.you : words.us),
+        !item.own && picture(item),
+        item.title && h('p', { class: 'title', dir: 'auto' }, item.title),
+        h('p', { class: 'body', dir: 'auto' }, item.body || ''),
+        url && h('a', { class: 'button', href: url, click: () => on.clicked(item, url) }, button.text || url),
+      ),
+    );
+    panel.log.scrollTop = panel.log.scrollHeight;
+  }
+
+  function shut() {
+    if (!panel) return;
+    panel.element.remove();
+    panel = null;
+    remember('');
+    showLauncher();
+    focus(launcher);
+  }
+
+  const showLauncher = () => (launcher.hidden = !thread.kept() || !!panel || !!teaser);
+
+  function remember(state) {
+    try {
+      sessionStorage.setItem(OPEN, state);
+    } catch (e) {
+      // Then the panel closes with its page.
+    }
+  }
+
+  function wasOpen() {
+    try {
+      return sessionStorage.getItem(OPEN);
+    } catch (e) {
+      return null;
+    }
+  }
+
+  showLauncher();
+  if (thread.kept() && wasOpen()) open(false);
+
+  return {
+    open: () => open(true),
+    close() {
+      hideTeaser();
+      shut();
+    },
+    say,
+    tease,
+    showLauncher,
+    isOpen: () => !!panel,
+    revoke(id) {
+      if (teaser && teaser.message.id === id) hideTeaser();
+      const said = panel && [...panel.log.children].find((element) => element.dataset.id === id);
+      if (said) said.remove();
+    },
+  };
+}

@@ -1,0 +1,34 @@
+"""One line of the benchmark's report."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A figure and its baseline, both in `unit`; `wanted` is what their ratio should be."""
+
+    name: str
+    figure: float
+    unit: str
+    baseline_name: str
+    baseline: float | None
+    wanted: str
+    remark: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """The figure divided by its baseline."""
+        return self.figure / self.baseline if self.baseline else None
+
+
+def table(lines: Iterable[Line]) -> str:
+    """The lines as a table in plain text."""
+    head = ("what", "measured", "baseline", "ratio", "wanted", "remark")
+    rows = [head]
+    for line in lines:
+        baseline = "" if line.baseline is None else f"{line.baseline_name}: {line.baseline:,.1f}"
+        ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
+        rows.append((line.name, f"{line.figure:,.1f} {line.unit}", baseline, ratio, line.wanted, line.remark))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

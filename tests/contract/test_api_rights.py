@@ -1,0 +1,155 @@
+"""Every route of the API against every role, and against the ids of somebody else's site (I14)."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from backend.domain.profile import Profile
+from backend.runtime import Runtime
+from backend.storage import visitors
+from tests.contract.conftest import RULE, Api
+
+READ = {"read_only", "operator", "marketer", "administrator"}
+RULES = {"marketer", "administrator"}
+ADMINISTER = {"administrator"}
+
+# (method, path below /api/v1): who may, what is sent
+ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
+    ("GET", "/sites"): (READ, None),
+    ("POST", "/sites"): (ADMINISTER, {"name": "new"}),
+    ("GET", "/sites/<site>"): (READ, None),
+    ("PATCH", "/sites/<site>"): (ADMINISTER, {"currency": "EUR"}),
+    ("DELETE", "/sites/<site>"): (ADMINISTER, None),
+    ("GET", "/sites/<site>/rules"): (READ, None),
+    ("POST", "/sites/<site>/rules"): (RULES, RULE),
+    ("GET", "/sites/<site>/rules/<rule_id>"): (READ, None),
+    ("PUT", "/sites/<site>/rules/<rule_id>"): (RULES, RULE),
+    ("DELETE", "/sites/<site>/rules/<rule_id>"): (RULES, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/activate"): (RULES, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/pause"): (RULES, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/archive"): (RULES, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/explain"): (READ, None),
+    ("POST", "/sites/<site>/simulations"): (RULES, {"rule": RULE}),
+    ("GET", "/sites/<site>/visitors"): (READ, None),
+    ("GET", "/sites/<site>/visitors/<visitor_id>"): (READ, None),
+    ("DELETE", "/sites/<site>/visitors/<visitor_id>"): (ADMINISTER, None),
+    ("GET", "/sites/<site>/visitors/<visitor_id>/events"): (READ, None),
+    ("GET", "/sites/<site>/visitors/<visitor_id>/messages"): (READ, None),
+    ("GET", "/sites/<site>/visitors/<visitor_id>/enrolments"): (READ, None),
+    ("GET", "/sites/<site>/visitors/<visitor_id>/export"): (READ, None),
+    ("GET", "/sites/<site>/messages"): (READ, None),
+    ("GET", "/tokens"): (ADMINISTER, None),
+    ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
+    ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
+    ("GET", "/status"): (READ, None),
+}
+CASES = [pytest.param(method, path, id=f"{method} {path}") for method, path in ROUTES]
+
+
+@pytest.fixture
+def visitor(rt: Runtime, site: str) -> str:
+    visitor_id = "a" * 32
+    with rt.db.begin() as conn:
+        profile = Profile(id=visitor_id, site_id=site, last_seen=rt.clock(), first_seen=rt.clock())
+        visitors.save(conn, [visitors.Stored(profile, None)], [])
+    return visitor_id
+
+
+@pytest.fixture
+def address(api: Api, site: str, rule: str, visitor: str) -> Callable[[str], str]:
+    token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
+    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token}
+
+    def filled(path: str, **other: str) -> str:
+        for name, value in {**ids, **other}.items():
+            path = path.replace(name, value)
+        return path + (f"?visitor={visitor}" if path.endswith("/explain") else "")
+
+    return filled
+
+
+def test_the_table_of_this_test_names_every_route(app: Flask) -> None:
+    real = {
+        (method, rule.rule.removeprefix("/api/v1"))
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1")
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert real == set(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), CASES)
+@pytest.mark.parametrize("role", ["read_only", "operator", "marketer", "administrator"])
+def test_a_role_may_do_what_the_table_says_and_nothing_else(
+    method: str, path: str, role: str, address: Callable[[str], str], as_role: Callable[..., Api]
+) -> None:
+    allowed, body = ROUTES[method, path]
+    answer = as_role(role)(method, address(path), body)
+    if role in allowed:
+        assert answer.status_code in {200, 201, 204}, answer.text
+    else:
+        assert answer.status_code == 403
+        assert answer.json["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(("method", "path"), CASES)
+def test_without_a_token_nothing_is_answered(method: str, path: str, address: Callable[[str], str], api: Api) -> None:
+    body = ROUTES[method, path][1]
+    for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic abc"}):
+        answer = Api(api.client, None)(method, address(path), body, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert set(answer.json) == {"code", "status", "message", "errors"}
+
+
+@pytest.mark.parametrize(("method", "path"), [case for case in CASES if "<site>" in case.values[1]])
+def test_a_site_that_is_not_yours_does_not_exist(
+    method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str
+) -> None:
+    stranger = as_role("administrator", other_site)
+    body = ROUTES[method, path][1]
+    missing = stranger(method, address(path, **{"<site>": "0" * 32}), body)
+    foreign = stranger(method, address(path), body)
+    assert missing.status_code == foreign.status_code == 404
+    assert missing.json == foreign.json
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [case for case in CASES if "<rule_id>" in case.values[1] or "<visitor_id>" in case.values[1]]
+)
+def test_the_ids_of_another_site_are_unknown_on_your_own(
+    method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str
+) -> None:
+    own = as_role("administrator", other_site)(method, address(path, **{"<site>": other_site}), ROUTES[method, path][1])
+    assert own.status_code == 404
+    assert own.json["code"] == "not_found"
+
+
+def test_a_token_of_one_site_reaches_that_site_only(
+    as_role: Callable[..., Api], api: Api, site: str, other_site: str
+) -> None:
+    own = as_role("administrator", site)
+    assert [each["id"] for each in own.get("/sites").json["items"]] == [site]
+    assert {each["id"] for each in api.get("/sites").json["items"]} == {site, other_site}
+    assert own.post("/sites", {"name": "mine too"}).status_code == 403
+    assert own.post("/tokens", {"name": "wider", "role": "administrator"}).status_code == 403
+    assert own.post("/tokens", {"name": "theirs", "role": "operator", "site": other_site}).status_code == 404
+    assert own.post("/tokens", {"name": "mine", "role": "operator", "site": "shop"}).json["site_id"] == site
+    assert {each["site_id"] for each in own.get("/tokens").json["items"]} == {site}
+
+
+def test_a_foreign_token_cannot_be_revoked(api: Api, as_role: Callable[..., Api], site: str, other_site: str) -> None:
+    theirs = api.post("/tokens", {"name": "x", "role": "operator", "site": other_site}).json
+    everywhere = api.post("/tokens", {"name": "x", "role": "operator"}).json
+    for each in (theirs, everywhere):
+        assert as_role("administrator", site)("DELETE", f"/tokens/{each['id']}").status_code == 404
+    assert Api(api.client, theirs["token"]).get("/sites").status_code == 200
+
+
+@pytest.mark.parametrize("role", ["read_only", "operator", "marketer", "administrator"])
+def test_only_administrators_see_the_secret_key(role: str, as_role: Callable[..., Api], site: str) -> None:
+    asking = as_role(role)
+    for answer in (asking.get(f"/sites/{site}").json, asking.get("/sites").json["items"][0]):
+        assert ("secret_key" in answer) == (role == "administrator")
+        assert answer["write_key"].startswith("chi_pub_")
