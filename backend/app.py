@@ -27,7 +27,7 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[KEY] = runtime or build_runtime(settings)
-    app.extensions[metrics.KEY] = metrics.build_registry(app.extensions[KEY], version("chimein-server"))
+    app.extensions[metrics.KEY] = metrics.build_registry(version("chimein-server"))
     if settings.proxies:
         hops = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -19,7 +19,7 @@ Ranked = tuple[int, CompiledRule]
 class Listeners:
     """The rules that listen to one event name, in the order in which they are to be asked."""
 
-    __slots__ = ("_always", "_keyed")
+    __slots__ = ("_always", "_keyed", "_unkeyed")
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         always: list[Ranked] = []
@@ -32,6 +32,7 @@ class Listeners:
                 path, value = asked
                 keyed.setdefault(path, {}).setdefault(value, []).append(ranked)
         self._always = tuple(always)
+        self._unkeyed = tuple(rule for _, rule in always)
         self._keyed = tuple((_reader(path), groups) for path, groups in keyed.items())
 
     def to(self, event: Event) -> Iterable[CompiledRule]:
@@ -44,7 +45,7 @@ class Listeners:
                 if group:
                     found = [*found, *group] if found else list(group)
         if not found:
-            return [rule for _, rule in self._always]
+            return self._unkeyed
         found.extend(self._always)
         found.sort(key=_RANK)
         return [rule for _, rule in found]

@@ -14,12 +14,12 @@ from backend.domain.decide import Gate, decide
 from backend.domain.dispatch import Listeners
 from backend.domain.enrolment import SENT, SKIPPED, Enrolment
 from backend.domain.event import Event
-from backend.domain.fold import fold
+from backend.domain.fold import fold_into, working_copy
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
 from backend.domain.past import END_OF_MOMENT, Past
 from backend.domain.profile import Profile
-from backend.domain.rule import CompiledRule
+from backend.domain.rule import CompiledRule, Reentry
 from backend.domain.site import Site
 
 
@@ -84,6 +84,8 @@ class Advance:
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     denials: list[Denial] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """What rules raised, by rule id: a mistake of ours, which must not cost the event or the other rules."""
 
 
 def advance(
@@ -110,6 +112,20 @@ def advance(
     return walk.result
 
 
+def denial_of(reentry: Reentry, entered: Iterable[Enrolment], key: str, moment: datetime) -> str | None:
+    """Why a trigger at `moment` starts no enrolment, after those that this visitor `entered`; None where it does."""
+    earlier = [each for each in entered if each.key == key]
+    if any(each.waiting for each in earlier):
+        return "live"
+    if not earlier:
+        return None
+    if reentry.policy != "every":
+        return reentry.policy
+    since = moment - reentry.per if reentry.per is not None else None
+    recent = [each for each in earlier if since is None or since < each.entered_at <= moment]
+    return "at_most" if reentry.at_most is not None and len(recent) >= reentry.at_most else None
+
+
 class _Walk:
     """One visitor's way through the stretch."""
 
@@ -119,7 +135,7 @@ class _Walk:
         self.ruleset = ruleset
         self.past = past
         self.now = now
-        self.result = Advance(profile)
+        self.result = Advance(working_copy(profile))
         self.known: dict[str, list[Enrolment]] = {}
         self.waiting: dict[str, Enrolment] = {}
         for enrolment in enrolments:
@@ -129,20 +145,20 @@ class _Walk:
 
     def take(self, event: Event) -> None:
         """Folds one event, then holds it against cancels, then against triggers."""
-        before = self.result.profile
-        after = fold(before, event)
-        self.result.profile = after
+        profile = self.result.profile
+        before = profile.stage
+        fold_into(profile, event)
         candidates: Iterable[CompiledRule] = ()
         if not self._stale(event):
             listeners = self.ruleset.by_event.get(event.name)
             if listeners is not None:
                 candidates = listeners.to(event)
-            if after.stage != before.stage:
-                candidates = (*candidates, *self.ruleset.by_stage.get(after.stage, ()))
+            if profile.stage != before:
+                candidates = (*candidates, *self.ruleset.by_stage.get(profile.stage, ()))
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
-        moment = Moment(profile=after, at=event.timestamp, event=event, entered=event.moment, history=self.past)
+        moment = Moment(profile=profile, at=event.timestamp, event=event, entered=event.moment, history=self.past)
         if self.waiting:
             self._cancel(event, moment)
         for rule in candidates:
@@ -150,6 +166,9 @@ class _Walk:
                 holds = rule.where(moment) and rule.audience(moment)
             except HistoryNeeded as needed:
                 raise PastNeeded(rule.history | {needed.name}) from needed
+            except Exception as error:
+                self._failed(rule.id, error)
+                continue
             if holds:
                 self._enter(rule, event)
 
@@ -181,6 +200,9 @@ class _Walk:
                 cancelled = any(cancel.hits(moment, enrolment.trigger) for cancel in cancels)
             except HistoryNeeded as needed:
                 raise PastNeeded(_history_of(rule) | {needed.name}) from needed
+            except Exception as error:
+                self._fail(enrolment, event.timestamp, error)
+                continue
             if cancelled:
                 self._end(replace(enrolment, outcome=SKIPPED, reason="cancelled", at=event.timestamp))
 
@@ -189,7 +211,7 @@ class _Walk:
         key = rule.key_of(event)
         if key is None:
             return
-        denial = self._denial(rule, event, key)
+        denial = denial_of(rule.rule.spec.reentry, self.known.get(rule.id, ()), key, event.timestamp)
         if denial is not None:
             self.result.denials.append(Denial(rule.id, denial, event.timestamp))
             return
@@ -211,21 +233,6 @@ class _Walk:
         if rule.rule.spec.delay <= timedelta(0):
             self._fire(enrolment)
 
-    def _denial(self, rule: CompiledRule, event: Event, key: str) -> str | None:
-        """Why this trigger may not start an enrolment; None when it may."""
-        reentry = rule.rule.spec.reentry
-        earlier = [each for each in self.known.get(rule.id, ()) if each.key == key]
-        if any(each.waiting for each in earlier):
-            return "live"
-        if not earlier:
-            return None
-        if reentry.policy != "every":
-            return reentry.policy
-        since = event.timestamp - reentry.per if reentry.per is not None else None
-        recent = [each for each in earlier if since is None or since < each.entered_at <= event.timestamp]
-        limited = reentry.at_most is not None and len(recent) >= reentry.at_most
-        return "at_most" if limited else None
-
     def _fire(self, enrolment: Enrolment) -> None:
         rule = self.ruleset.by_id.get(enrolment.rule_id)
         profile = self.result.profile
@@ -240,6 +247,9 @@ class _Walk:
             verdict = decide(self.ruleset.site, rule, moment, enrolment.trigger)
         except HistoryNeeded as needed:
             raise PastNeeded(_history_of(rule) | {needed.name}) from needed
+        except Exception as error:
+            self._fail(enrolment, enrolment.due_at, error)
+            return
         if isinstance(verdict, Gate):
             self._end(replace(enrolment, outcome=SKIPPED, reason=verdict.reason, at=enrolment.due_at))
             return
@@ -274,6 +284,13 @@ class _Walk:
                 message_id=message.id,
             )
         )
+
+    def _fail(self, enrolment: Enrolment, moment: datetime, error: Exception) -> None:
+        self._failed(enrolment.rule_id, error)
+        self._end(replace(enrolment, outcome=SKIPPED, reason="rule_failed", at=moment))
+
+    def _failed(self, rule_id: str, error: Exception) -> None:
+        self.result.failures[rule_id] = f"{type(error).__name__}: {error}"
 
     def _end(self, enrolment: Enrolment) -> None:
         self.waiting.pop(enrolment.id, None)

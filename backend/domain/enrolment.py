@@ -16,6 +16,7 @@ REASONS = (
     "no_address",
     "missing_value",
     "rule_paused",
+    "rule_failed",
 )
 """Why an enrolment ends without a message, today; see the contract for those that further gates will add."""
 

@@ -18,7 +18,7 @@ CALL_NAMES = {
 """The event name under which a call that is not `track` is counted and listened to."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """One accepted event; `timestamp` and `received_at` are aware UTC datetimes.
 
@@ -44,3 +44,13 @@ class Event:
     def moment(self) -> tuple[datetime, int]:
         """Its place in time: by timestamp, then by order of arrival."""
         return (self.timestamp, self.order)
+
+
+def make_event(**told: Any) -> Event:
+    """`Event(**told)` with every field told, without what a frozen dataclass's constructor costs.
+
+    Events are made by the ten thousand a second, out of the log and out of SQL.
+    """
+    event = object.__new__(Event)
+    event.__dict__.update(told)
+    return event

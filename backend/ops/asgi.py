@@ -17,19 +17,23 @@ MAX_BODY = 2**20
 MAX_DRAINED = 8 * 2**20
 """So much of a body that is too large is read and thrown away, so that its sender comes to read the answer."""
 
+TOO_LARGE: Answer = (
+    413,
+    [(b"content-type", b"application/json")],
+    b'{"code":"too_large","status":413,"message":"A request body has at most %d bytes.","errors":{}}' % MAX_BODY,
+)
+
 logger = logging.getLogger(__name__)
 
 
 class Adapter:
     """The ASGI application that answers with a WSGI one.
 
-    A request reaches the WSGI application only when its body is here. `inline(path)` tells the short ones, which run
-    on the event loop itself and so spare the switch of threads; the others share `threads` threads.
+    A request reaches the WSGI application only when its body is here; it then takes one of `threads` threads.
     """
 
-    def __init__(self, app: WSGI, inline: Callable[[str], bool], *, threads: int = 8) -> None:
+    def __init__(self, app: WSGI, *, threads: int = 8) -> None:
         self._app = app
-        self._inline = inline
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
 
     async def __call__(
@@ -40,17 +44,10 @@ class Adapter:
         if body is not None and not complete:
             return  # the sender has gone away
         if body is None:
-            answer: Answer = (
-                413,
-                [(b"content-type", b"application/json"), (b"connection", b"close")],
-                b'{"code":"too_large","status":413,"message":"A request body has at most %d bytes.","errors":{}}'
-                % MAX_BODY,
-            )
-        elif self._inline(scope["path"]):
-            answer = self._run(_environ(scope, body))
+            status, headers, content = TOO_LARGE
+            answer: Answer = status, [*headers, (b"connection", b"close")], content
         else:
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._pool, self._run, _environ(scope, body))
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self.answer, scope, body)
         status, headers, content = answer
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -59,8 +56,9 @@ class Adapter:
         """Lets the running requests end."""
         self._pool.shutdown(wait=True)
 
-    def _run(self, environ: dict[str, Any]) -> Answer:
+    def answer(self, scope: Message, body: bytes) -> Answer:
         """Calls the WSGI application; what it raises is logged and becomes a bare 500."""
+        environ = _environ(scope, body)
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(

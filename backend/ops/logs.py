@@ -39,5 +39,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    # Whoever sends what is not HTTP hears of it; the log would only be filled by them.
+    logging.getLogger("uvicorn.error").setLevel(max(number, logging.ERROR))
     for chatty in ("alembic", "rq.worker"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))

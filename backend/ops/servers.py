@@ -1,6 +1,5 @@
 """The two servers that face the network: `web` on uvicorn, `live` on gevent. Why these: backend/ADR.md."""
 
-import asyncio
 import io
 import resource
 import signal
@@ -8,26 +7,19 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from backend.ops.asgi import MAX_BODY, WSGI, Adapter
 from backend.ops.ports import BACKLOG, listen
+from backend.ops.protocol import REQUEST_SECONDS, Protocol
 from backend.settings import Settings
 
 if TYPE_CHECKING:
     from gevent.pywsgi import WSGIServer
 
-REQUEST_SECONDS = 15.0
-"""Within this time a request must have come as a whole, and a new connection must have begun one."""
 IDLE_SECONDS = 75
 """So long a connection is kept between two requests."""
-MAX_HEAD = 64 * 1024
-"""Bytes of a request's head that are read before it must be complete."""
 DRAIN_SECONDS = 4
 """So long running requests may take to end after SIGTERM."""
-
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 def serve_web(settings: Settings) -> None:
@@ -42,10 +34,10 @@ def serve_web(settings: Settings) -> None:
 def run_web(app: WSGI, listener: socket.socket) -> None:
     """Serves a WSGI application on a listening socket until SIGTERM or SIGINT."""
     _raise_file_limit()
-    adapter = Adapter(app, _is_collector)
+    adapter = Adapter(app)
     config = uvicorn.Config(
         adapter,
-        http=ImpatientProtocol,
+        http=Protocol,
         ws="none",
         lifespan="off",
         loop="uvloop",
@@ -64,72 +56,6 @@ def run_web(app: WSGI, listener: socket.socket) -> None:
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])
     adapter.close()
-
-
-def _is_collector(path: str) -> bool:
-    """Requests so short that they run on the event loop itself: reports of events."""
-    return path.startswith("/v1/") and path not in ("/v1/inbox", "/v1/live")
-
-
-class ImpatientProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol that closes connections whose request does not come, or comes too slowly."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _head = 0
-    _in_head = True
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock of the first request."""
-        super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._too_slow)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Reads on, while the head of the request is not too large."""
-        super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head += len(data)
-            if self._head > MAX_HEAD:
-                self._refuse(_HEAD_TOO_LARGE)
-
-    def on_message_begin(self) -> None:
-        """A request begins: it has its time to come."""
-        super().on_message_begin()
-        self._in_head, self._head = True, 0
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._too_slow)
-
-    def on_headers_complete(self) -> None:
-        """The head is here; the clock runs on for the body."""
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """The request is here as a whole."""
-        self._stop_clock()
-        super().on_message_complete()
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        cycle = self.cycle
-        if cycle is not None and cycle.response_started and not cycle.response_complete:
-            self.transport.close()
-        else:
-            self._refuse(_TOO_SLOW)
-
-    def _refuse(self, answer: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(answer)
-            self.transport.close()
 
 
 def serve_live(settings: Settings) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import structlog
+
 from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
@@ -16,6 +18,8 @@ from backend.pipeline.persons import Persons
 from backend.storage import enrolments, events, messages, visitors
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
+
+log = structlog.get_logger(__name__)
 
 RulesetOf = Callable[[str], Ruleset | None]
 
@@ -93,6 +97,7 @@ def _gather(
             kept.append((index, people.believed(each, ruleset.site)))
     persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
     people.link(persons, (each for _, each in kept))
+    kept = _once(connection, persons, kept)
     batch = _Batch(persons)
     repeated = events.insert_new(
         connection, [events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in kept]
@@ -109,14 +114,41 @@ def _gather(
         profile = persons.profiles.get(person_id)
         if profile is not None:
             batch.sites.setdefault(person_id, profile.site_id)
-    members = {
-        member: person_id
-        for person_id in batch.sites
-        for member in visitors.members_of(persons.get(batch.sites[person_id], person_id))
-    }
+    members: dict[str, str] = {}
+    for person_id in batch.sites:
+        members[person_id] = person_id
+        profile = persons.profiles.get(person_id)
+        if profile is not None and profile.members:
+            members.update(dict.fromkeys(profile.members, person_id))
     for enrolment in enrolments.of_visitors(connection, members):
         batch.enrolled.setdefault(members[enrolment.visitor_id], []).append(enrolment)
     return batch
+
+
+def _once(connection: Connection, persons: Persons, kept: list[tuple[int, Arrived]]) -> list[tuple[int, Arrived]]:
+    """Without what the same person has sent before under another of their ids, such as a browser before its link."""
+    owner = {
+        member: person_id
+        for person_id, profile in persons.profiles.items()
+        if profile.members
+        for member in visitors.members_of(profile)
+    }
+    named = {each.event.message_id for _, each in kept if persons.of(each.visitor_id) in owner} if owner else ()
+    if not named:
+        return kept
+    first = {
+        (owner[visitor_id], message_id): visitor_id
+        for visitor_id, message_id in events.sent_before(connection, owner, named)
+    }
+    fresh: list[tuple[int, Arrived]] = []
+    for index, each in kept:
+        person_id = persons.of(each.visitor_id)
+        if person_id in owner:
+            sender = first.setdefault((person_id, each.event.message_id), each.visitor_id)
+            if sender != each.visitor_id:
+                continue
+        fresh.append((index, each))
+    return fresh
 
 
 def _advance_all(
@@ -143,6 +175,8 @@ def _advance_all(
         todo = list(asked)
     if poison:
         raise Poisoned(poison)
+    for rule_id, reason in {found for each in advances.values() for found in each.failures.items()}:
+        log.error("rule_failed", rule=rule_id, reason=reason[:200])
     return advances
 
 

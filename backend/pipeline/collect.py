@@ -1,5 +1,6 @@
 """The step `collect`: a request's body becomes checked chunks in the log, one a partition, and a receipt."""
 
+import re
 import zlib
 from datetime import datetime
 from typing import Any
@@ -10,15 +11,19 @@ import msgspec
 from backend.domain.event import CALL_NAMES
 from backend.errors import Invalid, Malformed, TooLarge
 from backend.schemas import wire
+from backend.schemas.event import skew_of
+from backend.schemas.salvage import depth_of, salvage
 from backend.schemas.wire import BatchIn, EventIn, Header, Receipt, Rejection
 from backend.storage.log import Log, partition_of
 from backend.storage.times import to_micros
 
-SKEW_TOLERATED = 10_000_000
-"""Microseconds by which a sender's clock may be off before its timestamps are corrected."""
+UNREAD_DEPTH = 64
+"""How deep fields may nest that nobody here looks at; whoever reads the event later must be able to pass over them."""
 
 TYPES = frozenset({"track", *CALL_NAMES})
 NUL = b"\\u0000"
+ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The character, not a backslash followed by `u0000`."""
 
 
 def unpacked(body: bytes, encoding: str | None) -> bytes:
@@ -65,7 +70,10 @@ def read_batch(body: bytes) -> BatchIn:
     try:
         batch = wire.decode_batch(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Malformed(_sentence(error)) from error
+        salvaged = None if isinstance(error, msgspec.ValidationError) else salvage(body)
+        if salvaged is None:
+            raise Malformed(_sentence(error)) from error
+        batch = salvaged
     if len(batch.batch) > wire.BATCH_EVENTS:
         raise TooLarge("A batch may have 2,500 events.")
     if batch.context:
@@ -96,7 +104,7 @@ def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn)
         raws.append(memoryview(raw))
         accepted += 1
     if chunks:
-        context = bytes(batch.context).decode() if batch.context else None
+        context = bytes(batch.context).decode() if batch.context and bytes(batch.context) != b"null" else None
         log.append(
             [
                 (
@@ -153,19 +161,15 @@ def _refusal(event: EventIn, raw: Any) -> tuple[str, str] | None:
     if len(raw) > wire.EVENT_BYTES:
         return "too_large", "An event may have 32 KB."
     text = bytes(raw)
-    if NUL in text and _holds_nul(msgspec.json.decode(text)):
+    if _holds_nul(text):
         return "invalid_text", "Text may not hold the character NUL."
+    if text.count(b"[") + text.count(b"{") > UNREAD_DEPTH and depth_of(text) > UNREAD_DEPTH:
+        return "too_deep", "The JSON nests too deep."
     return None
 
 
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, list):
-        return any(_holds_nul(each) for each in value)
-    if isinstance(value, dict):
-        return any("\0" in key or _holds_nul(each) for key, each in value.items())
-    return False
+def _holds_nul(text: bytes) -> bool:
+    return NUL in text and ESCAPED_NUL.search(text) is not None
 
 
 def _check_text(body: bytes) -> None:
@@ -183,6 +187,8 @@ def _check_context(raw: bytes) -> None:
         wire.decode_event(b'{"context":%b}' % raw)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Invalid(_sentence(error), {"context": [_sentence(error)]}, status=400) from error
+    if _holds_nul(raw):
+        raise Invalid("Text may not hold the character NUL.", {"context": ["Holds the character NUL."]}, status=400)
 
 
 def _header(
@@ -194,12 +200,7 @@ def _header(
     context: str | None,
 ) -> Header:
     received = to_micros(received_at)
-    skew = 0
-    if sent_at is not None and sent_at.tzinfo is not None:
-        skew = received - to_micros(sent_at)
-        if abs(skew) <= SKEW_TOLERATED:
-            skew = 0
-    return Header(1, site_id, received, skew, kind, ids, context)
+    return Header(1, site_id, received, skew_of(sent_at, received), kind, ids, context)
 
 
 def _key(event: EventIn) -> str:

@@ -4,7 +4,6 @@ A message is handed over at most once: `sending` is committed before the first b
 after that leaves it for `unknown`. Up to then every failure is certain, and the message goes back to the queue.
 """
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -12,31 +11,20 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy import Connection
 
-from backend.channels.base import ADDRESS_GONE, CHANNEL_DOWN, Channel, Delivery, Session
+from backend.channels.base import CHANNEL_DOWN, Channel, Delivery, Session
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription, seal
 from backend.errors import DeliveryError
 from backend.pipeline.faults import point
+from backend.pipeline.outcome import ATTEMPTS, Outcome, Postponed, Refused, Sent, jitter
 from backend.pipeline.permits import Permit, Permits, receiver_name
 from backend.runtime import Runtime
-from backend.storage import deliveries, unsubscribes
+from backend.storage import deliveries
+from backend.storage.database import Connection
 from backend.storage.deliveries import Claim, Ref
 
 log = structlog.get_logger(__name__)
-
-BACK_OFF = (
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(minutes=60),
-    timedelta(hours=4),
-)
-"""How long to wait after the first, second, … failure; the last one repeats."""
-
-ATTEMPTS = 8
-"""After so many failures the message has failed for good: that is about 13 hours."""
 
 JOB_SECONDS = 240
 """After this long a job takes up no further message; the rest is found by the tick."""
@@ -87,20 +75,19 @@ class _Run:
             return
         except DeliveryError as error:
             if error.code == CHANNEL_DOWN and not error.ambiguous:
-                attempt.end(_Postponed(error, channel.circuit.failed(self._rt.clock())))
+                attempt.end(Postponed(error, channel.circuit.failed(self._rt.clock())))
                 self._usable(rest, self._rt.clock())
                 return
-            attempt.end(_Refused(error, channel.idempotent, self._rt.clock()))
+            attempt.end(Refused(error, self._rt.clock(), channel.idempotent))
         except Exception as error:
             # A mistake of ours: certain before the handing over began, unknown after.
             log.exception("delivery_broke", message=claim.message.id)
             wrapped = DeliveryError(f"{type(error).__name__}: {error}"[:300], ambiguous=attempt.begun)
-            attempt.end(_Refused(wrapped, channel.idempotent, self._rt.clock()))
+            attempt.end(Refused(wrapped, self._rt.clock(), channel.idempotent))
         else:
             channel.circuit.succeeded()
             point("before_outcome")
-            at = self._rt.clock()
-            attempt.end(lambda conn, held: deliveries.sent(conn, held, at))
+            attempt.end(Sent(self._rt.clock()))
             log.info("message_sent", message=claim.message.id, channel=channel.name)
 
     def _permit(self, conn: Connection, claim: Claim, now: datetime) -> Permit | None:
@@ -120,7 +107,7 @@ class _Run:
             elif name not in self._deferred:
                 self._deferred.add(name)
                 with self._rt.db.begin() as conn:
-                    deliveries.defer(conn, rest, name, now, until + _jitter(timedelta(seconds=2)))
+                    deliveries.defer(conn, rest, name, now, until + jitter(timedelta(seconds=2)))
         return up
 
     def _session(self, channel: Channel) -> Session:
@@ -170,12 +157,12 @@ class _Attempt:
         self.begun = True
         point("after_begin")
 
-    def end(self, write: Callable[[Connection, Claim], bool]) -> None:
+    def end(self, outcome: Outcome) -> None:
         """Writes the outcome, and tries hard: without it a message that was sent counts as unknown."""
         for pause in (0.1, 0.5, 2.0, 5.0, None):
             try:
                 with self._rt.db.begin() as conn:
-                    written = write(conn, self._claim)
+                    written = outcome.write(conn, self._claim)
             except Exception:
                 if pause is None:
                     raise
@@ -185,44 +172,6 @@ class _Attempt:
                 if not written:
                     log.warning("outcome_too_late", message=self._claim.message.id)
                 return
-
-
-class _Postponed:
-    """The channel is down: the message waits with the others, and its attempts do not count."""
-
-    def __init__(self, error: DeliveryError, until: datetime) -> None:
-        self._error = error
-        self._until = until
-
-    def __call__(self, conn: Connection, held: Claim) -> bool:
-        return deliveries.retry(conn, held, self._until, self._error.message, counted=False)
-
-
-class _Refused:
-    """How a message ends that was not handed over, or of which nobody can tell."""
-
-    def __init__(self, error: DeliveryError, idempotent: bool, now: datetime) -> None:
-        self._error = error
-        self._idempotent = idempotent
-        self._now = now
-
-    def __call__(self, conn: Connection, held: Claim) -> bool:
-        error, message = self._error, held.message
-        log.warning("message_not_sent", message=message.id, reason=error.message, permanent=error.permanent)
-        if error.ambiguous and not self._idempotent:
-            return deliveries.unknown(conn, held, error.message)
-        if error.code == ADDRESS_GONE and message.address is not None:
-            gone = Subscription.email(message.site_id, message.address)
-            unsubscribes.add(conn, gone, unsubscribes.REFUSED, self._now)
-        if error.permanent or message.attempts + 1 >= ATTEMPTS:
-            return deliveries.failed(conn, held, error.message)
-        wait = BACK_OFF[min(message.attempts, len(BACK_OFF) - 1)]
-        return deliveries.retry(conn, held, self._now + wait + _jitter(wait / 5), error.message)
-
-
-def _jitter(most: timedelta) -> timedelta:
-    """A random part of `most`, so that what failed together does not come back together."""
-    return most * random.random()  # noqa: S311 - nothing to guess here
 
 
 def _page_url(site: Site, seen: str | None, public_url: str) -> str:

@@ -1,7 +1,10 @@
 """The step `explain`: every gate of a rule for one visitor, as of now, each with its verdict and why."""
 
+from datetime import datetime
+
 from backend.domain.condition import Moment
 from backend.domain.decide import Gate, gates
+from backend.domain.engine import denial_of
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.past import Past, by_name
@@ -22,7 +25,8 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
         entered = [each for each in enrolments.of_visitors(connection, members) if each.rule_id == rule.id]
         past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
     trigger = _trigger_gate(compiled, profile, past)
-    event = entered[-1].trigger if entered else trigger[1]
+    waiting = [each.trigger for each in entered if each.waiting]
+    event = waiting[-1] if waiting else trigger[1] or (entered[-1].trigger if entered else None)
     moment = Moment(
         profile=profile,
         at=now,
@@ -30,7 +34,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
         entered=event.moment if event is not None else None,
         history=past,
     )
-    verdicts = [trigger[0], _reentry_gate(rule, entered)]
+    verdicts = [trigger[0], _reentry_gate(compiled, entered, event, now)]
     verdicts.extend(step for step in gates(site, compiled, moment, event) if isinstance(step, Gate))
     return [{"gate": each.name, "open": each.open, "reason": each.reason, "detail": each.detail} for each in verdicts]
 
@@ -51,14 +55,19 @@ def _trigger_gate(rule: CompiledRule, profile: Profile, past: Past) -> tuple[Gat
     return Gate("trigger", False, None, f"{rule.event}, as the rule asks for it, has not happened."), None
 
 
-def _reentry_gate(rule: Rule, entered: list[Enrolment]) -> Gate:
-    """What became of this visitor's enrolments, and whether the policy lets another begin."""
+def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event | None, now: datetime) -> Gate:
+    """What became of this visitor's enrolments, and whether the policy would let another begin now."""
+    key = rule.key_of(trigger) if trigger is not None else ""
+    if key is None:
+        return Gate("reentry", False, "per_key", "The trigger does not carry the key.")
     if not entered:
         return Gate("reentry", True, None, "Never entered.")
     last = entered[-1]
-    if last.waiting:
-        due = last.due_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-        return Gate("reentry", False, "live", f"An enrolment waits until {due}.")
+    denial = denial_of(rule.rule.spec.reentry, entered, key, now)
+    if denial == "live":
+        until = next(each for each in entered if each.waiting and each.key == key).due_at
+        due = until.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return Gate("reentry", False, denial, f"An enrolment waits until {due}.")
     told = f"Entered {len(entered)} times; the last ended as {last.outcome}"
     told += f" ({last.reason})." if last.reason else "."
-    return Gate("reentry", rule.spec.reentry.policy != "once", rule.spec.reentry.policy, told)
+    return Gate("reentry", denial is None, denial, told)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection
 
 from backend.domain.enrolment import SKIPPED, Enrolment
 from backend.domain.message import Message
@@ -18,6 +17,7 @@ from backend.domain.rule import CompiledRule, compile_rule
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription
 from backend.storage import deliveries, enrolments, events, unsubscribes, visitors
+from backend.storage.database import Connection
 from backend.storage.deliveries import Claim
 from backend.storage.rules import get_rule
 from backend.storage.sites import SiteCache

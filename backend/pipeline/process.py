@@ -4,26 +4,27 @@ One transaction holds the events, what they caused, and how far the log has been
 accepted event takes effect once. Messages leave after the commit; what gets lost then is found again by `upkeep`.
 """
 
+import gc
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import structlog
 
-from backend.domain.identity import anonymous_visitor
-from backend.domain.message import ON_SITE, Message
+from backend.channels.onsite import notes
+from backend.domain.message import ON_SITE
 from backend.errors import ChimeinError
 from backend.pipeline.apply import Effects, Poisoned, apply
 from backend.pipeline.arrive import Arrived, arrive, one, whole
+from backend.pipeline.blame import culprits
+from backend.pipeline.careful import ASIDE_AFTER, Care
 from backend.pipeline.faults import point
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
-from backend.schemas.page_message import page_message
 from backend.storage import dead, enrolments, partitions
 from backend.storage.database import is_poison, is_transient
 from backend.storage.dead import DeadEvent
@@ -36,7 +37,14 @@ log = structlog.get_logger(__name__)
 TARGET_EVENTS = 2_000
 """Events a transaction: enough to spread its cost, few enough to keep the others waiting only briefly."""
 
+FIRST_COUNT = 16
 LARGEST_COUNT = 500
+LARGEST_BYTES = 8 * 2**20
+"""Of the log in one transaction, whatever the number of entries: a backlog of large batches must fit into memory."""
+
+SLACK = timedelta(seconds=1)
+"""How much earlier than an entry its events may have been received: a collector looks at the clock before it writes."""
+
 DUE_AT_ONCE = 1_000
 BLOCK_MS = 100
 TRIM_SECONDS = 5.0
@@ -44,15 +52,10 @@ TAIL_SECONDS = 10
 """How much of the log is kept behind the offset, for a database that lost its last commits in a power cut."""
 
 LEASE_SECONDS = 3.0
-CAREFUL_AFTER = 3
-"""Deaths at one offset after which entries are taken one by one."""
-
-ASIDE_AFTER = 10
-"""Deaths at one offset after which its entry is set aside: it kills whoever reads it."""
-
 
 def run(rt: Runtime, stop: threading.Event) -> None:
     """Processes until `stop` is set; survives the loss of Redis and of the database, and tries again."""
+    spare_collector()
     processor = Processor(rt)
     pause = 0.1
     try:
@@ -75,12 +78,20 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         processor.leave()
 
 
+def spare_collector() -> None:
+    """Lets Python's collector of cycles run rarely: a batch makes many objects and no cycles, and goes as a whole."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
 @dataclass(slots=True)
 class _Read:
     """What was read: entries, and up to when everything that was accepted is among them or before them."""
 
     entries: list[Entry]
     horizon: datetime
+    careful: bool = False
 
 
 class Processor:
@@ -92,14 +103,16 @@ class Processor:
         self.leases = Leases(rt.redis, f"{os.getpid()}-{uuid4().hex[:8]}", rt.log.partitions)
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
-        self.careful: set[int] = set()
-        self.count = 64
+        self.care = Care(rt)
+        self.count = FIRST_COUNT
         self._leased_at = 0.0
         self._trimmed_at = time.monotonic()
 
     def step(self, block_ms: int = BLOCK_MS) -> Effects:
         """Reads once, lets it take effect, sends on what it caused; returns that."""
         self._hold()
+        if not self.held:
+            time.sleep(block_ms / 1000)  # every partition is read by somebody else
         read = self._read(block_ms)
         effects = self._take(read) if read.entries else self._fire(read.horizon)
         if time.monotonic() - self._trimmed_at > TRIM_SECONDS:
@@ -112,10 +125,11 @@ class Processor:
         while True:
             self._hold()
             read = self._read(1)
-            if not read.entries:
-                self._fire(read.horizon)
+            if not read.entries and not self.care.suspects:
+                while self._fire(read.horizon).enrolled:
+                    continue
                 return folded
-            folded += self._take(read).folded
+            folded += self._take(read).folded if read.entries else 0
 
     def reload(self) -> None:
         """Forgets what it believes to know of offsets and leases."""
@@ -144,9 +158,7 @@ class Processor:
             for partition in held - self.held:
                 self._take_over(partition, offsets[partition])
                 if self.rt.log.first_after(partition, offsets[partition]) is not None:
-                    attempts = partitions.count_attempt(connection, partition)
-                    if attempts > CAREFUL_AFTER:
-                        self.careful.add(partition)
+                    self.care.begin(connection, partition, offsets[partition])
         self.offsets = {partition: self.offsets.get(partition, offsets[partition]) for partition in held}
         for partition in held - self.held:
             self.offsets[partition] = offsets[partition]
@@ -160,33 +172,39 @@ class Processor:
 
     def _read(self, block_ms: int) -> _Read:
         started = self.rt.clock()
-        count = 1 if self.careful else self.count
-        entries = self.rt.log.read(self.offsets, count, block_ms)
+        chosen, careful = self.care.choose(self.offsets)
+        count = 1 if careful else self.count
+        read = self.rt.log.read(chosen, count, 1 if self.care.suspects else block_ms)
+        if careful and not read:
+            self.care.clear(*chosen)
         by_partition: dict[int, list[Entry]] = {}
-        for entry in entries:
+        for entry in read:
             by_partition.setdefault(entry.partition, []).append(entry)
-        horizon = started
+        horizon = self._others_horizon(started, chosen)
+        entries: list[Entry] = []
         for group in by_partition.values():
-            if len(group) >= count:
-                horizon = min(horizon, _moment(group[-1].id))
-        return _Read(entries, min(horizon, self._others_horizon(started)))
+            fitting = _fitting(group, LARGEST_BYTES // len(by_partition))
+            if len(fitting) < len(group) or len(group) >= count:
+                horizon = min(horizon, _moment(fitting[-1].id) - SLACK)
+            entries.extend(fitting)
+        return _Read(entries, horizon, careful)
 
-    def _others_horizon(self, started: datetime) -> datetime:
-        """Up to when the partitions of other workers have taken effect."""
-        if len(self.held) == self.rt.log.partitions:
+    def _others_horizon(self, started: datetime, read: Collection[int]) -> datetime:
+        """Up to when those partitions have taken effect that are not read now, here or by other workers."""
+        if len(read) == self.rt.log.partitions:
             return started
         with self.rt.db.read() as connection:
             offsets = partitions.offsets(connection, self.rt.log.partitions)
-        for partition in set(offsets) - self.held:
+        for partition in set(offsets) - set(read):
             first = self.rt.log.first_after(partition, offsets[partition])
             if first is not None:
-                started = min(started, _moment(first))
+                started = min(started, _moment(first) - SLACK)
         return started
 
     def _take(self, read: _Read) -> Effects:
         now = self.rt.clock()
-        arrived, unreadable = self._arrive(read.entries, now)
-        if len(arrived) > 0 and not self.careful:
+        arrived, unreadable = self._arrive(read, now)
+        if len(arrived) > 0 and not read.careful:
             self.count = max(1, min(LARGEST_COUNT, TARGET_EVENTS * self.count // max(len(arrived), 1)))
         last = {entry.partition: entry.id for entry in read.entries}
         excluded: dict[int, str] = {}
@@ -199,24 +217,21 @@ class Processor:
             except Exception as error:
                 if not is_poison(error) or not arrived:
                     raise
-                culprits = self._culprits(arrived, excluded, now)
-                if not culprits:
+                found = culprits(self.rt, self.rulesets, arrived, excluded, now)
+                if not found:
                     raise
-                excluded.update(culprits)
+                excluded.update(found)
         self.offsets.update(last)
-        self.careful -= set(last)
+        self.care.passed(last)
         self._send_on(effects)
         return effects
 
-    def _arrive(self, entries: Sequence[Entry], now: datetime) -> tuple[list[Arrived], list[DeadEvent]]:
-        deadly = [entry for entry in entries if entry.partition in self.careful and self._attempts(entry) > ASIDE_AFTER]
-        arrived, unreadable = arrive([entry for entry in entries if entry not in deadly], now)
-        reason = f"{ASIDE_AFTER} workers died while they had this entry."
-        return arrived, [*unreadable, *(whole(entry, reason, now) for entry in deadly)]
-
-    def _attempts(self, entry: Entry) -> int:
-        with self.rt.db.read() as connection:
-            return partitions.attempts(connection, entry.partition)
+    def _arrive(self, read: _Read, now: datetime) -> tuple[list[Arrived], list[DeadEvent]]:
+        if read.careful:
+            deadly = read.entries[0]
+            if self.care.kills(deadly.partition, self.offsets[deadly.partition]):
+                return [], [whole(deadly, f"{ASIDE_AFTER} workers died while they had this entry.", now)]
+        return arrive(read.entries, now)
 
     def _commit(
         self,
@@ -251,34 +266,6 @@ class Processor:
             log.error("event_set_aside", id=each.id, reason=each.reason[:200])
         return effects
 
-    def _culprits(self, arrived: Sequence[Arrived], excluded: dict[int, str], now: datetime) -> dict[int, str]:
-        """The events that the database refuses, found by halving, each try rolled back."""
-        culprits: dict[int, str] = {}
-        todo = [[index for index in range(len(arrived)) if index not in excluded]]
-        while todo:
-            group = todo.pop()
-            reason = self._refused([arrived[index] for index in group], now)
-            if reason is None:
-                continue
-            if len(group) == 1:
-                culprits[group[0]] = reason
-            else:
-                half = len(group) // 2
-                todo.extend((group[:half], group[half:]))
-        return culprits
-
-    def _refused(self, group: Sequence[Arrived], now: datetime) -> str | None:
-        try:
-            with self.rt.db.begin() as connection:
-                apply(connection, self.rulesets.of, group, (), until=now, now=now)
-                raise _Undo
-        except (_Undo, Poisoned):
-            return None
-        except Exception as error:
-            if not is_poison(error):
-                raise
-            return f"{type(error).__name__}: {str(error)[:300]}"
-
     def _fire(self, horizon: datetime) -> Effects:
         """Fires what is due when nothing came in."""
         with self.rt.db.read() as connection:
@@ -296,20 +283,9 @@ class Processor:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
         if not effects.messages:
             return
-        notes: list[tuple[str, dict[str, Any]]] = []
-        refs: list[tuple[str, str]] = []
-        for message in effects.messages:
-            if message.channel in ON_SITE:
-                note = {
-                    "event": "message",
-                    "anonymous_id": message.anonymous_id,
-                    "data": page_message(message),
-                }
-                notes.extend((visitor_id, note) for visitor_id in _addressees(message))
-            else:
-                refs.append((message.visitor_id, message.id))
+        refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]
         try:
-            self.rt.live.publish(notes)
+            self.rt.live.publish(notes(effects.messages))
             if refs:
                 self.rt.queue.enqueue(refs)
         except Exception as error:
@@ -329,16 +305,14 @@ class Processor:
             self.rt.log.trim(partition, f"{milliseconds}-{sequence}")
 
 
-def _addressees(message: Message) -> set[str]:
-    """The streams that may carry it: the person's, and that of the browser in which it began."""
-    found = {message.visitor_id}
-    if message.anonymous_id is not None:
-        found.add(anonymous_visitor(message.site_id, message.anonymous_id))
-    return found
-
-
-class _Undo(Exception):
-    """Rolls a trial back."""
+def _fitting(group: Sequence[Entry], most: int) -> list[Entry]:
+    """The first entries of a partition that together have `most` bytes; at least one."""
+    size = 0
+    for place, entry in enumerate(group):
+        size += len(entry.events)
+        if size > most:
+            return list(group[: max(place, 1)])
+    return list(group)
 
 
 def _moment(entry_id: str) -> datetime:

@@ -4,12 +4,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.domain.event import CALL_NAMES, NOTHING, Event
+from backend.domain.event import CALL_NAMES, NOTHING, Event, make_event
 from backend.schemas.wire import Header, LoggedEvent, decode_logged_event, decode_object
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """An event that claims to be older has no clock."""
+
+
+SKEW_TOLERATED = 10_000_000
+"""Microseconds by which a sender's clock may be off before its timestamps are corrected."""
+
+
+def skew_of(sent_at: datetime | None, received_at: int) -> int | None:
+    """Microseconds by which a sender's clock is behind ours, 0 within the tolerance; None where it does not tell."""
+    if sent_at is None or sent_at.tzinfo is None:
+        return None
+    behind = received_at - (sent_at - _EPOCH) // timedelta(microseconds=1)
+    return behind if abs(behind) > SKEW_TOLERATED else 0
 
 
 def settle(told: datetime | None, received_at: datetime, skew: int) -> datetime:
@@ -29,11 +41,14 @@ def event_of(logged: LoggedEvent, header: Header, index: int, order: int, shared
     """The event at `index` of a chunk; `shared` is the batch's context, `order` its place in the order of arrival."""
     received_at = _EPOCH + timedelta(microseconds=header.received_at)
     context = logged.context or NOTHING
+    skew = header.skew
+    if skew is None and logged.sent_at is not None:
+        skew = skew_of(logged.sent_at, header.received_at)
     return _event(
         logged,
         kind=header.kind or logged.type,
         message_id=logged.message_id or (header.ids or {}).get(index) or f"{order:x}",
-        timestamp=settle(logged.timestamp, received_at, header.skew),
+        timestamp=settle(logged.timestamp, received_at, skew or 0),
         received_at=received_at,
         order=order,
         context={**shared, **context} if shared else context,
@@ -76,7 +91,7 @@ def _event(
     if kind in {"page", "screen"} and (logged.name or logged.category):
         told = {"name": logged.name, "category": logged.category}
         properties = {**{key: value for key, value in told.items() if value}, **properties}
-    return Event(
+    return make_event(
         message_id=message_id,
         name=(logged.event or "") if kind == "track" else CALL_NAMES.get(kind, kind),
         type=kind,

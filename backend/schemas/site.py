@@ -96,15 +96,15 @@ class SiteFields(StrictSchema):
         validate=validate.Length(max=100),
         metadata={"description": "Pages that may report and receive; empty: all."},
     )
-    timezone = TimeZone(metadata={"example": "Europe/Vienna"})
-    currency = Currency(metadata={"example": "EUR"})
+    timezone = TimeZone(metadata={"description": "Its IANA name; UTC where left out.", "example": "Europe/Vienna"})
+    currency = Currency(metadata={"description": "Of all its money; USD where left out.", "example": "EUR"})
     stages = fields.List(
         fields.String(),
         validate=_stages,
         metadata={"description": "The funnel in order; still the same for every site."},
     )
-    policy = fields.Nested(PolicyFields)
-    capture = fields.Nested(CaptureFields)
+    policy = fields.Nested(PolicyFields, metadata={"description": "What the site allows."})
+    capture = fields.Nested(CaptureFields, metadata={"description": "What its pages report by themselves."})
 
 
 class SiteIn(SiteFields):

@@ -23,10 +23,9 @@ class EventOut(StrictSchema):
     properties = fields.Dict(keys=fields.String())
     traits = fields.Dict(keys=fields.String())
     context = fields.Dict(keys=fields.String())
-    ip = fields.String(allow_none=True)
 
 
-_PLAIN = ("type", "timestamp", "received_at", "anonymous_id", "user_id", "previous_id", "group_id", "ip")
+_PLAIN = ("type", "timestamp", "received_at", "anonymous_id", "user_id", "previous_id", "group_id")
 
 
 def event_view(event: Event) -> dict[str, Any]:

@@ -5,6 +5,7 @@ ids of 100 characters, names of 255, objects of 250 keys of 128 characters, stri
 nesting of 12.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -68,14 +69,15 @@ class BatchIn(Struct, rename="camel"):
 class Header(Struct, array_like=True):
     """What all events of one chunk in the log have in common; moments in microseconds since 1970 UTC.
 
-    `skew` is added to their timestamps; `kind` is their type where the path told it; `ids` are the message ids that the
-    collector gave, by index; `context` is the batch's own, as raw JSON text.
+    `skew` is added to their timestamps, None where the request had no `sentAt` (then each event's own counts);
+    `kind` is their type where the path told it; `ids` are the message ids that the collector gave, by index; `context`
+    is the batch's own, as raw JSON text.
     """
 
     version: int
     site_id: str
     received_at: int
-    skew: int = 0
+    skew: int | None = None
     kind: str | None = None
     ids: dict[int, str] | None = None
     context: str | None = None
@@ -90,6 +92,7 @@ class LoggedEvent(Struct, rename="camel", gc=False):
     user_id: str | int | None = None
     message_id: str | None = None
     timestamp: datetime | None = None
+    sent_at: datetime | None = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None
     context: dict[str, Any] | None = None
@@ -128,8 +131,10 @@ decode_logged = msgspec.json.Decoder(list[LoggedEvent]).decode
 decode_logged_event = msgspec.json.Decoder(LoggedEvent).decode
 decode_raws = msgspec.json.Decoder(list[Raw]).decode
 decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 encode_header = msgspec.msgpack.Encoder().encode
 encode_json = msgspec.json.Encoder().encode
+_MESSAGE_ID = re.compile(rb'"messageId"\s*:\s*"([ !#-\[\]-~]{1,100})"')
 _decode_loose = msgspec.json.Decoder(_Loose).decode
 
 
@@ -138,5 +143,6 @@ def message_id_of(raw: bytes) -> str | None:
     try:
         found = _decode_loose(raw).message_id
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
+        told = _MESSAGE_ID.search(raw)
+        return told[1].decode() if told else None
     return found[:100] if isinstance(found, str) else None

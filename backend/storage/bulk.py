@@ -1,11 +1,13 @@
-"""Many rows in one statement: the driver's `executemany` on SQLite, arrays on PostgreSQL (one round trip, one plan)."""
+"""Many rows in one go, past SQLAlchemy's per-row costs: the driver itself on SQLite, COPY on PostgreSQL."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, Connection, Integer, Table
-from sqlalchemy.sql.type_api import TypeEngine
+from sqlalchemy import Column, Connection, Table
+from sqlalchemy.exc import DBAPIError
 
 Row = tuple[Any, ...]
 
@@ -15,11 +17,12 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, ig
 
     Returns how many were inserted. Without `ignore`, a key that exists raises SQLAlchemy's `IntegrityError`.
     """
-    if not rows:
-        return 0
-    if connection.dialect.name == "sqlite":
-        return connection.exec_driver_sql(_sqlite_insert(table, ignore), list(rows)).rowcount
-    return connection.exec_driver_sql(_postgres_insert(table, ignore), _columns(rows)).rowcount
+    return _write(connection, table, rows, "ON CONFLICT DO NOTHING" if ignore else "")
+
+
+def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: int = 1) -> int:
+    """Inserts rows, or overwrites those that exist; a row's key are its first `keys` columns."""
+    return _write(connection, table, rows, _overwrite(table, keys))
 
 
 def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: int = 1) -> int:
@@ -29,65 +32,95 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys:
     if connection.dialect.name == "sqlite":
         turned = [(*row[keys:], *row[:keys]) for row in rows]
         return connection.exec_driver_sql(_sqlite_update(table, keys), turned).rowcount
-    return connection.exec_driver_sql(_postgres_update(table, keys), _columns(rows)).rowcount
+    _copy(connection, table, rows)
+    return connection.exec_driver_sql(_postgres_update(table, keys)).rowcount
 
 
-def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: int = 1) -> int:
-    """Inserts rows, or overwrites those that exist."""
+def rows_of(
+    connection: Connection,
+    columns: Sequence[Column[Any]],
+    among: Mapping[Column[Any], Collection[str]],
+    suffix: str = "",
+) -> list[Row]:
+    """The rows of one table in which each column of `among` has one of its values.
+
+    `suffix` is SQL of ours that ends the statement. However many values there are, it is one statement.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    statement = _select(tuple(columns), tuple(among), sqlite) + suffix
+    values = [json.dumps(list(each)) if sqlite else list(each) for each in among.values()]
+    with _driver(connection, statement) as cursor:
+        cursor.execute(statement, values)
+        return cast(list[Row], cursor.fetchall())
+
+
+def _write(connection: Connection, table: Table, rows: Sequence[Row], on_conflict: str) -> int:
     if not rows:
         return 0
+    names = ", ".join(column.name for column in table.columns)
     if connection.dialect.name == "sqlite":
-        return connection.exec_driver_sql(_upsert(_sqlite_insert(table, False), table, keys), list(rows)).rowcount
-    return connection.exec_driver_sql(_upsert(_postgres_insert(table, False), table, keys), _columns(rows)).rowcount
+        holes = ", ".join("?" * len(table.columns))
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({holes}) {on_conflict}"  # noqa: S608
+        return connection.exec_driver_sql(statement, list(rows)).rowcount
+    _copy(connection, table, rows)
+    statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM fresh_{table.name} {on_conflict}"  # noqa: S608
+    return connection.exec_driver_sql(statement).rowcount
 
 
-def _columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*rows, strict=True))
+def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Fills the session's scratch table `fresh_…`, which empties itself at the end of the transaction."""
+    scratch = f"fresh_{table.name}"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {scratch} (LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+    )
+    connection.exec_driver_sql(f"DELETE FROM {scratch}")  # noqa: S608 - of an earlier call in this transaction
+    statement = f"COPY {scratch} ({', '.join(column.name for column in table.columns)}) FROM STDIN"
+    with _driver(connection, statement) as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
-def _names(table: Table) -> list[str]:
-    return [column.name for column in table.columns]
+@contextmanager
+def _driver(connection: Connection, statement: str) -> Iterator[Any]:
+    """A cursor of the driver itself; its errors become SQLAlchemy's, as everywhere else."""
+    dialect = connection.dialect
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(
+            statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect
+        ) from error
+    finally:
+        cursor.close()
 
 
-def _array(kind: TypeEngine[Any]) -> str:
-    if isinstance(kind, BigInteger):
-        return "bigint[]"
-    return "int[]" if isinstance(kind, Integer) else "text[]"
+@lru_cache(maxsize=256)
+def _select(columns: tuple[Column[Any], ...], among: tuple[Column[Any], ...], sqlite: bool) -> str:
+    names = ", ".join(column.name for column in columns)
+    one_of = "IN (SELECT value FROM json_each(?))" if sqlite else "= ANY(%s)"
+    where = " AND ".join(f"{column.name} {one_of}" for column in among)
+    return f"SELECT {names} FROM {columns[0].table.name} WHERE {where}"  # noqa: S608
 
 
-@cache
-def _sqlite_insert(table: Table, ignore: bool) -> str:
-    names = _names(table)
-    holes = ", ".join("?" * len(names))
-    return f"INSERT {'OR IGNORE ' if ignore else ''}INTO {table.name} ({', '.join(names)}) VALUES ({holes})"  # noqa: S608
+@lru_cache(maxsize=64)
+def _overwrite(table: Table, keys: int) -> str:
+    names = [column.name for column in table.columns]
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names[keys:])
+    return f"ON CONFLICT ({', '.join(names[:keys])}) DO UPDATE SET {sets}"
 
 
-@cache
-def _postgres_insert(table: Table, ignore: bool) -> str:
-    names = _names(table)
-    arrays = ", ".join(f"%s::{_array(column.type)}" for column in table.columns)
-    statement = f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
-    return statement + (" ON CONFLICT DO NOTHING" if ignore else "")
-
-
-@cache
+@lru_cache(maxsize=64)
 def _sqlite_update(table: Table, keys: int) -> str:
-    names = _names(table)
+    names = [column.name for column in table.columns]
     sets = ", ".join(f"{name} = ?" for name in names[keys:])
     where = " AND ".join(f"{name} = ?" for name in names[:keys])
     return f"UPDATE {table.name} SET {sets} WHERE {where}"  # noqa: S608
 
 
-@cache
+@lru_cache(maxsize=64)
 def _postgres_update(table: Table, keys: int) -> str:
-    names = _names(table)
-    arrays = ", ".join(f"%s::{_array(column.type)}" for column in table.columns)
+    names = [column.name for column in table.columns]
     sets = ", ".join(f"{name} = fresh.{name}" for name in names[keys:])
     where = " AND ".join(f"{table.name}.{name} = fresh.{name}" for name in names[:keys])
-    return f"UPDATE {table.name} SET {sets} FROM unnest({arrays}) AS fresh({', '.join(names)}) WHERE {where}"  # noqa: S608
-
-
-def _upsert(insert: str, table: Table, keys: int) -> str:
-    names = _names(table)
-    sets = ", ".join(f"{name} = excluded.{name}" for name in names[keys:])
-    return f"{insert} ON CONFLICT ({', '.join(names[:keys])}) DO UPDATE SET {sets}"
+    return f"UPDATE {table.name} SET {sets} FROM fresh_{table.name} AS fresh WHERE {where}"  # noqa: S608

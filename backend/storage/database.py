@@ -113,6 +113,7 @@ def _sqlite_engine(url: URL) -> Engine:
             "foreign_keys=ON",
             "temp_store=MEMORY",
             "cache_size=-65536",
+            "wal_autocheckpoint=8000",
             "mmap_size=268435456",
         ):
             cursor.execute(f"PRAGMA {pragma}")

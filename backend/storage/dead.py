@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from backend.storage.bulk import insert_rows
 from backend.storage.tables import dead_events
@@ -41,11 +41,17 @@ def add(connection: Connection, events: Iterable[DeadEvent]) -> None:
     insert_rows(connection, dead_events, rows, ignore=True)
 
 
-def fetch(connection: Connection, limit: int, ids: Collection[str] | None = None) -> list[DeadEvent]:
-    """The oldest ones, or those with these ids."""
+def fetch(
+    connection: Connection, limit: int, ids: Collection[str] | None = None, after: DeadEvent | None = None
+) -> list[DeadEvent]:
+    """The oldest ones, or those with these ids, beginning behind `after`."""
     query = select(dead_events).order_by(dead_events.c.created_at, dead_events.c.id).limit(limit)
     if ids is not None:
         query = query.where(dead_events.c.id.in_(list(ids)))
+    if after is not None:
+        moment = to_micros(after.created_at)
+        later = and_(dead_events.c.created_at == moment, dead_events.c.id > after.id)
+        query = query.where(or_(dead_events.c.created_at > moment, later))
     return [
         DeadEvent(row.id, row.site_id, row.partition, row.entry, row.reason, row.payload, from_micros(row.created_at))
         for row in connection.execute(query)

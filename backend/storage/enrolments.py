@@ -7,12 +7,10 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from backend.domain.enrolment import Enrolment
 from backend.schemas.documents import decode_enrolment, encode_enrolment
-from backend.storage.bulk import upsert_rows
+from backend.storage.bulk import rows_of, upsert_rows
 from backend.storage.tables import enrolments
 from backend.storage.times import to_micros
 
-CHUNK = 500
-_OF_VISITORS = select(enrolments.c.document).where(enrolments.c.visitor_id.in_(bindparam("ids", expanding=True)))
 _DUE = (
     select(enrolments.c.visitor_id)
     .where(enrolments.c.status == "waiting", enrolments.c.due_at <= bindparam("moment"))
@@ -23,13 +21,8 @@ _DUE = (
 
 def of_visitors(connection: Connection, ids: Collection[str]) -> list[Enrolment]:
     """Every enrolment of these visitors, in order of entry."""
-    ordered = sorted(ids)
-    found: list[Enrolment] = []
-    for start in range(0, len(ordered), CHUNK):
-        rows = connection.scalars(_OF_VISITORS, {"ids": ordered[start : start + CHUNK]})
-        found.extend(decode_enrolment(text) for text in rows)
-    found.sort(key=lambda each: each.entered_at)
-    return found
+    rows = rows_of(connection, (enrolments.c.document,), {enrolments.c.visitor_id: ids})
+    return sorted((decode_enrolment(text) for (text,) in rows), key=lambda each: each.entered_at)
 
 
 def due_visitors(connection: Connection, moment: datetime, most: int) -> list[str]:

@@ -4,15 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, or_, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from backend.domain.event import Event
 from backend.schemas.event import event_of_row
-from backend.storage.bulk import insert_rows
+from backend.storage.bulk import insert_rows, rows_of
 from backend.storage.tables import events
 from backend.storage.times import from_micros, to_micros
 
-CHUNK = 500
 _EVENT = (
     events.c.message_id,
     events.c.type,
@@ -21,15 +20,6 @@ _EVENT = (
     events.c.arrival,
     events.c.body,
 )
-_KEYS = select(events.c.visitor_id, events.c.message_id, events.c.arrival).where(
-    events.c.visitor_id.in_(bindparam("visitors", expanding=True)),
-    events.c.message_id.in_(bindparam("messages", expanding=True)),
-)
-_HISTORY = select(events.c.visitor_id, *_EVENT).where(
-    events.c.visitor_id.in_(bindparam("visitors", expanding=True)),
-    events.c.name.in_(bindparam("names", expanding=True)),
-)
-
 
 def row_of(
     visitor_id: str, site_id: str, event: Event, body: str
@@ -55,26 +45,29 @@ def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, 
     """
     if insert_rows(connection, events, rows, ignore=True) == len(rows):
         return set()
-    repeated: set[int] = set()
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        found = connection.execute(
-            _KEYS, {"visitors": list({row[0] for row in part}), "messages": list({row[1] for row in part})}
-        )
-        arrivals = {(visitor_id, message_id): arrival for visitor_id, message_id, arrival in found}
-        for index, row in enumerate(part, start):
-            if arrivals.get((row[0], row[1])) != row[7]:
-                repeated.add(index)
-    return repeated
+    found = rows_of(
+        connection,
+        (events.c.visitor_id, events.c.message_id, events.c.arrival),
+        {events.c.visitor_id: {row[0] for row in rows}, events.c.message_id: {row[1] for row in rows}},
+    )
+    arrivals = {(visitor_id, message_id): arrival for visitor_id, message_id, arrival in found}
+    return {index for index, row in enumerate(rows) if arrivals.get((row[0], row[1])) != row[7]}
+
+
+def sent_before(
+    connection: Connection, visitor_ids: Collection[str], message_ids: Collection[str]
+) -> set[tuple[str, str]]:
+    """Which of these visitors have sent which of these messages already, as (visitor id, message id)."""
+    among = {events.c.visitor_id: visitor_ids, events.c.message_id: message_ids}
+    found = rows_of(connection, (events.c.visitor_id, events.c.message_id), among)
+    return {(visitor_id, message_id) for visitor_id, message_id in found}
 
 
 def history(connection: Connection, members: Collection[str], names: Collection[str]) -> Iterator[tuple[str, Event]]:
     """All events of these names of these visitors, as (visitor id, event), in no order."""
-    ids = list(members)
-    for start in range(0, len(ids), CHUNK):
-        part = ids[start : start + CHUNK]
-        for visitor_id, *row in connection.execute(_HISTORY, {"visitors": part, "names": list(names)}):
-            yield visitor_id, _event(row)
+    among = {events.c.visitor_id: members, events.c.name: names}
+    for visitor_id, *row in rows_of(connection, (events.c.visitor_id, *_EVENT), among):
+        yield visitor_id, _event(row)
 
 
 def list_events(
@@ -95,13 +88,9 @@ def all_events(
     connection: Connection, members: Collection[str], until: datetime | None = None
 ) -> list[tuple[str, Event]]:
     """Every event of these visitors up to `until`, as (visitor id, event), in order of moment."""
-    found: list[tuple[str, Event]] = []
-    ids = list(members)
-    for start in range(0, len(ids), CHUNK):
-        query = select(events.c.visitor_id, *_EVENT).where(events.c.visitor_id.in_(ids[start : start + CHUNK]))
-        if until is not None:
-            query = query.where(events.c.timestamp <= to_micros(until))
-        found.extend((visitor_id, _event(row)) for visitor_id, *row in connection.execute(query))
+    suffix = f" AND timestamp <= {to_micros(until)}" if until is not None else ""
+    rows = rows_of(connection, (events.c.visitor_id, *_EVENT), {events.c.visitor_id: members}, suffix)
+    found = [(visitor_id, _event(row)) for visitor_id, *row in rows]
     found.sort(key=lambda pair: pair[1].moment)
     return found
 

@@ -16,12 +16,15 @@ from backend.domain.site import Site
 from backend.errors import Conflict, Unavailable
 from backend.schemas.site import dump_document, load_document
 from backend.storage import tables
-from backend.storage.database import Database
+from backend.storage.database import Database, is_transient
 from backend.storage.tables import sites
 from backend.storage.times import from_micros, to_micros
 from backend.storage.vault import Vault
 
 logger = logging.getLogger(__name__)
+
+LONGEST = 200
+"""Characters; no id, name or write key has as many."""
 
 _Row = Row[tuple[str, str, str, str, str, int]]
 
@@ -106,6 +109,11 @@ def delete_site(conn: Connection, site_id: str) -> bool:
     return conn.execute(delete(sites).where(sites.c.id == site_id)).rowcount > 0
 
 
+def _can_be_kept(text: str) -> bool:
+    """Whether a database could hold this text at all: PostgreSQL refuses to even look for a NUL."""
+    return len(text) <= LONGEST and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def _columns(vault: Vault, site: Site) -> dict[str, str]:
     return {
         "name": site.name,
@@ -185,13 +193,15 @@ class SiteCache:
 
     def _look_up(self, known: dict[str, tuple[float, Site]], column: str, value: str) -> Site | None:
         now = self._clock()
-        if self._unknown.get((column, value), 0.0) > now:
+        if self._unknown.get((column, value), 0.0) > now or not _can_be_kept(value):
             return None
         stale = known.get(value)
         try:
             with self._db.read() as conn:
                 row = conn.execute(select(sites).where(sites.c[column] == value)).first()
         except DBAPIError as error:
+            if not is_transient(error):
+                raise
             if stale is None:
                 raise Unavailable("The database does not answer.", retry_after=2) from error
             logger.warning("the database does not answer: going on with what is known of site %s", stale[1].id)

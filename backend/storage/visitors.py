@@ -4,23 +4,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select
+from sqlalchemy import Connection, and_, delete, or_, select
 
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
-from backend.storage.bulk import insert_rows, update_rows
+from backend.storage.bulk import insert_rows, rows_of, update_rows
 from backend.storage.tables import enrolments, events, merges, messages, visitors
 from backend.storage.times import to_micros
 
-CHUNK = 500
-_LOAD = select(visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile).where(
-    visitors.c.visitor_id.in_(bindparam("ids", expanding=True))
-)
-_LOCK = _LOAD.order_by(visitors.c.visitor_id).with_for_update()
+_LOADED = (visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """A visitor's row: its profile, and the id of the visitor that it was merged into."""
 
@@ -30,13 +26,13 @@ class Stored:
 
 def load(connection: Connection, ids: Collection[str], *, lock: bool = False) -> dict[str, Stored]:
     """The rows with these ids; `lock` keeps other writers of them waiting until this transaction ends."""
-    ordered = sorted(ids)
-    statement = _LOCK if lock else _LOAD
-    found: dict[str, Stored] = {}
-    for start in range(0, len(ordered), CHUNK):
-        for visitor_id, merged_into, text in connection.execute(statement, {"ids": ordered[start : start + CHUNK]}):
-            found[visitor_id] = Stored(decode_profile(text), merged_into)
-    return found
+    suffix = ""
+    if lock and connection.dialect.name != "sqlite":
+        suffix = " ORDER BY visitor_id FOR UPDATE"  # in one order, so that two writers cannot wait for each other
+    return {
+        visitor_id: Stored(decode_profile(text), merged_into)
+        for visitor_id, merged_into, text in rows_of(connection, _LOADED, {visitors.c.visitor_id: ids}, suffix)
+    }
 
 
 def save(connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored]) -> None:
@@ -119,6 +115,7 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
     if profile is None or profile.site_id != site_id:
         return False
     ids = members_of(profile)
+    load(connection, ids, lock=True)  # whoever folds for them now ends first
     for table in (events, enrolments, messages, merges, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return True

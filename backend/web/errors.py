@@ -10,7 +10,8 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from backend.domain.mistakes import RuleErrors
-from backend.errors import Busy, ChimeinError, Invalid, Unauthorized
+from backend.errors import Busy, ChimeinError, Invalid, Unauthorized, Unavailable
+from backend.storage.database import is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,9 @@ def answer_http(error: HTTPException) -> Response | HTTPException:
 
 
 def _unexpected(error: Exception) -> Response:
+    if is_transient(error):
+        logger.warning("%s on %s %r: %s", type(error).__name__, request.method, request.path, error)
+        return answer(Unavailable("The database or Redis does not answer.", retry_after=2))
     # %r: a path may hold line breaks, which would forge lines of the log.
     logger.error("unexpected error on %s %r", request.method, request.path, exc_info=error)
     message = "Something went wrong here; it has been logged."

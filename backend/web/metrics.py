@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 
 from backend.errors import Busy
 from backend.pipeline.status import status
-from backend.runtime import Runtime
+from backend.storage.database import is_transient
+from backend.web.context import runtime
 
 KEY = "chimein-metrics"
 
@@ -24,20 +25,19 @@ def registry() -> CollectorRegistry:
     return found
 
 
-def build_registry(rt: Runtime, version: str) -> CollectorRegistry:
+def build_registry(version: str) -> CollectorRegistry:
     """A registry of its own, so that two applications in one process do not meet."""
     built = CollectorRegistry()
     ProcessCollector(registry=built)
     PlatformCollector(registry=built)
-    built.register(_Status(rt, version))
+    built.register(_Status(version))
     return built
 
 
 class _Status(Collector):
     """The status as gauges: `{"pending_events": 3}` becomes `chimein_pending_events 3`."""
 
-    def __init__(self, rt: Runtime, version: str) -> None:
-        self._rt = rt
+    def __init__(self, version: str) -> None:
         self._version = version
 
     def collect(self) -> Iterable[Metric]:
@@ -45,8 +45,10 @@ class _Status(Collector):
         info.add_metric([self._version], 1)
         yield info
         try:
-            numbers = status(self._rt)
-        except Busy as error:
+            numbers = status(runtime())
+        except Exception as error:
+            if not (isinstance(error, Busy) or is_transient(error)):
+                raise
             logger.warning("the status cannot be had: %s", error)
             yield GaugeMetricFamily("chimein_up", "Whether log and database answer.", value=0)
             return

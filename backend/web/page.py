@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, render_template, request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from backend.errors import Forbidden, NotFound, Unauthorized, Unavailable
+from backend.errors import Forbidden, NotFound, Unauthorized
 from backend.pipeline.status import ready
 from backend.schemas.site import capture_of
 from backend.web.auth import is_secret
@@ -117,11 +117,9 @@ def metrics() -> Response:
     )
     if not known and not _from_here():
         raise Unauthorized("From elsewhere, metrics need a token: CHIMEIN_METRICS_TOKEN as Bearer.")
-    try:
-        text = generate_latest(registry())
-    except Unavailable:
-        text = b""
-    return Response(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+    return Response(
+        generate_latest(registry()), content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"}
+    )
 
 
 def _from_here() -> bool:

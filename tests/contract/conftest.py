@@ -1,5 +1,6 @@
 """The application on a real SQLite file and a real Redis, and a shorthand for calling its API."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,8 @@ from werkzeug.test import TestResponse
 from backend.app import create_app
 from backend.runtime import Runtime, build_runtime, close_runtime
 from backend.settings import Settings
+from backend.storage.database import migrate
 from backend.storage.sites import create_site, new_site
-from backend.storage.tables import metadata
 from backend.storage.tokens import create_token
 from backend.web.context import KEY
 from tests.redis_server import start_redis
@@ -84,11 +85,19 @@ def settings(tmp_path: Path, redis_url: str) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the schema and nothing in it."""
+    path = tmp_path_factory.mktemp("empty") / "chimein.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def rt(settings: Settings) -> Iterator[Runtime]:
+def rt(settings: Settings, empty_database: Path) -> Iterator[Runtime]:
+    shutil.copy(empty_database, settings.data_dir / "chimein.db")
     runtime = replace(build_runtime(settings), clock=Clock())
     runtime.redis.flushall()
-    metadata.create_all(runtime.db.engine)
     yield runtime
     close_runtime(runtime)
 

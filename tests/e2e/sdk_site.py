@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     site: ClassVar[Site]
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Says nothing."""
 
     def do_GET(self) -> None:

@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 import pytest
+
 from tests.e2e.sdk_fixtures import Visitor, loaded, sdk_browser, sdk_bundles, site, visitor, visitor_options
 from tests.e2e.sdk_site import KEY, Site, wait_until
 
 __all__ = ["sdk_browser", "sdk_bundles", "site", "visitor", "visitor_options"]
 pytestmark = pytest.mark.browser
 
+SIGNAL = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {value: true})"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
@@ -190,8 +192,8 @@ def ga4(event: str, **data: Any) -> dict[str, Any]:
 def test_the_data_layer_speaks_segment(site: Site, visitor: Visitor) -> None:
     early = """<script>
       window.dataLayer = window.dataLayer || []; function gtag() { dataLayer.push(arguments) }
-      gtag('js', new Date()); gtag('event', 'view_item', {currency: 'EUR', value: '11.99', items: [%s]});
-    </script>""" % str(ITEM)
+      gtag('js', new Date()); gtag('event', 'view_item', {currency: 'EUR', value: '11.99', items: [ITEM]});
+    </script>""".replace("ITEM", str(ITEM))
     page = visitor.open(site.page("/layer", head=early))
     for entry in (
         {"ecommerce": None},
@@ -245,12 +247,9 @@ def test_the_data_layer_speaks_segment(site: Site, visitor: Visitor) -> None:
 
 def test_two_items_in_one_push_are_two_events_and_a_reload_is_no_second_order(site: Site, visitor: Visitor) -> None:
     entry = ga4("purchase", transaction_id="T9")
-    page = visitor.open(
-        site.page("/thanks", head=f"<script>window.dataLayer = [{entry}]</script>".replace("None", "null"))
-    )
-    page.evaluate(
-        "(entry) => dataLayer.push(entry)", {**ga4("add_to_cart"), "ecommerce": {"items": [ITEM, {"item_id": 8}]}}
-    )
+    page = visitor.open(site.page("/thanks", head=f"<script>window.dataLayer = [{entry}]</script>"))
+    two = {"event": "add_to_cart", "ecommerce": {"items": [ITEM, {"item_id": 8}]}}
+    page.evaluate("(entry) => dataLayer.push(entry)", two)
     wait_until(lambda: len(site.tracked("Product Added")) == 2)
     assert [added["product_id"] for added in site.tracked("Product Added")] == ["SKU1", "8"]
     page.reload()
@@ -286,9 +285,7 @@ def test_an_unknown_key_captures_nothing_and_says_so_once(site: Site, visitor: V
 @pytest.mark.parametrize("choice", ["refused", "signal"])
 def test_without_consent_nothing_is_captured_or_kept(site: Site, visitor: Visitor, choice: str) -> None:
     if choice == "signal":
-        visitor.context.add_init_script(
-            "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {value: true})"
-        )
+        visitor.context.add_init_script(SIGNAL)
         head = ""
     else:
         head = "<script>if (!location.hash) chimein.consent({analytics: false})</script>"
@@ -325,6 +322,6 @@ def test_consent_withdrawn_later_ends_everything(site: Site, visitor: Visitor) -
 
 def test_a_site_may_choose_not_to_follow_the_signal(site: Site, visitor: Visitor) -> None:
     site.config["policy"]["honour_gpc"] = False
-    visitor.context.add_init_script("Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {value: true})")
+    visitor.context.add_init_script(SIGNAL)
     visitor.open(site.page("/shop", head="<script>chimein.track('Early')</script>"))
     wait_until(lambda: site.tracked("Early") and site.of("page"))

@@ -1,4 +1,4 @@
-"""How messages come to the visitor: one stream a browser, shown once, resumed, polled for, and never to someone else."""
+"""How messages reach the visitor: by one stream a browser, shown once, resumed or polled for, never to another."""
 
 import time
 from typing import Any
@@ -167,7 +167,9 @@ def test_a_refused_key_is_not_tried_again(site: Site, visitor: Visitor) -> None:
 
 def test_a_wrong_user_hash_leaves_the_browsers_own_messages(site: Site, visitor: Visitor) -> None:
     site.live_answers = [403]
-    head = "<script>chimein.on('error', (e) => window.code = e.code); chimein.identify('u1', {}, {userHash: 'wrong'})</script>"
+    head = """<script>
+      chimein.on('error', (error) => window.code = error.code); chimein.identify('u1', {}, {userHash: 'wrong'});
+    </script>"""
     page = visitor.open(site.page("/a", head=head))
     wait_until(lambda: len(site.live_calls) == 2)
     first, second = site.live_calls
@@ -234,7 +236,7 @@ def test_a_second_person_on_the_device_is_another_visitor_and_sees_nothing_of_th
     assert bob["anonymousId"] != ann["anonymousId"]
     assert bob["userId"] == "bob"
     assert "userHash" not in bob["context"]
-    after = [event for event in site.events if event.get("event") == "After"][0]
+    after = next(event for event in site.events if event.get("event") == "After")
     assert (after["userId"], after["anonymousId"]) == ("bob", bob["anonymousId"])
     assert page.evaluate("document.cookie") == f"chimein_id={bob['anonymousId']}"
     call = wait_until(lambda: [call for call in site.live_calls if call["anonymousId"] == bob["anonymousId"]])[-1]
@@ -263,34 +265,28 @@ def test_traits_without_an_id_are_welcome(site: Site, visitor: Visitor) -> None:
 
 
 def test_the_visitor_is_the_same_on_the_next_page_and_for_the_backend(site: Site, visitor: Visitor) -> None:
-    visitor.context.add_cookies(
-        [{"name": "chimein_id", "value": "0123456789abcdef0123456789abcdef", "url": site.origin}]
-    )
+    known = "0123456789abcdef0123456789abcdef"
+    visitor.context.add_cookies([{"name": "chimein_id", "value": known, "url": site.origin}])
     page = visitor.open(site.page("/a"))
     page.goto(site.page("/b"))
     loaded(page)
     page.evaluate("localStorage.clear()")
     page.goto(site.page("/c"))
     wait_until(lambda: len(site.of("page")) == 3)
-    assert {event["anonymousId"] for event in site.events} == {"0123456789abcdef0123456789abcdef"}
+    assert {event["anonymousId"] for event in site.events} == {known}
 
 
 def test_without_web_locks_one_tab_leads_all_the_same(site: Site, visitor: Visitor) -> None:
     visitor.context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', {value: undefined})")
     address = site.page("/a")
-    pages = [visitor.open(address) for _ in range(3)]
+    first = visitor.open(address)
     wait_until(lambda: site.streams)
-    pages[0].wait_for_timeout(1500)
-    assert len(site.streams) == 1
+    others = [visitor.open(address) for _ in range(2)]
+    first.wait_for_timeout(1500)
+    assert len(site.live_calls) == 1
     site.send(message(1))
-    wait_until(lambda: dialogs(*pages) == 1)
-    leader = 0
-    for page in pages:
-        if len(site.live_calls) > 1:
-            break
-        page.close()
-        leader += 1
-        if leader == len(pages) - 1:
-            break
-        pages[-1].wait_for_timeout(1500)
-    wait_until(lambda: len(site.live_calls) >= 2, 10)
+    wait_until(lambda: dialogs(first, *others) == 1)
+    first.close()
+    wait_until(lambda: len(site.live_calls) == 2, 10)
+    others[0].wait_for_timeout(1500)
+    assert len(site.streams) == 1

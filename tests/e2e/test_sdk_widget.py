@@ -47,9 +47,7 @@ def no_violations(page: Page) -> None:
     assert results.violations_count == 0, results.generate_report()
 
 
-def test_a_popup_is_a_labelled_modal_dialog_that_keeps_the_focus_and_gives_it_back(
-    site: Site, visitor: Visitor
-) -> None:
+def test_a_popup_is_a_labelled_modal_dialog_that_keeps_the_focus_and_returns_it(site: Site, visitor: Visitor) -> None:
     page = visitor.open(site.page("/a", BODY))
     wait_until(lambda: site.streams)
     page.focus("#before")
@@ -256,7 +254,7 @@ def test_open_and_close_work_without_any_message(site: Site, visitor: Visitor) -
 
 
 HOSTILE = """<style>
-  * { color: lime !important; font: 40px cursive !important; display: block !important; all: revert; position: static !important }
+  * { color: lime !important; font: 40px cursive !important; display: block !important; position: static !important }
   div, section, dialog, button { display: none !important; transform: rotate(9deg) !important }
 </style><script>
   addEventListener('keydown', (event) => { window.keys = (window.keys || '') + event.key }); Array.prototype.extra = 1;

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from backend.channels.email import EmailChannel
 from backend.channels.email.smtp import Timeouts
@@ -207,6 +214,8 @@ class MailServer:
     on_rcpt: Callable[[str], str] | None = None
     on_data: Callable[[EmailMessage], str | None] | None = None
     login: tuple[str, str] | None = None
+    starttls: ssl.SSLContext | None = None
+    smtps: ssl.SSLContext | None = None
     mails: list[EmailMessage] = field(default_factory=list)
     envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
     connections: int = 0
@@ -272,7 +281,11 @@ def mail_server(port: int = 0, **script: Any) -> Iterator[MailServer]:
     server = MailServer(**script)
     options: dict[str, Any] = {}
     if server.login is not None:
-        options = {"authenticator": server.authenticate, "auth_required": True, "auth_require_tls": False}
+        options |= {"authenticator": server.authenticate, "auth_required": True, "auth_require_tls": False}
+    if server.starttls is not None:
+        options |= {"tls_context": server.starttls, "require_starttls": True}
+    if server.smtps is not None:
+        options |= {"ssl_context": server.smtps}
     controller = Controller(server, hostname="127.0.0.1", port=port or free_port(), enable_SMTPUTF8=True, **options)
     controller.start()
     server.port = controller.port
@@ -280,6 +293,27 @@ def mail_server(port: int = 0, **script: Any) -> Iterator[MailServer]:
         yield server
     finally:
         controller.stop()
+
+
+def certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """A TLS server for 127.0.0.1, and the file of the certificate that a client must trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a mail server of the tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = directory / "cert.pem", directory / "key.pem"
+    certificate_file.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate_file, key_file)
+    return context, certificate_file
 
 
 def free_port() -> int:
@@ -290,7 +324,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def raw_server(script: Callable[[Any], None]) -> Iterator[str]:
+def raw_server(script: Callable[[Any], object]) -> Iterator[str]:
     """A server that speaks through `script(connection)`, one connection at a time; its smtp: URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.1)

@@ -13,26 +13,32 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
+from backend.domain.unsubscribe import Subscription
 from backend.pipeline import upkeep
 from backend.pipeline.deliver import deliver
-from backend.storage import deliveries
+from backend.storage import deliveries, unsubscribes
 from backend.storage.deliveries import SENDING_LEASE, Ref
+from tests.core_fixtures import database_url, postgres_server, postgres_url, redis_url, sqlite_template, sqlite_url
 from tests.integration.mail_world import MailServer, World, mail_server, open_world, wait_until
 from tests.redis_server import start_redis
 
+__all__ = ["database_url", "postgres_server", "postgres_url", "redis_url", "sqlite_template", "sqlite_url"]
+
 WORKER = Path(__file__).with_name("worker_process.py")
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with start_redis() as url:
-        yield url
 
 
 @pytest.fixture
 def world(tmp_path: Path, redis_url: str) -> Iterator[World]:
     with open_world(tmp_path / "data", redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def each_world(tmp_path: Path, redis_url: str, database_url: str) -> Iterator[World]:
+    """The shop, once on SQLite and once on PostgreSQL."""
+    with open_world(tmp_path / "data", redis_url, database_url=database_url) as opened:
         yield opened
 
 
@@ -139,8 +145,9 @@ def test_in_the_outbox_even_a_lost_answer_is_made_good(world: World) -> None:
     assert len(list((world.rt.settings.data_dir / "outbox").glob("*.eml"))) == 3
 
 
-def test_a_message_that_kills_every_worker_comes_to_an_end(world: World) -> None:
+def test_a_message_that_kills_every_worker_comes_to_an_end(each_world: World) -> None:
     """I5"""
+    world = each_world
     ref = world.promise()
     for _ in range(8):
         with world.rt.db.begin() as conn:
@@ -170,6 +177,25 @@ def test_when_redis_loses_everything_the_tick_rings_again(world: World) -> None:
         assert sent_ids(server) == sorted(ref[1] for ref in refs)
 
 
+def test_a_worker_outlives_its_redis_and_still_ends_when_asked(world: World) -> None:
+    """I12"""
+    with start_redis() as url:
+        here = replace(world, rt=replace(world.rt, settings=replace(world.rt.settings, redis_url=url, log_url=url)))
+        worker = start(here, "")
+        with redis.Redis.from_url(url) as client:
+            wait_until(lambda: client.scard("rq:workers"))
+    try:
+        time.sleep(3)
+        assert worker.poll() is None
+        asked = time.monotonic()
+        worker.terminate()
+        assert worker.wait(10) == 0
+        assert time.monotonic() - asked < 10
+    finally:
+        worker.kill()
+        worker.wait()
+
+
 def test_a_worker_stops_between_two_messages_when_asked(world: World) -> None:
     """F8"""
     refs = [world.promise() for _ in range(30)]
@@ -189,7 +215,8 @@ def test_a_worker_stops_between_two_messages_when_asked(world: World) -> None:
         assert sent_ids(server) == sorted(ref[1] for ref in refs)
 
 
-def test_two_workers_at_once_send_each_mail_once(world: World) -> None:
+def test_two_workers_at_once_send_each_mail_once(each_world: World) -> None:
+    world = each_world
     refs = [world.promise() for _ in range(60)]
     with mail_server() as server:
         world.use(server.url)
@@ -204,7 +231,8 @@ def test_two_workers_at_once_send_each_mail_once(world: World) -> None:
         assert sent_ids(server) == sorted(ref[1] for ref in refs)
 
 
-def test_whoever_lost_the_lease_changes_nothing(world: World) -> None:
+def test_whoever_lost_the_lease_changes_nothing(each_world: World) -> None:
+    world = each_world
     ref = world.promise()
     with world.rt.db.begin() as conn:
         lost = deliveries.claim(conn, ref, world.clock(), ["email"])
@@ -222,7 +250,8 @@ def test_whoever_lost_the_lease_changes_nothing(world: World) -> None:
         assert deliveries.sent(conn, begun, world.clock())
 
 
-def test_an_answer_that_comes_after_the_lease_still_counts(world: World) -> None:
+def test_an_answer_that_comes_after_the_lease_still_counts(each_world: World) -> None:
+    world = each_world
     ref = world.promise()
     with world.rt.db.begin() as conn:
         claim = deliveries.claim(conn, ref, world.clock(), ["email"])
@@ -237,7 +266,8 @@ def test_an_answer_that_comes_after_the_lease_still_counts(world: World) -> None
     assert world.message(ref).status == "sent"
 
 
-def test_upkeep_ends_what_nobody_fetched(world: World) -> None:
+def test_upkeep_ends_what_nobody_fetched(each_world: World) -> None:
+    world = each_world
     hour = timedelta(hours=1)
     on_site: Ref = world.promise(channel="popup", expires_at=world.clock() + hour, due_at=world.clock() + hour)
     kept = world.promise(channel="popup", due_at=world.clock() + 2 * hour, expires_at=world.clock() + 2 * hour)
@@ -271,8 +301,9 @@ def test_the_tick_rings_only_while_workers_keep_up(world: World) -> None:
     assert world.rt.queue.waiting() == upkeep.MOST_WAITING
 
 
-def test_a_page_is_called_again_when_the_call_may_have_got_lost(world: World) -> None:
+def test_a_page_is_called_again_when_the_call_may_have_got_lost(each_world: World) -> None:
     """I12: whoever decided on the message died between the commit and the push."""
+    world = each_world
     listener = world.rt.redis.pubsub()
     listener.psubscribe("chimein:live:*")
     caller = upkeep.Caller(world.rt)
@@ -286,3 +317,31 @@ def test_a_page_is_called_again_when_the_call_may_have_got_lost(world: World) ->
             calls.append(note["channel"].decode())
     listener.close()
     assert calls == [f"chimein:live:{ref[0]}"]
+
+
+@pytest.mark.parametrize("wish_first", [True, False])
+def test_unsubscribing_twice_is_as_once(wish_first: bool, each_world: World) -> None:
+    subscription = Subscription.email(each_world.site.id, "Ada@example.com")
+    reasons = [unsubscribes.WISH, unsubscribes.REFUSED]
+    with each_world.rt.db.begin() as conn:
+        for reason in reasons if wish_first else reasons[::-1]:
+            unsubscribes.add(conn, subscription, reason, each_world.clock())
+            unsubscribes.add(conn, subscription, reason, each_world.clock())
+        assert unsubscribes.reason(conn, subscription) == unsubscribes.WISH
+        assert unsubscribes.remove(conn, subscription)
+        assert unsubscribes.reason(conn, subscription) is None
+
+
+def test_closed_gates_and_retries_read_the_same_on_both_databases(each_world: World) -> None:
+    gone, later_on, good, ordered = (each_world.promise(f"{name}@example.com") for name in ("gone", "later", "a", "b"))
+    each_world.happened(ordered, "Order Completed")
+    answers = {"gone@example.com": "550 5.1.1 no", "later@example.com": "451 later"}
+    with mail_server(on_rcpt=lambda to: answers.get(to, "250 OK")) as server:
+        each_world.use(server.url)
+        each_world.deliver(gone, later_on, good, ordered)
+    refs = (gone, later_on, good, ordered)
+    assert [each_world.message(ref).status for ref in refs] == ["failed", "queued", "sent", "skipped"]
+    with each_world.rt.db.read() as conn:
+        assert deliveries.count_open(conn, each_world.clock()) == 0
+        assert deliveries.count_open(conn, each_world.clock() + timedelta(minutes=2)) == 1
+        assert deliveries.due_refs(conn, each_world.clock() + timedelta(minutes=2), 10) == [later_on]

@@ -14,6 +14,8 @@ from backend.storage import unsubscribes
 from tests.integration.mail_world import SECRET, World, mail_server, open_world
 from tests.redis_server import start_redis
 
+MULTIPART = '--b\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--b--\r\n'
+
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:

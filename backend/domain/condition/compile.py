@@ -1,5 +1,6 @@
 """From a condition to a function: closures with paths split and values prepared, nothing looked up when asked."""
 
+import math
 import operator as python
 from bisect import bisect_right
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from backend.domain.condition.tree import (
 )
 from backend.domain.condition.values import read_time
 from backend.domain.event import Event
+from backend.domain.profile import NAME_LIMIT
 
 Test: TypeAlias = Callable[[Moment], bool]
 
@@ -103,14 +105,23 @@ def _performed(node: Performed) -> Test:
     enough = _count_check(node.count)
     none_is_enough = enough(0)
     once = node.count == ONCE
-    if node.where is None and within is None and not node.since_entry:
-        return lambda m: enough(m.profile.counts.get(name, 0))
     count = _counter(node)
+    if node.where is None and within is None and not node.since_entry:
+
+        def ever(m: Moment) -> bool:
+            counts = m.profile.counts
+            if name in counts or len(counts) < NAME_LIMIT:
+                return enough(counts.get(name, 0))
+            return enough(count(m))  # more names than a profile counts
+
+        return ever
+    first_change = _first_change(node.count)
 
     def test(m: Moment) -> bool:
         profile = m.profile
-        if not profile.counts.get(name):
-            return none_is_enough
+        total = profile.counts.get(name, 0)
+        if total < first_change and (total or len(profile.counts) < NAME_LIMIT):
+            return none_is_enough  # whatever part of them lies in the window
         last = profile.last_at.get(name)
         if last is not None:
             if within is not None and last <= m.at - within:
@@ -173,6 +184,22 @@ def _timestamp(event: Event) -> datetime:
 
 def _moment(event: Event) -> tuple[datetime, int]:
     return event.moment
+
+
+def _first_change(count: Count) -> float:
+    """The smallest number above 0 for which the answer differs from that for 0."""
+    low, high = count.value if isinstance(count.value, tuple) else (count.value, count.value)
+    match count.op:
+        case "gte":
+            return low or math.inf
+        case "lt":
+            return low or math.inf
+        case "gt" | "lte":
+            return low + 1
+        case "eq" | "ne":
+            return low or 1
+        case _:
+            return low or high + 1
 
 
 def _count_check(count: Count) -> Callable[[int], bool]:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from backend.domain.condition.moment import Moment
 from backend.domain.event import Event
@@ -78,7 +79,7 @@ def parse_field(text: object) -> Field:
     parts = [below] if first in FLAT and below else below.split(".") if "." in rest else []
     if "" in parts:
         raise ValueError(f"The field {quoted(text)} has an empty part.")
-    shape: Any = get_type_hints(Event if root == "event" else Profile)[known[first]]
+    shape: Any = _shapes(Event if root == "event" else Profile)[known[first]]
     _follow(shape, parts, text)
     return Field(root, (known[first], *parts))
 
@@ -161,7 +162,7 @@ def _follow(shape: Any, parts: Sequence[str], text: str) -> None:
                 raise ValueError(f"{quoted(text)}: a list is followed by a position, such as 0.")
             shape = get_args(shape)[0]
         elif is_dataclass(shape):
-            hints = get_type_hints(shape)
+            hints = _shapes(cast(type, shape))
             if part not in hints:
                 raise ValueError(f"Unknown field {quoted(text)}.{nearest(part, hints)}")
             shape = hints[part]
@@ -169,6 +170,12 @@ def _follow(shape: Any, parts: Sequence[str], text: str) -> None:
             raise ValueError(f"{quoted(text)}: there is nothing below a single value.")
         else:
             return
+
+
+@cache
+def _shapes(noun: type) -> dict[str, Any]:
+    """The types of a dataclass's fields by name."""
+    return get_type_hints(noun)
 
 
 def _without_none(shape: Any) -> Any:

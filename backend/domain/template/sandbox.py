@@ -24,7 +24,7 @@ TAGS = ("if", "unless", "case", "for", "break", "continue", "assign", "capture",
 INNER_TAGS = ("content", "illegal")
 """What the parser needs for text and for tags that are not allowed; comments never come so far."""
 
-BUDGET = 200_000
+BUDGET = 100_000
 """Steps of about a microsecond: nodes visited, elements and hundreds of characters handled by filters."""
 
 MOST_NAMES = 200
@@ -109,7 +109,7 @@ class Sandbox(RenderContext):
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
         """Look a path up; a missing one carries its full name."""
         found = super().get(path, token=token, default=default)
-        if found is None or isinstance(found, Missing):
+        if found is None or (isinstance(found, Missing) and found.name == str(path[0])):
             return Missing(".".join(map(str, path)), token=token)
         return found
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ def _operation(
         parameters=tuple(_parameter(spec, part) for part in parameters),
         body=tuple(_rows(spec, schema)) if schema else (),
         answers=tuple(answers),
-        curl=_curl(method, path, example),
+        curl=_curl(method, path, parameters, example),
     )
 
 
@@ -169,8 +169,11 @@ def _example(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
     return built
 
 
-def _curl(method: str, path: str, example: Any) -> str:
+def _curl(method: str, path: str, parameters: Sequence[Mapping[str, Any]], example: Any) -> str:
     address = re.sub(r"\{(\w+)\}", lambda match: _PATH_EXAMPLES.get(match[1], match[1].upper()), path)
+    needed = [part["name"] for part in parameters if part["in"] == "query" and part.get("required")]
+    if needed:
+        address += "?" + "&".join(f"{name}={name.upper()}_ID" for name in needed)
     verb = "" if method == "get" else f"-X {method.upper()} "
     lines = [f"curl {verb}{request.host_url.rstrip('/')}{address}", '-H "Authorization: Bearer $TOKEN"']
     if example is not None:

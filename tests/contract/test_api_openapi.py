@@ -1,0 +1,82 @@
+"""The OpenAPI document is valid, complete, and told on a page that needs nothing from elsewhere."""
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.contract.conftest import Api
+
+
+@pytest.fixture
+def spec(client: FlaskClient) -> dict[str, Any]:
+    answer = client.get("/api/openapi.json")
+    assert answer.status_code == 200
+    assert answer.mimetype == "application/json"
+    return dict(answer.json)
+
+
+def operations(spec: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, item in spec["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+def test_the_document_is_valid(spec: dict[str, Any]) -> None:
+    assert [str(error) for error in OpenAPIV31SpecValidator(spec).iter_errors()] == []
+
+
+def test_every_route_stands_in_the_document_and_nothing_else(app: Flask, spec: dict[str, Any]) -> None:
+    routes = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1")
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert set(operations(spec)) == routes
+
+
+def test_every_operation_says_what_it_does_takes_and_answers(spec: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(spec).values()]
+    assert len(ids) == len(set(ids))
+    for (method, path), operation in operations(spec).items():
+        assert operation["summary"], path
+        assert operation["security"] == [{"bearer": []}]
+        assert {"401", "403", "404"} <= set(operation["responses"]), path
+        good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        assert len(good) == 1, path
+        assert method == "DELETE" or "$ref" in str(good[0]), path
+        takes = method in {"POST", "PUT", "PATCH"} and not re.search(r"/(activate|pause|archive)$", path)
+        assert ("requestBody" in operation) == takes, path
+    assert set(spec["components"]["schemas"]["ErrorOut"]["properties"]) == {"code", "status", "message", "errors"}
+
+
+def test_the_answers_have_the_fields_that_the_document_names(
+    api: Api, site: str, rule: str, spec: dict[str, Any]
+) -> None:
+    schemas = spec["components"]["schemas"]
+    for path, name in ((f"/sites/{site}", "SiteOut"), (f"/sites/{site}/rules/{rule}", "RuleOut")):
+        assert set(api.get(path).json) == set(schemas[name]["properties"])
+
+
+def test_the_page_shows_every_operation_and_loads_nothing_from_elsewhere(
+    client: FlaskClient, spec: dict[str, Any]
+) -> None:
+    answer = client.get("/api/docs")
+    assert answer.status_code == 200
+    for (_, path), operation in operations(spec).items():
+        assert f'id="{operation["operationId"]}"' in answer.text
+        assert path in answer.text
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)["']""", answer.text)
+    assert [each for each in loaded if not each.startswith(("/", "#"))] == []
+    for each in {each.partition("#")[0] for each in loaded if each.startswith(("/assets", "/api"))}:
+        with client.get(each) as loaded_part:
+            assert loaded_part.status_code == 200, each
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|style=", answer.text)
