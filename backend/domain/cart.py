@@ -14,11 +14,19 @@ LOG_LIMIT = 200
 
 ITEM_LIMIT = 100
 QUANTITY_LIMIT = 1_000_000
+LARGEST_AMOUNT = Decimal(10) ** 15
+PLACES = 9
+SMALLEST_AMOUNT = Decimal(1).scaleb(-PLACES)
+"""Whoever reports 1E-999999 must not have it written out."""
+
+UNNAMED = ""
+"""The product that an event puts into the cart without saying which: the cart is not empty then."""
+
 KINDS = {"Product Added": "add", "Product Removed": "remove", "Cart Viewed": "set"}
 
 
 def change_of(event: Event) -> CartChange | None:
-    """What this event does to the cart; None where it names no product."""
+    """What this event does to the cart; None where it tells of none."""
     kind = KINDS[event.name]
     properties = event.properties
     listed = properties.get("products")
@@ -29,10 +37,7 @@ def change_of(event: Event) -> CartChange | None:
     elif kind == "set":
         return None
     else:
-        single = item_of(properties)
-        if single is None:
-            return None
-        items = (single,)
+        items = (item_of(properties) or _item(UNNAMED, properties),)
     cart_id = properties.get("cart_id")
     return CartChange(
         at=event.timestamp,
@@ -48,8 +53,10 @@ def item_of(properties: Any) -> CartItem | None:
     if not isinstance(properties, Mapping):
         return None
     product_id = _text(properties.get("product_id")) or _text(properties.get("sku")) or _text(properties.get("name"))
-    if product_id is None:
-        return None
+    return None if product_id is None else _item(product_id, properties)
+
+
+def _item(product_id: str, properties: Mapping[str, Any]) -> CartItem:
     return CartItem(
         product_id=product_id,
         quantity=_quantity(properties.get("quantity")),
@@ -98,7 +105,8 @@ def with_change(log: tuple[CartChange, ...], change: CartChange) -> tuple[CartCh
         return longer
     cut = LOG_LIMIT // 2
     before, last = longer[:-cut], longer[-cut - 1]
-    summed = CartChange(at=last.at, order=last.order, kind="set", items=cart_of(before).items)
+    cart = cart_of(before)
+    summed = CartChange(at=last.at, order=last.order, kind="set", items=cart.items, cart_id=cart.cart_id)
     return (summed, *longer[-cut:])
 
 
@@ -110,14 +118,17 @@ def money(value: Any) -> Decimal | None:
         amount = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and abs(amount) < Decimal(10) ** 15 else None
+    if not amount.is_finite() or abs(amount) >= LARGEST_AMOUNT:
+        return None
+    exponent = amount.as_tuple().exponent
+    return amount.quantize(SMALLEST_AMOUNT) if isinstance(exponent, int) and exponent < -PLACES else amount
 
 
 def _apply(items: dict[str, CartItem], kind: str, item: CartItem) -> None:
     known = items.get(item.product_id)
     if kind == "add":
         if known is None:
-            if len(items) < ITEM_LIMIT:
+            if len(items) < ITEM_LIMIT and item.quantity > 0:
                 items[item.product_id] = item
             return
         items[item.product_id] = replace(
@@ -151,4 +162,5 @@ def _quantity(value: Any) -> int:
     amount = money(value)
     if amount is None:
         return 1
-    return max(0, min(int(amount), QUANTITY_LIMIT))
+    # Half a kilo is something in the cart, too.
+    return min(max(int(amount), 1), QUANTITY_LIMIT) if amount > 0 else 0

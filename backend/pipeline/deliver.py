@@ -63,13 +63,16 @@ class _Run:
         point("before_claim")
         with self._rt.db.begin() as conn:
             claim = deliveries.claim(conn, ref, now, up)
-            permit = None if claim is None else self._permit(conn, claim, now)
         point("after_claim")
-        if claim is None or permit is None:
+        if claim is None:
             return
         attempt = _Attempt(self._rt, self._permits, claim)
         channel = self._channels[claim.message.channel]
         try:
+            with self._rt.db.begin() as conn:
+                permit = self._permit(conn, claim, now)
+            if permit is None:
+                return
             self._session(channel).send(self._delivery(claim, permit, now), attempt.begin)
         except _Withdrawn:
             return
@@ -78,6 +81,7 @@ class _Run:
                 attempt.end(Postponed(error, channel.circuit.failed(self._rt.clock())))
                 self._usable(rest, self._rt.clock())
                 return
+            channel.circuit.succeeded()
             attempt.end(Refused(error, self._rt.clock(), channel.idempotent))
         except Exception as error:
             # A mistake of ours: certain before the handing over began, unknown after.

@@ -7,8 +7,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection
-
 from backend.domain.engine import Denial, Ruleset, advance
 from backend.domain.enrolment import PENDING, Enrolment
 from backend.domain.event import Event
@@ -18,6 +16,7 @@ from backend.domain.rule import Rule, compile_rule
 from backend.domain.site import Site
 from backend.runtime import Runtime
 from backend.storage import events, visitors
+from backend.storage.database import Connection
 
 VISITORS_AT_ONCE = 200
 """Visitors whose history is in memory at a time."""

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
@@ -128,6 +126,10 @@ def _postgres_engine(url: URL) -> Engine:
 
 def migrate(url: str) -> None:
     """Brings the schema to the newest version; nothing happens where it is."""
+    # Only this call needs alembic, and it takes its time to load.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = _normalised(url)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from backend.domain.unsubscribe import Subscription, unseal
 from backend.errors import SettingsError
 from backend.storage import unsubscribes
 from backend.storage.rules import set_status
+from backend.storage.tables import enrolments
 from backend.storage.visitors import erase
 from tests.integration.mail_world import MailServer, World, certificate, free_port, mail_server, open_world, raw_server
 from tests.redis_server import start_redis
@@ -384,6 +386,17 @@ def test_an_outbox_that_cannot_be_written_is_tried_again(world: World) -> None:
     world.clock.pass_by(minutes=2)
     world.deliver(ref)
     assert world.message(ref).status == "sent"
+
+
+def test_a_message_that_breaks_us_leaves_the_others_alone(world: World, server: MailServer) -> None:
+    """I6"""
+    broken, good = world.promise(), world.promise()
+    with world.rt.db.begin() as conn:
+        conn.execute(update(enrolments).where(enrolments.c.visitor_id == broken[0]).values(document="{"))
+    world.deliver(broken, good)
+    assert world.message(good).status == "sent"
+    assert (world.message(broken).status, world.message(broken).attempts) == ("queued", 1)
+    assert world.message(broken).due_at > world.clock()
 
 
 def _pause(world: World, _ref: tuple[str, str]) -> None:
