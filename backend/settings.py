@@ -15,6 +15,8 @@ from dotenv import dotenv_values
 from backend.errors import SettingsError
 
 PREFIX = "CHIMEIN_"
+SQL = ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
+REDIS = ("redis", "rediss", "unix", "redis+sentinel")
 
 FOR_TESTS = frozenset({"CHIMEIN_CRASH_AT"})
 """Variables with our prefix that are no settings: see `pipeline/faults.py`."""
@@ -38,13 +40,13 @@ def _choice(allowed: tuple[str, ...], text: str) -> str:
 
 
 def _url(schemes: tuple[str, ...], text: str) -> str:
-    """A URL of one of the schemes, without a slash at its end; `postgresql` also stands for `postgresql+psycopg`."""
+    """A URL of one of the schemes; one of a page without a slash at its end."""
     value = text.strip().rstrip("/") if schemes[0].startswith("http") else text.strip()
-    scheme = value.partition(":")[0].lower()
-    if scheme.partition("+")[0] not in schemes and scheme not in schemes:
+    if value.partition(":")[0].lower() not in schemes:
         raise ValueError("must be a URL that starts with " + " or ".join(f"{name}:" for name in schemes))
     try:
-        _ = urlsplit(value).port
+        for address in urlsplit(value).netloc.rpartition("@")[2].split(","):  # a cluster has several
+            _ = urlsplit(f"//{address}").port
     except ValueError:
         raise ValueError("holds a port that is not a number up to 65535") from None
     return value
@@ -82,17 +84,13 @@ class Settings:
     live_url: str = _setting(
         "", partial(_url, ("http", "https")), "how browsers reach live; the host of PUBLIC_URL with LIVE_PORT"
     )
-    database_url: str = _setting(
-        "", partial(_url, ("sqlite", "postgresql", "postgres")), "SQLite or PostgreSQL; SQLite in the data directory"
-    )
+    database_url: str = _setting("", partial(_url, SQL), "SQLite or PostgreSQL; SQLite in the data directory")
     redis_url: str = _setting(
         "",
-        partial(_url, ("redis", "rediss", "unix")),
+        partial(_url, REDIS),
         "Redis or Valkey; empty: an embedded one in the data directory",
     )
-    log_url: str = _setting(
-        "", partial(_url, ("redis", "rediss", "unix", "redis+cluster")), "the Redis of the log; REDIS_URL"
-    )
+    log_url: str = _setting("", partial(_url, (*REDIS, "redis+cluster")), "the Redis of the log; REDIS_URL")
     smtp_url: str = _setting("", partial(_url, ("smtp", "smtps")), "the mail server; empty: .eml files in DIR/outbox")
     mail_from: str = _setting("chimein <chimein@localhost>", _text, "the sender of mails")
     secret_key: str = _setting("", _secret, "signs links and tokens; made at first start", secret=True)

@@ -1,12 +1,13 @@
-"""A shop to test the core with: real Redis, a migrated SQLite or PostgreSQL, and a clock that stands until it is moved."""
+"""A shop to test the core with: real Redis, migrated SQLite or PostgreSQL, a clock that stands until it is moved."""
 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -97,8 +98,12 @@ class Shop:
     rt: Runtime
     clock: Clock
     site: Site
-    client: FlaskClient
     _processor: Processor | None = field(default=None, repr=False)
+
+    @cached_property
+    def client(self) -> FlaskClient:
+        """Calls the web application."""
+        return create_app(self.rt.settings, runtime=self.rt).test_client()
 
     @property
     def processor(self) -> Processor:
@@ -139,9 +144,7 @@ class Shop:
     def rule(self, document: Mapping[str, Any], status: Any = "active") -> str:
         """The id of a rule that is active from now on."""
         with self.rt.db.begin() as connection:
-            return create_rule(
-                connection, self.site.id, parse_rule(dict(document)), status=status, now=self.clock()
-            ).id
+            return create_rule(connection, self.site.id, parse_rule(dict(document)), status=status, now=self.clock()).id
 
     def set_rule(self, rule_id: str, status: Any) -> None:
         """Activates, pauses or archives it."""
@@ -173,7 +176,9 @@ class Shop:
         with self.rt.db.read() as connection:
             return enrolments.of_visitors(connection, visitors.members_of(found))
 
-    def outcomes(self, anonymous_id: str | None = "ann", *, user_id: str | None = None) -> list[tuple[str | None, str | None]]:
+    def outcomes(
+        self, anonymous_id: str | None = "ann", *, user_id: str | None = None
+    ) -> list[tuple[str | None, str | None]]:
         """How a person's enrolments ended, in order of entry: (outcome, reason)."""
         return [(each.outcome, each.reason) for each in self.enrolments(anonymous_id, user_id=user_id)]
 
@@ -226,8 +231,7 @@ def open_shop(database_url: str, redis_url: str, folder: Path, **settings: Any) 
         site = replace(new_site("shop"), write_key=WRITE_KEY, policy=Policy())
         with rt.db.begin() as connection:
             create_site(connection, rt.sites.vault, site, clock())
-        shop = Shop(rt, clock, site, create_app(loaded, runtime=rt).test_client())
-        yield shop
+        yield Shop(rt, clock, site)
     finally:
         close_runtime(rt)
 
@@ -294,11 +298,6 @@ def each_shop(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Sho
         yield opened
 
 
-FIXTURES = [
-    "database_url", "each_shop", "postgres_server", "postgres_url", "redis_url", "shop", "sqlite_template", "sqlite_url"
-]  # fmt: skip
-
-
 def process_environ(shop: Shop, **more: str) -> dict[str, str]:
     """The environment of a process that works on this shop."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHIMEIN_")}
@@ -306,6 +305,12 @@ def process_environ(shop: Shop, **more: str) -> dict[str, str]:
 
 
 __all__ = [
-    "POPUP", "START", "WRITE_KEY", "Clock", "Sequence", "Shop", "at", "call", "identify", "open_shop", "popup_rule", "process_environ",
-    "state_of", *FIXTURES,
-]  # fmt: skip
+    "database_url",
+    "each_shop",
+    "postgres_server",
+    "postgres_url",
+    "redis_url",
+    "shop",
+    "sqlite_template",
+    "sqlite_url",
+]

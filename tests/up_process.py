@@ -18,13 +18,15 @@ from tests.ports import free_port
 class Up:
     """One `chimein up` on a data directory; as a context manager it leaves no process behind."""
 
+    COMMAND: tuple[str, ...] = (sys.executable, "-m", "backend")
+
     def __init__(self, data_dir: Path, port: int | None = None, **environ: str) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data_dir.with_name(f"{data_dir.name}.{time.monotonic_ns()}.log")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CHIMEIN_", "_CHIMEIN_"))}
-        command = [sys.executable, "-m", "backend", "up", "--port", str(self.port), "--data-dir", str(data_dir)]
+        command = [*self.COMMAND, "up", "--port", str(self.port), "--data-dir", str(data_dir)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env={**clean, **environ}, cwd=data_dir.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -118,7 +118,7 @@ def money(value: Any) -> Decimal | None:
         amount = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-    if not amount.is_finite() or abs(amount) >= LARGEST_AMOUNT:
+    if not amount.is_finite() or amount.copy_abs() >= LARGEST_AMOUNT:
         return None
     exponent = amount.as_tuple().exponent
     return amount.quantize(SMALLEST_AMOUNT) if isinstance(exponent, int) and exponent < -PLACES else amount

@@ -77,9 +77,10 @@ def gates(site: Site, rule: CompiledRule | None, moment: Moment, trigger: Event 
 def _rendered(
     site: Site, rule: CompiledRule, profile: Profile, trigger: Event | None, variant: Variant, way: Reach
 ) -> Saying | Gate:
-    context = template_context(profile, trigger, site.name, site.currency)
+    templates = rule.templates[variant.name]
+    context = {} if templates.constant else template_context(profile, trigger, site.name, site.currency)
     try:
-        return Saying(variant, way, render_content(rule.templates[variant.name], context))
+        return Saying(variant, way, render_content(templates, context))
     except MissingValue as missing:
         return Gate("template", False, "missing_value", str(missing))
     except TemplateError as error:

@@ -52,5 +52,5 @@ def make_event(**told: Any) -> Event:
     Events are made by the ten thousand a second, out of the log and out of SQL.
     """
     event = object.__new__(Event)
-    event.__dict__.update(told)
+    object.__setattr__(event, "__dict__", told)
     return event

@@ -213,6 +213,12 @@ def _fold_unsubscribed(state: State, event: Event) -> None:
         state["unsubscribed"] = tuple(sorted((*state["unsubscribed"], address.lower())))[-IDENTIFIER_LIMIT:]
 
 
+def _fold_subscribed(state: State, event: Event) -> None:
+    address = event.properties.get("email") or state["traits"].get("email")
+    if isinstance(address, str):
+        state["unsubscribed"] = tuple(each for each in state["unsubscribed"] if each != address.lower())
+
+
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Product Added": _fold_cart,
     "Product Removed": _fold_cart,
@@ -222,4 +228,5 @@ SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Form Field Filled": _fold_form,
     "Group": _fold_group,
     "Unsubscribed": _fold_unsubscribed,
+    "Subscribed": _fold_subscribed,
 }

@@ -12,7 +12,7 @@ def user_hash(secret_key: str, user_id: str) -> str:
 
 
 def is_signed(secret_key: str, site_id: str, user_id: str, signature: str) -> bool:
-    """Whether `signature` is the user's hash, or a JWT (HS256) with this user as `sub`, the site as `aud` and an `exp`."""
+    """Whether `signature` is the user's hash, or a JWT (HS256) with the user as `sub`, the site as `aud`, and `exp`."""
     if signature.count(".") == 2:
         try:
             claims = jwt.decode(

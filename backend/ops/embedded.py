@@ -148,8 +148,8 @@ def check_server(url: str, name: str) -> list[str]:
     """
     import redis  # a heavy import, which only those pay who bring a server
 
-    if url.startswith("redis+cluster"):
-        return []  # its nodes are the operator's own concern
+    if url.startswith("redis+"):
+        return []  # what runs behind a Sentinel or in a cluster is its operator's concern
     with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
         try:
             info = client.info("server")

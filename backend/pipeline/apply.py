@@ -87,9 +87,7 @@ def apply(
     return effects
 
 
-def _gather(
-    connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]
-) -> _Batch:
+def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> _Batch:
     kept: list[tuple[int, Arrived]] = []
     for index, each in enumerate(arrived):
         ruleset = ruleset_of(each.site_id)

@@ -10,6 +10,7 @@ import msgspec
 
 from backend.domain.event import CALL_NAMES
 from backend.errors import Invalid, Malformed, TooLarge
+from backend.pipeline.faults import point
 from backend.schemas import wire
 from backend.schemas.event import skew_of
 from backend.schemas.salvage import depth_of, salvage
@@ -85,7 +86,7 @@ def collect_single(log: Log, site_id: str, received_at: datetime, event: EventIn
     """Puts one event into the log; when this returns, it will not be lost."""
     ids = {0: uuid4().hex} if not event.message_id else None
     header = _header(site_id, received_at, event.sent_at, event.type, ids, None)
-    log.append([(partition_of(_key(event), log.partitions), wire.encode_header(header), b"[%b]" % body)])
+    _append(log, [(partition_of(_key(event), log.partitions), wire.encode_header(header), b"[%b]" % body)])
     return Receipt(True, 1, [])
 
 
@@ -105,7 +106,8 @@ def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn)
         accepted += 1
     if chunks:
         context = bytes(batch.context).decode() if batch.context and bytes(batch.context) != b"null" else None
-        log.append(
+        _append(
+            log,
             [
                 (
                     partition,
@@ -113,9 +115,15 @@ def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn)
                     b"[" + b",".join(raws) + b"]",
                 )
                 for partition, (raws, ids) in chunks.items()
-            ]
+            ],
         )
     return Receipt(True, accepted, rejected)
+
+
+def _append(log: Log, chunks: list[tuple[int, bytes, bytes]]) -> None:
+    point("before_append")
+    log.append(chunks)
+    point("after_append")
 
 
 def _checked(raws: list[msgspec.Raw]) -> tuple[list[EventIn | None], list[Rejection]]:

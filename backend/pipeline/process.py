@@ -53,6 +53,7 @@ TAIL_SECONDS = 10
 
 LEASE_SECONDS = 3.0
 
+
 def run(rt: Runtime, stop: threading.Event) -> None:
     """Processes until `stop` is set; survives the loss of Redis and of the database, and tries again."""
     spare_collector()
@@ -290,6 +291,7 @@ class Processor:
                 self.rt.queue.enqueue(refs)
         except Exception as error:
             log.warning("bell_failed", reason=str(error)[:200])
+        point("after_bell")
 
     def _trim(self) -> None:
         """Removes what took effect long enough ago; without the tail when the log grows large."""
@@ -297,6 +299,7 @@ class Processor:
         crowded = self.rt.log.size() * 2 > self.rt.log.max_bytes
         with self.rt.db.read() as connection:
             committed = partitions.offsets(connection, self.rt.log.partitions)
+        point("before_trim")
         for partition in self.held:
             milliseconds, sequence = order(committed[partition])
             oldest = int(time.time() * 1000) - TAIL_SECONDS * 1000

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.domain.condition import Moment
 from backend.domain.engine import Ruleset
-from backend.domain.enrolment import Enrolment
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
+from backend.domain.recheck import recheck
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.errors import Forbidden, Malformed
@@ -90,22 +89,21 @@ def _closed(
 ) -> str | None:
     """The gate that has closed since the decision; None when all are open."""
     rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
-    if rule is None or rule.rule.status != "active":
-        return "rule_paused"
-    enrolment: Enrolment | None = enrolments.get(connection, message.visitor_id, message.enrolment_id)
-    trigger = enrolment.trigger if enrolment is not None else None
+    enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
     past = Past({}, complete=True)
-    if rule.history:
+    if rule is not None and rule.history:
         fetched = events.history(connection, visitors.members_of(profile), rule.history)
         past = Past(by_name((event for _, event in fetched), rule.history))
-    moment = Moment(
+    return recheck(
+        message,
+        rt.clock(),
+        site=ruleset.site if ruleset is not None else None,
+        rule=rule,
         profile=profile,
-        at=rt.clock(),
-        event=trigger,
-        entered=trigger.moment if trigger is not None else None,
+        trigger=enrolment.trigger if enrolment is not None else None,
         history=past,
+        unsubscribed=False,
     )
-    return None if rule.audience(moment) else "not_matching"
 
 
 def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:

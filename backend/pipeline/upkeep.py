@@ -10,6 +10,7 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
+from backend.pipeline.fallback import Fallback
 from backend.runtime import Runtime
 from backend.storage import deliveries
 
@@ -30,7 +31,7 @@ class Task:
 
     name: str
     every: float
-    do: Callable[[], None]
+    do: Callable[[], object]
     next_at: float = 0.0
     failing: bool = False
 
@@ -42,6 +43,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("recover", 1, lambda: recover(rt, idempotent)),
         Task("ring", 1, lambda: ring(rt)),
         Task("call", 5, Caller(rt).call),
+        Task("fall_back", 1, Fallback(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]
     while not stop.is_set():

@@ -152,6 +152,23 @@ def recover(conn: Connection, now: datetime, idempotent: Collection[str] = ()) -
     return again, lost
 
 
+def due_fallbacks(conn: Connection, now: datetime, limit: int) -> list[Ref]:
+    """On-site messages that the page has not shown within their rule's `fallback_after`; oldest first."""
+    rows = conn.execute(
+        select(messages.c.visitor_id, messages.c.id)
+        .where(LIVE, messages.c.status == "queued", messages.c.channel.in_(sorted(ON_SITE)))
+        .where(messages.c.due_at <= to_micros(now), messages.c.expires_at > to_micros(now))
+        .order_by(messages.c.due_at)
+        .limit(limit)
+    )
+    return [(row.visitor_id, row.id) for row in rows]
+
+
+def wait_for_page(conn: Connection, ref: Ref, until: datetime) -> None:
+    """No other channel leads to the visitor: the page may still show it until it expires."""
+    conn.execute(update(messages).where(_is(ref), messages.c.status == "queued").values(due_at=to_micros(until)))
+
+
 def expire(conn: Connection, now: datetime) -> int:
     """Ends what waits for a page or a worker past its `expires_at`; returns how many."""
     moment = to_micros(now)

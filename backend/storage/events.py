@@ -21,6 +21,7 @@ _EVENT = (
     events.c.body,
 )
 
+
 def row_of(
     visitor_id: str, site_id: str, event: Event, body: str
 ) -> tuple[str, str, str, str, str, int, int, int, str]:

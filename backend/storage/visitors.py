@@ -77,7 +77,7 @@ def find(
         same = all(each is not None and one is not None and each.id == one.id for each in profiles)
         if one is None or not same or after is not None:
             return []
-        fits = (email is None or one.traits.get("email") == email) and (stage is None or one.stage == stage)
+        fits = (email is None or _email(one) == email.lower()) and (stage is None or one.stage == stage)
         return [one] if fits and one.site_id == site_id else []
     query = select(visitors.c.profile).where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None))
     if email is not None:
@@ -133,14 +133,24 @@ def cursor_of(profile: Profile) -> tuple[int, str]:
 
 def _row(stored: Stored) -> tuple[str, str, str | None, str | None, str | None, str, int, str]:
     profile = stored.profile
-    email = profile.traits.get("email")
     return (
         profile.id,
         profile.site_id,
         stored.merged_into,
         profile.user_id,
-        email.lower()[:320] if isinstance(email, str) else None,
+        _email(profile),
         profile.stage,
         to_micros(profile.last_seen) if profile.last_seen is not None else 0,
         encode_profile(profile),
     )
+
+
+def _email(profile: Profile) -> str | None:
+    """The address under which a visitor is found: the one that they were introduced with, else what was typed last."""
+    told = profile.traits.get("email")
+    if not isinstance(told, str):
+        typed = [each for each in profile.identifiers if each.kind == "email"]
+        if not typed:
+            return None
+        told = max(typed, key=lambda each: each.last_seen).value
+    return told.lower()[:320]

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from backend.domain.unsubscribe import Subscription, unseal
 from backend.errors import ChimeinError, NotFound
+from backend.pipeline.subscribe import resubscribe, unsubscribe
 from backend.storage import unsubscribes
 from backend.web.context import runtime
 
@@ -33,11 +34,10 @@ def change(token: str) -> Response:
     subscription = _subscription(token)
     rt = runtime()
     again = request.form.get("wish") == "again"
-    with rt.db.begin() as conn:
-        if again:
-            unsubscribes.remove(conn, subscription)
-        else:
-            unsubscribes.add(conn, subscription, unsubscribes.WISH, rt.clock())
+    if again:
+        resubscribe(rt, subscription)
+    else:
+        unsubscribe(rt, subscription)
     return _page("back" if again else "ended", subscription)
 
 

@@ -20,11 +20,11 @@ class Visit:
         self.profile = Profile(id="v", site_id="s", person="v")
         self.order = 0
 
-    def tell(self, name: str, second: float, **properties: Any) -> Cart:
+    def tell(self, event_name: str, second: float, **properties: Any) -> Cart:
         self.order += 1
         event = Event(
             message_id=f"m{self.order}",
-            name=name,
+            name=event_name,
             type="track",
             timestamp=at(seconds=second),
             received_at=START,

@@ -152,12 +152,47 @@ def test_names_beyond_the_limit_are_not_counted_and_the_known_ones_still_are() -
 
 
 def test_strange_properties_do_no_harm() -> None:
-    strange: list[Any] = [None, [], {}, "", 0, -1, True, 1e300, "x" * 8000, "٣", "1e400", "NaN", "Infinity", "-0", "1_0", "１２"]
-    names = ["Product Added", "Product Removed", "Cart Viewed", "Order Completed", "Products Searched", "Form Field Filled"]
+    strange: list[Any] = [
+        None,
+        [],
+        {},
+        "",
+        0,
+        -1,
+        True,
+        1e300,
+        "x" * 8000,
+        "٣",
+        "1e400",
+        "NaN",
+        "Infinity",
+        "-0",
+        "1_0",
+        "１２",
+    ]
+    names = [
+        "Product Added",
+        "Product Removed",
+        "Cart Viewed",
+        "Order Completed",
+        "Products Searched",
+        "Form Field Filled",
+    ]
     profile = EMPTY
     moment = START
     for name in names:
-        for key in ("product_id", "price", "quantity", "products", "order_id", "total", "query", "field", "value", "email"):
+        for key in (
+            "product_id",
+            "price",
+            "quantity",
+            "products",
+            "order_id",
+            "total",
+            "query",
+            "field",
+            "value",
+            "email",
+        ):
             for value in strange:
                 moment += timedelta(seconds=1)
                 properties = {"product_id": "p", "field": "email", key: value}
@@ -166,7 +201,19 @@ def test_strange_properties_do_no_harm() -> None:
 
 
 def test_strange_contexts_do_no_harm() -> None:
-    strange: list[Any] = [None, [], {}, "", 0, True, "x" * 8000, {"url": 5}, {"url": "http://[::1"}, {"traits": []}, [1]]
+    strange: list[Any] = [
+        None,
+        [],
+        {},
+        "",
+        0,
+        True,
+        "x" * 8000,
+        {"url": 5},
+        {"url": "http://[::1"},
+        {"traits": []},
+        [1],
+    ]
     keys = ("userAgent", "locale", "timezone", "screen", "page", "campaign", "referrer", "traits")
     profile = EMPTY
     for number, (key, value) in enumerate((key, value) for key in keys for value in strange):

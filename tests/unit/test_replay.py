@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer: dict[str, Any] = {"code": "x", "status": status, "message": "Not now.", "errors": {}}
         if status == 200:
             batch = json.loads(body)["batch"]
-            kind, _, key = self.headers["Authorization"].partition(" ")
+            key = self.headers["Authorization"].removeprefix("Basic ")
             self.server.keys.add(base64.b64decode(key).decode().rstrip(":"))
             self.server.sizes.append(len(batch))
             bad = [each for each in batch if each.get("event") in self.server.reject]

@@ -82,7 +82,7 @@ def test_a_dotenv_file_in_the_working_directory_fills_what_the_environment_leave
         ({"CHIMEIN_PORT": "65535"}, "leaves no next port for live: set CHIMEIN_LIVE_PORT."),
         ({"CHIMEIN_PORT": "9000", "CHIMEIN_LIVE_PORT": "9000"}, "must differ"),
         ({"CHIMEIN_FSYNC": "never"}, "CHIMEIN_FSYNC must be one of everysec, always"),
-        ({"CHIMEIN_DATABASE_URL": "mysql://u:geheim@h/d"}, "postgresql: or postgres: (it is 'mysql://u:***@h/d')."),
+        ({"CHIMEIN_DATABASE_URL": "mysql://u:geheim@h/d"}, "or postgres: (it is 'mysql://u:***@h/d')."),
         ({"CHIMEIN_REDIS_URL": "localhost:6379"}, "must be a URL that starts with redis: or rediss: or unix:"),
         ({"CHIMEIN_PUBLIC_URL": "http://h:port"}, "holds a port that is not a number"),
         ({"CHIMEIN_SECRET_KEY": "geheim"}, "CHIMEIN_SECRET_KEY must have at least 16 characters."),

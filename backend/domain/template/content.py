@@ -28,6 +28,11 @@ class ContentTemplates:
 
     fields: Mapping[str, Template]
 
+    @property
+    def constant(self) -> bool:
+        """Whether nothing is to be filled in anywhere."""
+        return all(template.constant is not None for template in self.fields.values())
+
 
 def read_content(doc: object, channels: Sequence[str], path: Sequence[str | int], mistakes: Mistakes) -> dict[str, Any]:
     """Check a variant's content for these channels, noting each mistake below `path`; give it back without nulls."""

@@ -36,10 +36,11 @@ DEEPEST_EXPRESSION = 60
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One parsed source; `limit` bounds its output in bytes."""
+    """One parsed source; `limit` bounds its output in bytes, `constant` is its text where nothing is filled in."""
 
     bound: BoundedTemplate
     limit: int = LONGEST_OUTPUT
+    constant: str | None = None
 
 
 def parse_template(source: str, *, limit: int = LONGEST_OUTPUT) -> Template:
@@ -53,11 +54,14 @@ def parse_template(source: str, *, limit: int = LONGEST_OUTPUT) -> Template:
         raise TemplateError(_sentence(error)) from None
     except RecursionError:
         raise TemplateError("The template is nested too deep.") from None
-    return Template(bound, limit)
+    constant = source if "{" not in source and len(source.encode("utf-8", "surrogatepass")) <= limit else None
+    return Template(bound, limit, constant)
 
 
 def render(template: Template, context: Mapping[str, Any]) -> str:
     """Render to text; raise MissingValue where a name has no value, TemplateError where it must stop for any reason."""
+    if template.constant is not None:
+        return template.constant
     buffer = LimitedStringIO(limit=template.limit)
     try:
         sandbox = Sandbox(template.bound, globals=context)

@@ -1,0 +1,110 @@
+"""The step `fallback`: what the page did not show in time goes on by the rule's next channel."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from backend.domain.identity import derive
+from backend.domain.message import ON_SITE, Message
+from backend.domain.past import Past, by_name
+from backend.domain.reach import Reach, reach
+from backend.domain.recheck import recheck
+from backend.domain.rule import CompiledRule
+from backend.pipeline.rulesets import Rulesets
+from backend.runtime import Runtime
+from backend.storage import deliveries, enrolments, events, messages, visitors
+from backend.storage.database import Connection
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 200
+REASON = "fallback"
+"""Why the message that was not shown ends: another one has taken its place."""
+
+
+class Fallback:
+    """Looks for on-site messages whose `fallback_after` is over."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._rulesets = Rulesets(rt)
+
+    def run(self) -> int:
+        """Sends them on; returns how many. Each moves in a transaction of its own, and at most once."""
+        now = self._rt.clock()
+        with self._rt.db.read() as connection:
+            refs = deliveries.due_fallbacks(connection, now, AT_ONCE)
+        moved = [pair for ref in refs if (pair := self._move(ref, now)) is not None]
+        revoked = [
+            (old.visitor_id, {"event": "revoke", "anonymous_id": old.anonymous_id, "data": {"id": old.id}})
+            for old, _ in moved
+        ]
+        self._rt.live.publish(revoked)
+        self._rt.queue.enqueue([(new.visitor_id, new.id) for _, new in moved if new.channel not in ON_SITE])
+        return len(moved)
+
+    def _move(self, ref: tuple[str, str], now: datetime) -> tuple[Message, Message] | None:
+        with self._rt.db.begin() as connection:
+            old = messages.get(connection, *ref)
+            if old is None or old.status != "queued":
+                return None
+            self._rulesets.refresh(connection)
+            ruleset = self._rulesets.of(old.site_id)
+            rule = ruleset.by_id.get(old.rule_id) if ruleset is not None else None
+            new = self._successor(connection, old, rule, now)
+            if new is None:
+                deliveries.wait_for_page(connection, ref, old.expires_at)
+                return None
+            if not messages.set_status(connection, *ref, "skipped", REASON, expected="queued"):
+                return None
+            messages.insert(connection, [new])
+            enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
+            if enrolment is not None:
+                enrolments.save(connection, [replace(enrolment, channel=new.channel, message_id=new.id)])
+        log.info("message_falls_back", old=old.id, new=new.id, channel=new.channel)
+        return old, new
+
+    def _successor(
+        self, connection: Connection, old: Message, rule: CompiledRule | None, now: datetime
+    ) -> Message | None:
+        """The same words by a later channel; None where no gate or no channel lets them pass."""
+        site = self._rt.sites.by_id(old.site_id)
+        profile = visitors.load_profile(connection, old.visitor_id)
+        if site is None or profile is None or rule is None:
+            return None
+        way = reach(profile, _later(rule.message.channels, old.channel), site.policy)
+        if not isinstance(way, Reach):
+            return None
+        new = replace(
+            old,
+            id=derive("message", old.enrolment_id, way.channel),
+            channel=way.channel,
+            address=way.address,
+            created_at=now,
+            expires_at=now + rule.message.expires_after,
+            due_at=now,
+        )
+        if way.channel in ON_SITE:
+            after = rule.message.fallback_after
+            new = replace(new, due_at=new.expires_at if after is None else now + after)
+        enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
+        fetched = events.history(connection, visitors.members_of(profile), rule.history) if rule.history else ()
+        closed = recheck(
+            new,
+            now,
+            site=site,
+            rule=rule,
+            profile=profile,
+            trigger=enrolment.trigger if enrolment is not None else None,
+            history=Past(by_name((event for _, event in fetched), rule.history), complete=True),
+            unsubscribed=False,
+        )
+        return new if closed is None else None
+
+
+def _later(channels: Sequence[str], current: str) -> Sequence[str]:
+    """The channels behind this one, in the rule's order of preference."""
+    place = channels.index(current) + 1 if current in channels else len(channels)
+    return channels[place:]
