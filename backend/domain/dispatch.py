@@ -18,8 +18,8 @@ Path = tuple[str, ...]
 Reader = Callable[[Event], Any]
 
 _RANK = itemgetter(0)
-_PLAIN = frozenset({str, int, float, bool})
-_NUMBERS = frozenset({int, float})
+_PLAIN: frozenset[Any] = frozenset({str, int, float, bool})
+_NUMBERS: frozenset[Any] = frozenset({int, float})
 
 
 class Listeners:
@@ -41,7 +41,9 @@ class Listeners:
                 floors.setdefault(asked.field.parts, []).append((asked.value, ranked))
         self._always = tuple(always)
         self._unkeyed = tuple(rule for _, rule in always)
-        self._equal = tuple((_reader(path), groups) for path, groups in equal.items())
+        self._equal: tuple[tuple[Reader, dict[Any, list[Ranked]]], ...] = tuple(
+            (_reader(path), groups) for path, groups in equal.items()
+        )
         self._floors: tuple[tuple[Reader, float, list[float], list[Ranked]], ...] = tuple(
             (_reader(path), *_sorted(group)) for path, group in floors.items()
         )
@@ -49,14 +51,15 @@ class Listeners:
     def to(self, event: Event) -> Iterable[CompiledRule]:
         """The rules that this event may trigger; each still asks all of its own conditions."""
         found: list[Ranked] = []
+        value: Any
         for read, groups in self._equal:
             value = read(event)
             if value.__class__ in _PLAIN and value in groups:
                 found.extend(groups[value])
         for read, lowest, floors, ranked in self._floors:
-            number = read(event)
-            if number.__class__ in _NUMBERS and number >= lowest:
-                found.extend(ranked[: bisect_right(floors, number)])
+            value = read(event)
+            if value.__class__ in _NUMBERS and value >= lowest:
+                found.extend(ranked[: bisect_right(floors, value)])
         if not found:
             return self._unkeyed
         found.extend(self._always)

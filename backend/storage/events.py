@@ -40,19 +40,22 @@ def row_of(
 
 
 def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, str, int, int, int, str]]) -> set[int]:
-    """Inserts the events that this visitor has not sent before; returns the indexes of the others in `rows`.
-
-    A row that was there before is known by its order of arrival, which differs from the repeated event's.
-    """
-    if insert_rows(connection, events, rows, ignore=True) == len(rows):
-        return set()
-    found = rows_of(
-        connection,
-        (events.c.visitor_id, events.c.message_id, events.c.arrival),
-        {events.c.visitor_id: {row[0] for row in rows}, events.c.message_id: {row[1] for row in rows}},
-    )
-    arrivals = {(visitor_id, message_id): arrival for visitor_id, message_id, arrival in found}
-    return {index for index, row in enumerate(rows) if arrivals.get((row[0], row[1])) != row[7]}
+    """Inserts the events that this visitor has not sent before; returns the indexes of the others in `rows`."""
+    repeated: set[int] = set()
+    while True:
+        fresh = [row for index, row in enumerate(rows) if index not in repeated] if repeated else rows
+        connection.exec_driver_sql("SAVEPOINT before_events")
+        if insert_rows(connection, events, fresh, ignore=True) == len(fresh):
+            connection.exec_driver_sql("RELEASE SAVEPOINT before_events")
+            return repeated
+        # Which ones were left out, the database does not tell: take it back and look.
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_events")
+        seen = sent_before(connection, {row[0] for row in rows}, {row[1] for row in rows})
+        repeated = set()
+        for index, row in enumerate(rows):
+            if (row[0], row[1]) in seen:
+                repeated.add(index)
+            seen.add((row[0], row[1]))
 
 
 def sent_before(

@@ -1,16 +1,19 @@
-"""Repeated, late, poisoned and lost events, and workers that meet on one partition (F3, F10, F16, F18, F22, F23, F25)."""
+"""Repeated, late, poisoned and lost events; workers that meet on one partition (F3, F10, F16, F18, F22, F23, F25)."""
 
+import base64
 import json
 import threading
+import time
 from collections.abc import Collection
-from datetime import timedelta
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backend.domain.identity import anonymous_visitor
-from backend.domain.rule import Rule, parse_rule
-from backend.pipeline.collect import collect_batch, read_batch
+from backend.domain.engine import Ruleset
+from backend.domain.rule import Rule, compile_rule, parse_rule
+from backend.pipeline import process
 from backend.pipeline.dead import drop, list_dead, retry
 from backend.pipeline.process import Processor
 from backend.pipeline.status import status
@@ -152,8 +155,6 @@ class Handler(Processor):
     trapped: Collection[str] = ()
 
     def _arrive(self, read: Any, now: Any) -> Any:
-        from dataclasses import replace
-
         arrived, unreadable = super()._arrive(read, now)
         return [
             replace(each, event=replace(each.event, properties=Trap()))
@@ -187,7 +188,7 @@ def test_f25_one_event_among_a_thousand_that_cannot_be_folded_is_set_aside_with_
 
 
 def test_f25_what_the_database_refuses_is_found_among_its_neighbours(
-    postgres_url: str, redis_url: str, tmp_path: Any
+    postgres_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """PostgreSQL takes no NUL; the collector lets none in, so here it comes another way."""
     with open_shop(postgres_url, redis_url, tmp_path) as shop:
@@ -205,7 +206,6 @@ def test_f25_what_the_database_refuses_is_found_among_its_neighbours(
     [
         b'{"type":"track","event":"Bad","anonymousId":"ann","timestamp":"never"}',
         b'{"type":"track","event":7,"anonymousId":"ann"}',
-        b'{"type":"track","event":"Bad","anonymousId":"ann","properties":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
         b'"no event at all"',
     ],
 )
@@ -226,7 +226,7 @@ def test_f25_an_event_that_cannot_be_read_costs_no_neighbour(shop: Shop, bad: by
     assert drop(shop.rt, [each.id for each in shop.dead()]) == 1
 
 
-@pytest.mark.parametrize("events", [b"no json", b"", b"[{]", b"\xff\xfe"])
+@pytest.mark.parametrize("events", [b"no json", b"", b"[{]", b"\xff\xfe", b"[" * 9_000 + b"]" * 9_000])
 def test_f25_an_entry_that_cannot_be_read_at_all_is_set_aside_whole(shop: Shop, events: bytes) -> None:
     append(shop, events)
     shop.put(call("Page Viewed"))
@@ -248,8 +248,6 @@ def test_f18_an_entry_of_a_newer_version_is_kept_as_it_is_until_this_one_underst
     shop.processor.drain()
     [parked] = shop.dead()
     told = json.loads(parked.payload)
-    import base64
-
     assert base64.b64decode(told["events"]) == events
     assert base64.b64decode(told["header"]) == header
 
@@ -313,10 +311,6 @@ def test_retrying_and_dropping_are_for_the_events_that_are_named(shop: Shop) -> 
 
 def test_a_rule_that_raises_costs_neither_the_event_nor_the_other_rules(shop: Shop) -> None:
     """I6: at the trigger, at a cancel and at firing."""
-    from dataclasses import replace
-
-    from backend.domain.engine import Ruleset
-    from backend.domain.rule import compile_rule
 
     def broken(_: Any) -> bool:
         raise ZeroDivisionError("a mistake of ours")
@@ -415,7 +409,6 @@ def test_timers_wait_for_what_the_other_worker_has_not_folded_yet(shop: Shop) ->
     shop.put(call("Order Completed", {"total": 1}, userId=backend))
     shop.clock.forward(minutes=1)
     worker = shop.processor
-    theirs = partition_of(backend, partitions_)
     worker.held -= {theirs}
     del worker.offsets[theirs]
     worker.drain()
@@ -425,12 +418,11 @@ def test_timers_wait_for_what_the_other_worker_has_not_folded_yet(shop: Shop) ->
     assert ordered_at < shop.clock.now
 
 
+@pytest.mark.postgres
 def test_f16_workers_that_write_the_same_people_at_the_same_time_end_as_one_would(
-    postgres_url: str, redis_url: str, tmp_path: Any
+    postgres_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """People with browsers and backends in all partitions; each worker tries again what the database refused."""
-    from backend.pipeline import process
-
     with open_shop(postgres_url, redis_url, tmp_path) as shop:
         shop.rule(popup_rule(reentry={"policy": "every"}))
         for turn in range(30):
@@ -458,8 +450,6 @@ def test_f16_workers_that_write_the_same_people_at_the_same_time_end_as_one_woul
 
 def wait_until_processed(shop: Shop) -> None:
     """Returns when nothing is pending; other helpers may keep this machine busy, so it waits long."""
-    import time
-
     for _ in range(1_200):
         if status(shop.rt)["pending_events"] == 0:
             return
@@ -494,7 +484,7 @@ def test_f10_an_older_log_beside_a_newer_database_does_not_repeat_anything(shop:
         offset = partitions.offsets(connection, 4)[partition]
         partitions.move(connection, partition, offset, f"{order(offset)[0] + 3_600_000}-0")
     assert len(entries) == 1
-    shop.restart()
+    shop.restart()._hold()
     shop.send(call("Page Viewed"))
     assert counted(shop) == {"Page Viewed": 2, "Product Added": 1}
 
@@ -539,8 +529,6 @@ def test_f13_a_full_log_is_refused_with_a_moment_to_come_back_and_heals_itself(s
 
 def test_a_backlog_of_large_batches_is_taken_in_pieces_that_fit_into_memory(shop: Shop) -> None:
     """F19: and timers do not run ahead of what is still unread."""
-    from backend.pipeline import process
-
     padding = "x" * 7_000
     for number in range(60):
         shop.put(
@@ -569,9 +557,3 @@ def test_f19_after_a_long_standstill_events_are_folded_and_start_nothing(shop: S
     shop.processor.drain()
     assert counted(shop) == {"Ping": 2}
     assert [each.trigger.message_id for each in shop.enrolments()] == ["after"]
-
-
-def test_visitors_are_stored_under_the_id_that_their_browser_derives(shop: Shop) -> None:
-    shop.send(call("Page Viewed"))
-    assert shop.profile().id == anonymous_visitor(shop.site.id, "ann")
-    assert shop.clock.now - timedelta(0) == at()

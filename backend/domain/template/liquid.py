@@ -54,8 +54,15 @@ def parse_template(source: str, *, limit: int = LONGEST_OUTPUT) -> Template:
         raise TemplateError(_sentence(error)) from None
     except RecursionError:
         raise TemplateError("The template is nested too deep.") from None
-    constant = source if "{" not in source and len(source.encode("utf-8", "surrogatepass")) <= limit else None
-    return Template(bound, limit, constant)
+    return Template(bound, limit, source if _is_constant(source, limit) else None)
+
+
+def _is_constant(source: str, limit: int) -> bool:
+    """Whether rendering gives the source back: nothing to fill in, short enough, and whole characters only."""
+    try:
+        return "{" not in source and len(source.encode()) <= limit
+    except UnicodeEncodeError:
+        return False
 
 
 def render(template: Template, context: Mapping[str, Any]) -> str:
