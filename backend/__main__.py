@@ -134,11 +134,11 @@ def prepare() -> None:
 @data_dir
 def replay(file: Path, rebase: bool, url: str | None, key: str, site: str | None, data_dir: str | None) -> None:
     """Import a file of events: REES46's CSV, or Segment's events one a line; also .gz."""
-    from backend.ops import replay as module
+    from backend.ops.replay import replay as run
 
     if site is not None:
         key = _write_key(_load(data_dir=data_dir), site)
-    module.replay(file, url or _address(data_dir), key, rebase=rebase)
+    run(file, url or _address(data_dir), key, rebase=rebase)
 
 
 @main.command()
@@ -154,10 +154,10 @@ def loadtest(
     rate: int, seconds: int, visitors: int, batch: int, url: str | None, key: str, yes: bool, data_dir: str | None
 ) -> None:
     """Send made-up events to the collector and measure its answers."""
-    from backend.ops import loadtest as module
+    from backend.ops.loadtest import Load, run
 
-    plan = module.Load(rate=rate, seconds=seconds, visitors=visitors, batch=batch)
-    click.echo(module.run(plan, url or _address(data_dir), key, anywhere=yes))
+    plan = Load(rate=rate, seconds=seconds, visitors=visitors, batch=batch)
+    click.echo(run(plan, url or _address(data_dir), key, anywhere=yes))
 
 
 @main.group(cls=_Group)

@@ -258,14 +258,7 @@ def test_events_that_are_tried_again_are_what_they_were(shop: Shop) -> None:
     shop.processor.leave()
     worker = Handler(shop.rt)
     skewed = call(BOOM, {"query": "tea"}, messageId="skewed", timestamp=at(), anonymousId="bob")
-    collect_batch(
-        shop.rt.log,
-        shop.site.id,
-        shop.clock(),
-        read_batch(
-            json.dumps({"batch": [skewed], "sentAt": at(minutes=1).isoformat(), "context": {"locale": "de"}}).encode()
-        ),
-    )
+    shop.put(skewed, sentAt=at(minutes=1).isoformat(), context={"locale": "de"})
     shop.post("/v1/identify", {"anonymousId": "ann", "userId": "u", "traits": {"plan": "paid"}, "messageId": "who"})
     worker.trapped = {"skewed", "who"}
     worker.drain()
@@ -398,11 +391,9 @@ def test_two_workers_share_the_partitions_and_finish_what_is_there(each_shop: Sh
 def test_timers_wait_for_what_the_other_worker_has_not_folded_yet(shop: Shop) -> None:
     """The known person's order came through the backend, into a partition that another worker reads."""
     shop.clock.now = shop.clock.now.replace(year=2030)  # after the log's own clock
-    partitions_ = shop.rt.log.partitions
-    backend = "the user"
-    browser = next(
-        f"b{n}" for n in range(50) if partition_of(f"b{n}", partitions_) != partition_of(backend, partitions_)
-    )
+    backend, browsers = "the user", [f"b{n}" for n in range(50)]
+    theirs = partition_of(backend, shop.rt.log.partitions)
+    browser = next(each for each in browsers if partition_of(each, shop.rt.log.partitions) != theirs)
     shop.rule(popup_rule(delay="1m", cancel=[{"event": "Order Completed"}]))
     shop.send(identify(backend, anonymousId=browser), call("Product Added", anonymousId=browser))
     ordered_at = shop.clock.forward(seconds=30)
