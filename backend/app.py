@@ -8,7 +8,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from backend.runtime import Runtime, build_runtime
 from backend.settings import Settings
-from backend.web import api, collector, demo, errors, hooks, live, metrics, page
+from backend.web import api, demo, errors, hooks, live, metrics, page
+from backend.web.collector import Collector
 from backend.web.context import KEY
 
 MAX_BODY = 2**20
@@ -37,9 +38,10 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
     if role == "live":
         app.register_blueprint(live.blueprint)
         return app
-    for blueprint in (collector.blueprint, live.inbox, page.blueprint, hooks.blueprint, demo.blueprint):
+    for blueprint in (live.inbox, page.blueprint, hooks.blueprint, demo.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
+    app.wsgi_app = Collector(app.extensions[KEY], app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

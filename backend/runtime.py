@@ -12,6 +12,7 @@ from backend.storage.database import Database
 from backend.storage.live import LiveBus
 from backend.storage.log import Log
 from backend.storage.queue import Queue
+from backend.storage.redis_client import connect
 from backend.storage.sites import SiteCache
 
 
@@ -47,7 +48,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
 def build_runtime(settings: Settings) -> Runtime:
     """The runtime of this process, for servers that live as long as it does."""
     db = Database(settings.database_url)
-    client = redis.Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    client = connect(settings.redis_url)
     return Runtime(
         settings=settings,
         db=db,

@@ -63,8 +63,16 @@ def _text(text: str) -> str:
 
 
 def _secret(text: str) -> str:
-    if len(value := _text(text)) < 16:
-        raise ValueError("must have at least 16 characters")
+    if len(value := _text(text)) < 8:
+        raise ValueError("must have at least 8 characters")
+    return value
+
+
+def _token(text: str) -> str:
+    """A Bearer token of the owner's own choice: how long it must be is theirs to judge."""
+    value = _text(text)
+    if " " in value:
+        raise ValueError("must not hold spaces")
     return value
 
 
@@ -94,8 +102,8 @@ class Settings:
     smtp_url: str = _setting("", partial(_url, ("smtp", "smtps")), "the mail server; empty: .eml files in DIR/outbox")
     mail_from: str = _setting("chimein <chimein@localhost>", _text, "the sender of mails")
     secret_key: str = _setting("", _secret, "signs links and tokens; made at first start", secret=True)
-    admin_token: str = _setting("", _secret, "Bearer token of an administrator; made at first start", secret=True)
-    metrics_token: str = _setting("", _secret, "Bearer token for /metrics from afar; empty: loopback only", secret=True)
+    admin_token: str = _setting("", _token, "Bearer token of an administrator; made at first start", secret=True)
+    metrics_token: str = _setting("", _token, "Bearer token for /metrics from afar; empty: loopback only", secret=True)
     proxies: int = _setting(0, partial(_integer, 0, 9), "reverse proxies in front, whose X-Forwarded-* is believed")
     partitions: int = _setting(4, partial(_integer, 1, 1024), "into how many streams the log is split; fixed for good")
     log_max_bytes: int = _setting(

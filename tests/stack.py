@@ -195,9 +195,11 @@ def stack(directory: Path, *, check_output: bool = True, **environ: str) -> Iter
     chimein = Stack(directory, **environ)
     try:
         chimein.wait_until_ready()
-        yield chimein
         pids = list(chimein.pids.values())
-        chimein.stop(signal.SIGTERM, 30)
+        yield chimein
+        if chimein.process.poll() is None:
+            pids += chimein.pids.values()
+            chimein.stop(signal.SIGTERM, 30)
         assert chimein.process.returncode == 0, chimein.output
         assert wait_until_gone(pids) == [], chimein.output
         if check_output:

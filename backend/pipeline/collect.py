@@ -21,6 +21,9 @@ from backend.storage.times import to_micros
 UNREAD_DEPTH = 64
 """How deep fields may nest that nobody here looks at; whoever reads the event later must be able to pass over them."""
 
+PLAIN_DEPTH = 512
+"""Brackets in a whole batch up to which none of its events can nest so deep that reading it takes harm."""
+
 TYPES = frozenset({"track", *CALL_NAMES})
 NUL = b"\\u0000"
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -59,7 +62,7 @@ def read_single(body: bytes, kind: str) -> EventIn:
     except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed(_sentence(error)) from error
     event.type = kind
-    reason = _refusal(event, body)
+    reason = _refusal(event, body, closely=True)
     if reason is not None:
         raise Malformed(reason[1], code=reason[0])
     return event
@@ -92,32 +95,32 @@ def collect_single(log: Log, site_id: str, received_at: datetime, event: EventIn
 
 def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn) -> Receipt:
     """Puts the good events of a batch into the log, and says of each of the others what is wrong with it."""
-    events, rejected = _checked(batch.batch)
-    chunks: dict[int, tuple[list[bytes | memoryview], dict[int, str]]] = {}
-    accepted = 0
-    for raw, event in zip(batch.batch, events, strict=True):
-        if event is None:
-            continue
-        partition = partition_of(_key(event), log.partitions)
-        raws, ids = chunks.setdefault(partition, ([], {}))
-        if not event.message_id:
-            ids[len(raws)] = uuid4().hex
-        raws.append(memoryview(raw))
-        accepted += 1
+    raws = batch.batch
+    joined = _joined(raws)
+    events, rejected = _checked(raws, joined)
+    chunks: dict[int, list[int]] = {}
+    for index, event in enumerate(events):
+        if event is not None:
+            chunks.setdefault(partition_of(_key(event), log.partitions), []).append(index)
     if chunks:
         context = bytes(batch.context).decode() if batch.context and bytes(batch.context) != b"null" else None
-        _append(
-            log,
-            [
-                (
-                    partition,
-                    wire.encode_header(_header(site_id, received_at, batch.sent_at, None, ids or None, context)),
-                    b"[" + b",".join(raws) + b"]",
-                )
-                for partition, (raws, ids) in chunks.items()
-            ],
-        )
-    return Receipt(True, accepted, rejected)
+        records: list[tuple[int, bytes, bytes]] = []
+        for partition, indexes in chunks.items():
+            ids = {
+                place: uuid4().hex
+                for place, index in enumerate(indexes)
+                if (event := events[index]) is not None and not event.message_id
+            }
+            header = _header(site_id, received_at, batch.sent_at, None, ids or None, context)
+            whole = len(indexes) == len(raws)  # a page's batch is one visitor's: nothing to take apart
+            body = joined if whole else _joined([raws[index] for index in indexes])
+            records.append((partition, wire.encode_header(header), body))
+        _append(log, records)
+    return Receipt(True, len(raws) - len(rejected), rejected)
+
+
+def _joined(raws: list[msgspec.Raw]) -> bytes:
+    return b"[" + b",".join(raws) + b"]"
 
 
 def _append(log: Log, chunks: list[tuple[int, bytes, bytes]]) -> None:
@@ -126,18 +129,19 @@ def _append(log: Log, chunks: list[tuple[int, bytes, bytes]]) -> None:
     point("after_append")
 
 
-def _checked(raws: list[msgspec.Raw]) -> tuple[list[EventIn | None], list[Rejection]]:
+def _checked(raws: list[msgspec.Raw], joined: bytes) -> tuple[list[EventIn | None], list[Rejection]]:
     """Each event, or None beside a rejection. The whole batch is decoded in one go where nothing is wrong with it."""
     rejected: list[Rejection] = []
     events: list[EventIn | None]
     try:
-        events = list(wire.decode_events(b"[" + b",".join(raws) + b"]"))
+        events = [*wire.decode_events(joined)]
     except (msgspec.DecodeError, RecursionError):
         events = [_decoded(index, bytes(raw), rejected) for index, raw in enumerate(raws)]
+    closely = NUL in joined or joined.count(b"[") + joined.count(b"{") > PLAIN_DEPTH
     for index, event in enumerate(events):
         if event is None:
             continue
-        reason = _refusal(event, raws[index])
+        reason = _refusal(event, raws[index], closely)
         if reason is not None:
             rejected.append(Rejection(index, event.message_id, reason[0], reason[1]))
             events[index] = None
@@ -153,8 +157,11 @@ def _decoded(index: int, raw: bytes, rejected: list[Rejection]) -> EventIn | Non
         return None
 
 
-def _refusal(event: EventIn, raw: Any) -> tuple[str, str] | None:
-    """Why an event that could be read is not accepted, as code and sentence; None when it is."""
+def _refusal(event: EventIn, raw: Any, closely: bool) -> tuple[str, str] | None:
+    """Why an event that could be read is not accepted, as code and sentence; None when it is.
+
+    `closely`: its text is looked at too, because something in the request calls for it.
+    """
     kind = event.type
     if kind not in TYPES:
         return "invalid_type", f"`type` must be one of {', '.join(sorted(TYPES))}."
@@ -168,6 +175,8 @@ def _refusal(event: EventIn, raw: Any) -> tuple[str, str] | None:
         return "no_group_id", "`groupId` is required in a group call."
     if len(raw) > wire.EVENT_BYTES:
         return "too_large", "An event may have 32 KB."
+    if not closely:
+        return None
     text = bytes(raw)
     if _holds_nul(text):
         return "invalid_text", "Text may not hold the character NUL."

@@ -1,4 +1,4 @@
-"""Takes a batch apart whose JSON as a whole cannot be decoded, so that the event at fault costs none of its neighbours."""
+"""Takes a batch apart that cannot be decoded as a whole, so that the event at fault costs none of its neighbours."""
 
 import json
 import re

@@ -11,15 +11,15 @@ from typing import Any, cast
 from zlib import crc32
 
 import redis
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import RedisCluster
 
 from backend.errors import Unavailable
+from backend.storage.redis_client import connect
 
 START = "0-0"
 """The place before the first entry."""
 
 FULL_CHECK_SECONDS = 0.25
-REPLY_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Log:
     @classmethod
     def open(cls, url: str, partitions: int, max_bytes: int) -> "Log":
         """The log at a Redis URL, or at `redis+cluster://host:port,host:port`."""
-        return cls(_client(url), _client(url), partitions, max_bytes)
+        return cls(connect(url), connect(url), partitions, max_bytes)
 
     def append(self, chunks: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Adds each `(partition, header, events)`; returns when all of them lie in the log.
@@ -175,15 +175,6 @@ def order(entry_id: str) -> tuple[int, int]:
     """An entry's id as numbers, which compare as the log orders them."""
     milliseconds, _, sequence = entry_id.partition("-")
     return int(milliseconds), int(sequence or 0)
-
-
-def _client(url: str) -> Any:
-    if url.startswith("redis+cluster://"):
-        hosts = url.removeprefix("redis+cluster://").rstrip("/").split(",")
-        places = [each.partition(":") for each in hosts]
-        nodes = [ClusterNode(host, int(port or 6379)) for host, _, port in places]  # type: ignore[no-untyped-call]
-        return RedisCluster(startup_nodes=nodes, socket_timeout=REPLY_TIMEOUT)
-    return redis.Redis.from_url(url, socket_timeout=REPLY_TIMEOUT, socket_connect_timeout=2)
 
 
 def _pairs(answer: Any) -> Sequence[tuple[Any, Any]]:

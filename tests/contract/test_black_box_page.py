@@ -183,7 +183,6 @@ def test_pages_of_other_origins_learn_nothing_where_the_site_names_its_own(chime
     shop = chimein.site(origins=["https://shop.example"])
     for base, path in ((chimein.url, "inbox"), (chimein.live_url, "live")):
         answer = request("POST", f"{base}/v1/{path}", shop.greeting("ann"), {"Origin": "https://elsewhere.example"})
-        assert answer.status == 403
-        assert answer.headers["Access-Control-Allow-Origin"] is None
+        assert (answer.status, "items" in answer.text) == (403, False)
         preflight = request("OPTIONS", f"{base}/v1/{path}", headers={"Origin": "https://shop.example"})
         assert preflight.status in (200, 204)

@@ -1,0 +1,50 @@
+"""How a Redis is reached: a single one, one that Sentinel watches over, or a cluster."""
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.sentinel import Sentinel
+
+REPLY_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+
+
+def connect(url: str) -> Any:
+    """A client for an URL: `redis`, `rediss`, `unix`, `redis+sentinel://host,host/service/db`, `redis+cluster://host,host`.
+
+    Nothing is asked of the server before the first command.
+    """
+    if url.startswith("redis+cluster://"):
+        return _cluster(url)
+    if url.startswith("redis+sentinel://"):
+        return _watched(url)
+    return redis.Redis.from_url(url, socket_timeout=REPLY_TIMEOUT, socket_connect_timeout=CONNECT_TIMEOUT)
+
+
+def _cluster(url: str) -> Any:
+    nodes = [ClusterNode(host, port) for host, port in _places(url, 6379)]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=nodes, socket_timeout=REPLY_TIMEOUT)
+
+
+def _watched(url: str) -> Any:
+    """The master of a service; the client finds the new one after a failover."""
+    parts = urlsplit(url)
+    service, _, number = parts.path.strip("/").partition("/")
+    options: dict[str, Any] = {"socket_timeout": REPLY_TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
+    if parts.password:
+        options |= {"username": unquote(parts.username or "") or None, "password": unquote(parts.password)}
+    asked = dict(parse_qsl(parts.query))
+    watchers = {"password": asked["sentinel_password"]} if "sentinel_password" in asked else {}
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        _places(url, 26379), sentinel_kwargs={"socket_timeout": CONNECT_TIMEOUT, **watchers}
+    )
+    return sentinel.master_for(service or "mymaster", db=int(number or 0), **options)  # type: ignore[no-untyped-call]
+
+
+def _places(url: str, usual_port: int) -> list[tuple[str, int]]:
+    """The hosts and ports that an URL names, separated by commas."""
+    named = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    found = [each.rpartition(":") if ":" in each else (each, "", "") for each in named if each]
+    return [(host, int(port or usual_port)) for host, _, port in found]
