@@ -1,5 +1,6 @@
 """The two servers that face the network: `web` on uvicorn, `live` on gevent. Why these: backend/ADR.md."""
 
+import errno
 import io
 import resource
 import signal
@@ -20,6 +21,10 @@ IDLE_SECONDS = 75
 """So long a connection is kept between two requests."""
 DRAIN_SECONDS = 4
 """So long running requests may take to end after SIGTERM."""
+SEND_SECONDS = 15
+"""So long a reader of a stream may take none of what is sent; then we hang up, and it may come back for the rest."""
+SEND_BUFFER = 64 * 1024
+"""Bytes that the kernel keeps for a slow reader of a stream; by itself it would grow to megabytes each."""
 
 
 def serve_web(settings: Settings) -> None:
@@ -78,6 +83,7 @@ def run_live(app: WSGI, listener: socket.socket) -> None:
     _raise_file_limit()
     # A stream sends small pieces: without this each would wait for the acknowledgement of the one before.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener.listen(BACKLOG)
     server = WSGIServer(listener, app, log=None, spawn=Pool(20_000), handler_class=_patient_handler())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +96,7 @@ def _stop(server: "WSGIServer") -> None:
 
 
 def _patient_handler() -> Any:
-    """gevent's handler with a limit on how long a request may take to come; the answers, streams, have none."""
+    """gevent's handler with limits: on how long a request may take to come, and a piece of the answer to go."""
     from gevent import Timeout
     from gevent.pywsgi import WSGIHandler
 
@@ -117,6 +123,10 @@ def _patient_handler() -> Any:
             environ["wsgi.input"] = io.BytesIO(body)
             environ["wsgi.input_terminated"] = True
             return environ
+
+        def _sendall(self, data: bytes) -> None:
+            with Timeout(SEND_SECONDS, ConnectionResetError(errno.ECONNRESET, "The reader has stopped reading.")):
+                super()._sendall(data)
 
     return Handler
 

@@ -88,11 +88,13 @@ def apply(
 
 
 def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> _Batch:
+    sites = {site_id: ruleset_of(site_id) for site_id in {each.site_id for each in arrived}}
     kept: list[tuple[int, Arrived]] = []
     for index, each in enumerate(arrived):
-        ruleset = ruleset_of(each.site_id)
+        ruleset = sites[each.site_id]
         if ruleset is not None:  # else the site was removed meanwhile
-            kept.append((index, people.believed(each, ruleset.site)))
+            strict = ruleset.site.policy.require_signature
+            kept.append((index, people.believed(each, ruleset.site) if strict else each))
     persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
     people.link(persons, (each for _, each in kept))
     kept = _once(connection, persons, kept)

@@ -10,7 +10,7 @@ from msgspec import Raw
 from backend.domain.event import Event
 from backend.domain.identity import anonymous_visitor, derive, known_visitor
 from backend.schemas import wire
-from backend.schemas.event import event_of, shared_context
+from backend.schemas.event import event_of, received_at_of, shared_context
 from backend.schemas.wire import Header, LoggedEvent
 from backend.storage.dead import DeadEvent
 from backend.storage.log import Entry, order
@@ -55,10 +55,10 @@ def arrive(entries: Iterable[Entry], now: datetime) -> tuple[list[Arrived], list
             logged = wire.decode_logged(entry.events)
         except UNREADABLE:
             logged = [_lone(entry, header, index, raw, now, dead) for index, raw in enumerate(raws)]
-        base = _base(entry)
+        base, received_at = _base(entry), received_at_of(header)
         for index, (each, raw) in enumerate(zip(logged, raws, strict=True)):
             if each is not None:
-                event = event_of(each, header, index, base | index, shared)
+                event = event_of(each, header, received_at, index, base | index, shared)
                 arrived.append(_arrived(entry, header, event, bytes(raw), shared is not None))
     return arrived, dead
 

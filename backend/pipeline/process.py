@@ -34,7 +34,7 @@ from backend.storage.partitions import LostRace
 
 log = structlog.get_logger(__name__)
 
-TARGET_EVENTS = 2_000
+TARGET_EVENTS = 4_000
 """Events a transaction: enough to spread its cost, few enough to keep the others waiting only briefly."""
 
 FIRST_COUNT = 16

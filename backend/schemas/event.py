@@ -29,7 +29,10 @@ def settle(told: datetime | None, received_at: datetime, skew: int) -> datetime:
     if told is None:
         return received_at
     try:
-        moment = told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        if told.tzinfo is UTC:
+            moment = told
+        else:
+            moment = told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
         if skew:
             moment += timedelta(microseconds=skew)
     except OverflowError:
@@ -37,9 +40,20 @@ def settle(told: datetime | None, received_at: datetime, skew: int) -> datetime:
     return moment if EARLIEST <= moment <= received_at else received_at
 
 
-def event_of(logged: LoggedEvent, header: Header, index: int, order: int, shared: Mapping[str, Any] | None) -> Event:
+def received_at_of(header: Header) -> datetime:
+    """When the collector had the events of this chunk."""
+    return _EPOCH + timedelta(microseconds=header.received_at)
+
+
+def event_of(
+    logged: LoggedEvent,
+    header: Header,
+    received_at: datetime,
+    index: int,
+    order: int,
+    shared: Mapping[str, Any] | None,
+) -> Event:
     """The event at `index` of a chunk; `shared` is the batch's context, `order` its place in the order of arrival."""
-    received_at = _EPOCH + timedelta(microseconds=header.received_at)
     context = logged.context or NOTHING
     skew = header.skew
     if skew is None and logged.sent_at is not None:
@@ -47,7 +61,7 @@ def event_of(logged: LoggedEvent, header: Header, index: int, order: int, shared
     return _event(
         logged,
         kind=header.kind or logged.type,
-        message_id=logged.message_id or (header.ids or {}).get(index) or f"{order:x}",
+        message_id=logged.message_id or (header.ids.get(index) if header.ids else None) or f"{order:x}",
         timestamp=settle(logged.timestamp, received_at, skew or 0),
         received_at=received_at,
         order=order,
@@ -92,23 +106,25 @@ def _event(
         told = {"name": logged.name, "category": logged.category}
         properties = {**{key: value for key, value in told.items() if value}, **properties}
     return make_event(
-        message_id=message_id,
-        name=(logged.event or "") if kind == "track" else CALL_NAMES.get(kind, kind),
-        type=kind,
-        timestamp=timestamp,
-        received_at=received_at,
-        order=order,
-        anonymous_id=_id(logged.anonymous_id),
-        user_id=_id(logged.user_id),
-        properties=properties,
-        traits=logged.traits or NOTHING if kind == "identify" else NOTHING,
-        context=context,
-        previous_id=_id(logged.previous_id),
-        group_id=_id(logged.group_id),
+        {
+            "message_id": message_id,
+            "name": (logged.event or "") if kind == "track" else CALL_NAMES.get(kind, kind),
+            "type": kind,
+            "timestamp": timestamp,
+            "received_at": received_at,
+            "order": order,
+            "anonymous_id": _id(logged.anonymous_id),
+            "user_id": _id(logged.user_id),
+            "properties": properties,
+            "traits": logged.traits or NOTHING if kind == "identify" else NOTHING,
+            "context": context,
+            "previous_id": _id(logged.previous_id),
+            "group_id": _id(logged.group_id),
+        }
     )
 
 
 def _id(value: str | int | None) -> str | None:
     if value is None or value == "":
         return None
-    return value if isinstance(value, str) else str(value)
+    return value if value.__class__ is str else str(value)
