@@ -91,7 +91,12 @@ def work() -> None:
 @main.command()
 def tick() -> None:
     """Run upkeep: sends again what was lost, clears away what is old."""
-    from backend.pipeline.upkeep import run
+    from backend.ops.durable import keep_synced
+    from backend.pipeline import upkeep
+
+    def run(rt: "Runtime", stop: threading.Event) -> None:
+        with keep_synced(rt.settings):
+            upkeep.run(rt, stop)
 
     _until_told(run)
 

@@ -24,6 +24,7 @@ POLICY = (
 def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime: Runtime | None = None) -> Flask:
     """The application of one process; with `runtime` it uses that and builds none."""
     app = Flask("backend.web", template_folder="pages", static_folder="assets", static_url_path="/assets")
+    app.url_map.strict_slashes = False  # an address is the same thing with a slash behind it
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
     app.json.ensure_ascii = False  # type: ignore[attr-defined]

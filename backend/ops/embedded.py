@@ -93,7 +93,9 @@ class EmbeddedRedis:
             "dir": str(self.directory),
             "daemonize": "no",
             "appendonly": "yes",
-            "appendfsync": self._fsync,
+            # With "everysec" Redis puts its write off while a sync runs, and answers all the same: kill -9 would then
+            # lose what was accepted. So it only writes, and `ops/durable.py` syncs.
+            "appendfsync": "always" if self._fsync == "always" else "no",
             "save": "",
             "maxmemory-policy": "noeviction",
             # Its warnings about the machine are for operators, not for the first screen.

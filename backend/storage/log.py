@@ -14,6 +14,7 @@ import redis
 from redis.cluster import RedisCluster
 
 from backend.errors import Unavailable
+from backend.storage.hang import Hang
 from backend.storage.redis_client import connect
 
 START = "0-0"
@@ -47,6 +48,7 @@ class Log:
         self.max_bytes = max_bytes
         self.clustered = isinstance(client, RedisCluster)
         self.keys = [f"chimein:{{{partition}}}:log" for partition in range(partitions)]
+        self._hang = Hang(client.ping)
         self._checked_at = 0.0
         self._full = False
 
@@ -73,7 +75,7 @@ class Log:
                 pipeline.execute_command("XADD", self.keys[partition], "*", "h", header, "e", events)
             pipeline.execute()
         except redis.RedisError as error:
-            raise Unavailable("The log does not take events now.", retry_after=2) from error
+            raise self._unavailable(error) from error
 
     def read(self, offsets: Mapping[int, str], count: int, block_ms: int) -> list[Entry]:
         """At most `count` entries of each partition after its offset; waits up to `block_ms` for the first one."""
@@ -139,7 +141,7 @@ class Log:
         try:
             self.client.set("chimein:probe", "1", ex=60)
         except redis.RedisError as error:
-            raise Unavailable("The log does not take events now.", retry_after=2) from error
+            raise self._unavailable(error) from error
 
     def entries_after(self, partition: int, offset: str, count: int) -> list[Entry]:
         """Up to `count` entries after `offset`, without waiting."""
@@ -151,19 +153,28 @@ class Log:
         return int(self.client.execute_command("XTRIM", self.keys[partition], "MINID", "~", min_id))
 
     def full(self) -> bool:
-        """Whether the log holds more than its configured bytes; looked up at most four times a second."""
+        """Whether the log holds more than its configured bytes; looked up at most four times a second.
+
+        Raises `Unavailable` where it does not answer, at once where others have waited for that in vain.
+        """
+        if self._hang.is_on:
+            raise Unavailable("The log does not answer.", retry_after=2)
         now = time.monotonic()
         if now - self._checked_at > FULL_CHECK_SECONDS:
             self._checked_at = now
             try:
                 self._full = self.size() > self.max_bytes
             except redis.RedisError as error:
-                raise Unavailable("The log does not answer.", retry_after=2) from error
+                raise self._unavailable(error) from error
         return self._full
 
     def size(self) -> int:
         """Bytes of memory that the log takes, as Redis estimates it."""
         return sum(int(self.client.memory_usage(key, samples=5) or 0) for key in self.keys)
+
+    def _unavailable(self, error: redis.RedisError) -> Unavailable:
+        self._hang.noticed(error)
+        return Unavailable("The log does not take events now.", retry_after=2)
 
     def close(self) -> None:
         """Closes the connections."""

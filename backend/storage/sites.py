@@ -192,6 +192,8 @@ class SiteCache:
             known.clear()
 
     def _look_up(self, known: dict[str, tuple[float, Site]], column: str, value: str) -> Site | None:
+        if "\0" in value:
+            return None  # PostgreSQL would not even compare it
         now = self._clock()
         if self._unknown.get((column, value), 0.0) > now or not _can_be_kept(value):
             return None

@@ -65,21 +65,24 @@ class Collector:
         if method == "OPTIONS":
             start_response("204 No Content", [*PREFLIGHT, *allowed(environ.get("HTTP_ORIGIN") or "*", None)])
             return []
-        if method != "POST":
-            return self._others(environ, start_response)
         site: Site | None = None
+        origin = environ.get("HTTP_ORIGIN")
         headers: Headers = []
         try:
+            if method != "POST":
+                raise ChimeinError("This address takes POST only.", code="method_not_allowed", status=405)
             body = unpacked(_body(environ), environ.get("HTTP_CONTENT_ENCODING"))
             site, receipt = self._take(call, body, environ)
             status, answer = "200 OK", encode_json(receipt)
         except ChimeinError as error:
             status, headers, answer = _failed(error)
+            if isinstance(error, Forbidden):
+                origin = None  # that page is not even told why
         except Exception:
             logger.exception("unexpected error in the collector")
             status, headers, answer = _failed(ChimeinError("Something went wrong here; it has been logged."))
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
-        start_response(status, headers + allowed(environ.get("HTTP_ORIGIN"), site))
+        start_response(status, headers + allowed(origin, site))
         return [answer]
 
     def _take(self, call: str, body: bytes, environ: Environ) -> tuple[Site | None, Receipt]:
@@ -141,6 +144,8 @@ def _failed(error: ChimeinError) -> tuple[str, Headers, bytes]:
     headers: Headers = [("Cache-Control", "no-store")]
     if isinstance(error, Unauthorized):
         headers.append(("WWW-Authenticate", 'Bearer realm="chimein"'))
+    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append(("Allow", "POST, OPTIONS"))
     if isinstance(error, Busy):
         headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
     return f"{error.status} {HTTPStatus(error.status).phrase}", headers, encode_json(error.body())

@@ -155,3 +155,10 @@ def test_mistakes_in_a_rule_carry_their_path(api: Api, site: str) -> None:
     assert errors["audience"]["all"]["1"]["op"]
     assert errors["delay"]
     assert errors["status"]
+
+
+@pytest.mark.parametrize("path", ["/sites", "/sites/{site}", "/sites/{site}/rules", "/sites/{site}/visitors"])
+def test_a_slash_at_the_end_of_an_address_changes_nothing(api: Api, site: str, path: str) -> None:
+    plain = api.get(path.format(site=site))
+    slashed = api.get(path.format(site=site) + "/")
+    assert (slashed.status_code, slashed.json) == (200, plain.json)

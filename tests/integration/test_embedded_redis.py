@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import redis
 
 from backend.errors import SettingsError, StartError
 from backend.ops import embedded
+from backend.ops.durable import Syncer
 from backend.ops.embedded import EmbeddedRedis, check_server, find_server, server_version
 from tests.redis_server import start_redis
 
@@ -26,7 +28,7 @@ def test_it_is_append_only_evicts_nothing_and_listens_on_a_private_socket_alone(
     with start_redis(tmp_path) as url, redis.Redis.from_url(url) as client:
         config = client.config_get("*")
         assert config["appendonly"] == "yes"
-        assert config["appendfsync"] == "everysec"
+        assert config["appendfsync"] == "no", "it is synced from outside"
         assert config["maxmemory-policy"] == "noeviction"
         assert config["save"] == ""
         assert config["port"] == "0"
@@ -47,6 +49,23 @@ def test_what_was_written_survives_kill_9(tmp_path: Path) -> None:
         process.wait()
     with start_redis(tmp_path) as url, redis.Redis.from_url(url) as client:
         assert client.xlen("stream") == 1000
+
+
+def test_its_file_is_synced_from_outside_when_it_has_grown(tmp_path: Path) -> None:
+    with start_redis(tmp_path) as url, redis.Redis.from_url(url) as client:
+        syncer = Syncer(tmp_path / "redis")
+        client.xadd("stream", {"n": 1})
+        assert syncer.sync() >= 1
+        assert syncer.sync() == 0
+        client.xadd("stream", {"n": 2})
+        assert syncer.sync() == 1
+        client.bgrewriteaof()
+        deadline = time.monotonic() + 20
+        while client.info("persistence")["aof_rewrite_in_progress"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        client.xadd("stream", {"n": 3})
+        assert syncer.sync() >= 1
+        assert syncer.sync() == 0
 
 
 def test_fsync_can_be_asked_for_at_every_write(tmp_path: Path) -> None:
