@@ -158,7 +158,7 @@ def test_a_newcomer_sees_a_popup_of_the_ready_rules_and_reads_the_visitors_card(
     assert card["stage"] == "interested"
     assert card["counts"]["Product Viewed"] == 2
     assert card["counts"]["Page Viewed"] == 3
-    assert card["device"]["browser"].startswith("Chrom")
+    assert "Chrom" in card["device"]["browser"]
 
 
 def test_from_a_second_look_over_a_reply_and_a_left_cart_to_a_mail_and_its_unsubscribing(
@@ -247,8 +247,7 @@ def test_a_message_is_shown_once_over_reloads_tabs_and_visits(shop: Shop, person
     person.go(second, "/contact")
     person.go(first, "/product/moon-gaiwan")
     first.bring_to_front()
-    expect(popup(first, "Only once").or_(popup(second, "Only once"))).to_be_visible(timeout=SOON)
-    assert popup(first, "Only once").count() + popup(second, "Only once").count() == 1
+    wait_for(lambda: popup(first, "Only once").count() + popup(second, "Only once").count() == 1)
     wait_for(lambda: shown(shop, person.anonymous_id))
     for page in (first, second):
         page.reload()
