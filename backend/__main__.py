@@ -35,6 +35,13 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ChimeinError as error:
             raise click.ClickException(error.message) from None
+        except Exception as error:
+            # Asked of what is loaded: `--help` and `up` do without SQLAlchemy.
+            known = sys.modules.get("sqlalchemy.exc")
+            if known is None or not isinstance(error, known.OperationalError):
+                raise
+            said = str(error.orig).strip().splitlines()[0].rstrip(".")
+            raise click.ClickException(f"The database of CHIMEIN_DATABASE_URL cannot be used: {said}.") from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,7 +137,7 @@ def prepare() -> None:
     run(_load())
 
 
-@main.command()
+@main.command(short_help="Import a file of events: a CSV of REES46, or lines of Segment's.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--rebase", is_flag=True, help="move all times so that the last event is now")
 @click.option("--to", "url", help="the address of chimein; of the `chimein up` that runs on the data directory")
@@ -165,13 +172,13 @@ def loadtest(
     click.echo(run(plan, url or _address(data_dir), key, anywhere=yes))
 
 
-@main.group(cls=_Group)
+@main.group(cls=_Group, short_help="List, retry or drop events that could not be folded.")
 def dead() -> None:
     """List, retry or drop events that were set aside because they could not be folded."""
 
 
 @dead.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="how many at most")
 @data_dir
 def list_dead(limit: int, data_dir: str | None) -> None:
     """List the oldest, with the reason."""

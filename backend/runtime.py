@@ -62,6 +62,7 @@ def build_runtime(settings: Settings) -> Runtime:
 
 def close_runtime(runtime: Runtime) -> None:
     """Gives back the connections."""
+    runtime.live.close()
     runtime.log.close()
     runtime.redis.close()
     runtime.db.close()

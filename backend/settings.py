@@ -122,7 +122,13 @@ class Settings:
             dotenv = {name: value or "" for name, value in dotenv_values(Path.cwd() / ".env").items()}
             environ = {**dotenv, **os.environ}
         raw = _collect(environ, {item.name for item in fields(cls)})
-        raw.update({name: (f"option {name}", str(value)) for name, value in overrides.items() if value is not None})
+        raw.update(
+            {
+                name: (f"--{name.replace('_', '-')}", str(value))
+                for name, value in overrides.items()
+                if value is not None
+            }
+        )
         values: dict[str, Any] = {}
         for item in fields(cls):
             source, text = raw.pop(item.name, ("", ""))
@@ -203,9 +209,11 @@ def _collect(environ: Mapping[str, str], known: set[str]) -> dict[str, tuple[str
 
 
 def _nearest(variable: str) -> str:
-    names = list(variables())
-    close = difflib.get_close_matches(variable, [*names, *(f"{name}_FILE" for name in names)], n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
+    # Without what all of them begin with: it would make any two alike.
+    names = [name.removeprefix(PREFIX) for name in variables()]
+    known = [*names, *(f"{name}_FILE" for name in names)]
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX), known, n=1, cutoff=0.5)
+    return f" Did you mean {PREFIX}{close[0]}?" if close else ""
 
 
 def _read(variable: str, path: str) -> str:

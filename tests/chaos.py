@@ -73,8 +73,12 @@ class Client(threading.Thread):
         name = self.chance.choices(NAMES, (50, 20, 5, 2, 23))[0]
         product = {"product_id": str(self.chance.randint(1, 5)), "price": 10, "name": "A thing"}
         return {
-            **{"type": "track", "event": name, "anonymousId": person, "messageId": uuid4().hex},
-            **{"properties": product, "context": {"traits": {}}},
+            "type": "track",
+            "event": name,
+            "anonymousId": person,
+            "messageId": uuid4().hex,
+            "properties": product,
+            "context": {"traits": {}},
         }
 
     def until_acknowledged(self, batch: list[dict[str, Any]], seconds: float = 180) -> None:
@@ -114,7 +118,11 @@ def differences(shop: Shop, promises: Promises) -> dict[str, Any]:
     wrong: dict[str, Any] = {}
     for visitor, expected in promises.counts().items():
         found = shop.visitors(anonymous_id=visitor)
-        counts = Counter({name: number for name, number in found[0]["counts"].items() if name != "Identify"}) if found else None
+        counts = (
+            Counter({name: number for name, number in found[0]["counts"].items() if name != "Identify"})
+            if found
+            else None
+        )
         if counts != expected:
             wrong[visitor] = (expected, counts)
     return wrong

@@ -1,4 +1,4 @@
-"""A whole chimein for tests: `with stack(directory) as chimein:` runs the real `chimein up` and leaves nothing behind."""
+"""A whole chimein for tests: `with stack(directory) as chimein:` runs the real `chimein up`, and leaves nothing."""
 
 import base64
 import gzip
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.message import Message
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -26,7 +27,7 @@ class Answer:
     """What an HTTP server said."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property
@@ -191,8 +192,8 @@ class Shop:
 
 @contextmanager
 def stack(directory: Path, *, check_output: bool = True, **environ: str) -> Iterator[Stack]:
-    """Starts everything on a data directory, and ends it with SIGTERM: in order, without a child or a traceback left."""
-    chimein = Stack(directory, **environ)
+    """Starts everything on a data directory, and ends it with SIGTERM: in order, no child left, no traceback."""
+    chimein = Stack(directory, None, **environ)
     try:
         chimein.wait_until_ready()
         pids = list(chimein.pids.values())

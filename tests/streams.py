@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,14 @@ class Frame:
     at: float
 
 
+def opening(body: bytes) -> bytes:
+    """The bytes of the request that opens a stream, for whoever reads the socket itself."""
+    return b"POST /v1/live HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+
 class Stream:
     """An open stream; as a context manager it hangs up at the end."""
 
@@ -32,7 +41,7 @@ class Stream:
         self.headers = self.response.headers
         self.frames: list[Frame] = []
         self.ended = False
-        self._came = threading.Condition()
+        self._came = threading.Condition(threading.RLock())
         self._thread = threading.Thread(target=self._read, daemon=True)
         if self.status == 200:
             self._thread.start()
@@ -47,19 +56,22 @@ class Stream:
         """Hangs up."""
         sock = self._connection.sock
         if sock is not None:
-            try:
+            with suppress(OSError):
                 sock.shutdown(2)
-            except OSError:
-                pass
         if self._thread.is_alive():
             self._thread.join(10)
         self.response.close()
         self._connection.close()
 
-    def messages(self) -> list[Any]:
-        """The messages that came so far."""
+    def messages(self) -> dict[str, Any]:
+        """The messages that came so far, by id: until it is shown, one may come more than once."""
         with self._came:
-            return [frame.data for frame in self.frames if frame.event == "message"]
+            return {frame.data["id"]: frame.data for frame in self.frames if frame.event == "message"}
+
+    def wait_for_messages(self, count: int, seconds: float = 60) -> dict[str, Any]:
+        """The messages, when there are as many as `count`."""
+        self.wait(lambda stream: len(stream.messages()) >= count, seconds)
+        return self.messages()
 
     def wait(self, true: Callable[[Self], Any], seconds: float = 60) -> Any:
         """What `true` answers about this stream, as soon as it is true."""

@@ -8,7 +8,7 @@ from typing import Any
 from backend.domain import session
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
-from backend.domain.profile import Identifier, Orders, Profile, Source
+from backend.domain.profile import FormField, Identifier, Orders, Profile, Source
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
 
@@ -53,7 +53,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         cart_log=log,
         orders=orders,
         searches=tuple(sorted((*known.searches, *anonymous.searches), key=lambda each: each.at)[-SEARCH_LIMIT:]),
-        forms=tuple(sorted((*known.forms, *anonymous.forms), key=lambda each: each.at)[-FORM_LIMIT:]),
+        forms=_merged_forms(known.forms, anonymous.forms),
         source=_merged_source(known.source, anonymous.source),
         groups=tuple(sorted({*known.groups, *anonymous.groups}))[-GROUP_LIMIT:],
         page=newer.page,
@@ -93,6 +93,12 @@ def _merged_orders(a: Orders, b: Orders) -> Orders:
         last_at=last_at,
         ids=_union(a.ids, b.ids)[-ORDER_ID_LIMIT:],
     )
+
+
+def _merged_forms(a: tuple[FormField, ...], b: tuple[FormField, ...]) -> tuple[FormField, ...]:
+    ordered = sorted((*a, *b), key=lambda each: each.at)
+    latest = {(each.form, each.field): each for each in ordered}
+    return tuple(each for each in ordered if latest[each.form, each.field] is each)[-FORM_LIMIT:]
 
 
 def _merged_identifiers(a: tuple[Identifier, ...], b: tuple[Identifier, ...]) -> tuple[Identifier, ...]:

@@ -156,7 +156,7 @@ def check_server(url: str, name: str) -> list[str]:
         try:
             info = client.info("server")
         except redis.RedisError as error:
-            raise StartError(f"The Redis of {name} does not answer: {error}.") from None
+            raise StartError(f"The Redis of {name} does not answer: {str(error).rstrip('.')}.") from None
         version = tuple(int(part) for part in str(info.get("redis_version", "0")).split(".")[:2] if part.isdigit())
         if version < OLDEST:
             raise SettingsError(f"The Redis of {name} is {info.get('redis_version')}; chimein needs 6.2 or newer.")

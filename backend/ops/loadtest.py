@@ -126,7 +126,7 @@ def _table(load: Load, tallies: Sequence[_Tally], seconds: float) -> str:
         shown = [f"{name} {1000 * latencies[int(share * (len(latencies) - 1))]:.1f} ms" for share, name in marks]
         rows.append(("answers", ", ".join([*shown, f"longest {1000 * latencies[-1]:.1f} ms"])))
     if (waited := sum(tally.waited for tally in tallies)) >= 0.1:
-        rows.append(("waited", f"{waited:.1f} s, as the collector asked"))
+        rows.append(("waited", f"{waited:.1f} s for the collector, the {SENDERS} senders together"))
     if error := next((tally.error for tally in tallies if tally.error), ""):
         rows.append(("failed", error))
     return "\n".join(f"{label:<10} {value}" for label, value in rows)

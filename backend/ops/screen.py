@@ -42,8 +42,11 @@ class Screen:
         ]
         if not settings.smtp_url:
             rows.append(("Mails", f"{settings.data_dir / 'outbox'} (set CHIMEIN_SMTP_URL to send them)"))
+        kept = settings.data_dir / "admin_token"
         if new_token:
-            rows.append(("Admin token", f"{new_token}  (shown once; kept in {settings.data_dir / 'admin_token'})"))
+            rows.append(("Admin token", f"{new_token}  (shown once; kept in {kept})"))
+        elif kept.is_file() and kept.read_text(encoding="utf-8").strip() == settings.admin_token:
+            rows.append(("Admin token", f"kept in {kept}"))
         tag = f'<script async src="{url}/chimein.js" data-key="demo"></script>'
         text = [
             "",

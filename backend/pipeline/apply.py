@@ -133,12 +133,17 @@ def _once(connection: Connection, persons: Persons, kept: list[tuple[int, Arrive
         if profile.members
         for member in visitors.members_of(profile)
     }
-    named = {each.event.message_id for _, each in kept if persons.of(each.visitor_id) in owner} if owner else ()
-    if not named:
+    sendings = {
+        (member, each.event.message_id)
+        for _, each in (kept if owner else ())
+        if (person_id := persons.of(each.visitor_id)) in owner
+        for member in visitors.members_of(persons.profiles[person_id])
+    }
+    if not sendings:
         return kept
     first = {
         (owner[visitor_id], message_id): visitor_id
-        for visitor_id, message_id in events.sent_before(connection, owner, named)
+        for visitor_id, message_id in events.sent_before(connection, sendings)
     }
     fresh: list[tuple[int, Arrived]] = []
     for index, each in kept:

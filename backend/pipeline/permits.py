@@ -64,7 +64,7 @@ class Permits:
         if reason == "expired":
             deliveries.closed(conn, claim, "expired", None)
         elif deliveries.closed(conn, claim, "skipped", reason):
-            _end_otherwise(conn, enrolment, reason, now)
+            end_otherwise(conn, enrolment, reason, now)
         log.info("message_withheld", message=message.id, reason=reason)
         return None
 
@@ -93,7 +93,7 @@ def _unsubscribed(conn: Connection, message: Message) -> bool:
     return unsubscribes.reason(conn, Subscription.email(message.site_id, message.address)) is not None
 
 
-def _end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
+def end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
     """The enrolment said `sent` when the message was promised; it has turned out otherwise."""
     if enrolment is not None:
         enrolments.save(conn, [replace(enrolment, outcome=SKIPPED, reason=reason, at=now)])

@@ -12,6 +12,7 @@ from backend.domain.recheck import recheck
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.errors import Forbidden, Malformed
+from backend.pipeline.permits import end_otherwise
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
 from backend.storage import enrolments, events, messages, visitors
@@ -20,20 +21,22 @@ from backend.storage.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks: a browser, and the user whom it proved to be (None: nobody, or only claimed)."""
+    """Who looks: a browser, and the user whom it proved to be, or only claims to be."""
 
     site: Site
     anonymous_id: str | None
     user_id: str | None
+    claimed_id: str | None = None
 
     @property
     def visitor_ids(self) -> tuple[str, ...]:
-        """The visitors whose messages this viewer may be shown."""
+        """The visitors among whose messages are those that this viewer may see."""
         ids: list[str] = []
         if self.anonymous_id is not None:
             ids.append(anonymous_visitor(self.site.id, self.anonymous_id))
-        if self.user_id is not None:
-            ids.append(known_visitor(self.site.id, self.user_id))
+        user_id = self.user_id if self.user_id is not None else self.claimed_id
+        if user_id is not None:
+            ids.append(known_visitor(self.site.id, user_id))
         return tuple(ids)
 
     def may_see(self, anonymous_id: str | None) -> bool:
@@ -47,7 +50,7 @@ class Viewer:
 def viewer(site: Site, anonymous_id: str | None, user_id: str | None, signature: str | None) -> Viewer:
     """Who this is; raises `Forbidden` for a wrong signature, `Malformed` when nobody is named.
 
-    A user id without a signature proves nothing and is not looked at.
+    A user id without a signature proves nothing: it leads to what began in this very browser and to nothing else.
     """
     if user_id is not None and signature:
         if not is_signed(site.secret_key, site.id, user_id, signature):
@@ -55,7 +58,7 @@ def viewer(site: Site, anonymous_id: str | None, user_id: str | None, signature:
         return Viewer(site, anonymous_id, user_id)
     if anonymous_id is None:
         raise Malformed("`anonymousId` is required, or a `userId` with its `userHash`.")
-    return Viewer(site, anonymous_id, None)
+    return Viewer(site, anonymous_id, None, user_id)
 
 
 def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
@@ -111,4 +114,6 @@ def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:
         return
     with rt.db.begin() as connection:
         for message, reason in closed:
-            messages.set_status(connection, message.visitor_id, message.id, "skipped", reason, expected="queued")
+            if messages.set_status(connection, message.visitor_id, message.id, "skipped", reason, expected="queued"):
+                enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
+                end_otherwise(connection, enrolment, reason, rt.clock())

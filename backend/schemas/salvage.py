@@ -71,7 +71,7 @@ def _apart(body: bytes) -> tuple[bytes, list[bytes]] | None:
         before, last = last, token
     if open_ or span is None:
         return None
-    return body[: span[0]] + body[span[1] :], texts
+    return body[: span[0]] + body[span[1] :], [] if texts == [b""] else texts
 
 
 def _is_json(text: bytes) -> bool:

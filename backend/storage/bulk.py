@@ -54,6 +54,25 @@ def rows_of(
         return cast(list[Row], cursor.fetchall())
 
 
+def pairs_of(
+    connection: Connection, first: Column[Any], second: Column[Any], pairs: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those of these pairs that are in a table whose key they are: one look-up each, not one for each combination."""
+    table, a, b = first.table.name, first.name, second.name
+    if connection.dialect.name == "sqlite":
+        asked = "json_each(?) AS asked CROSS JOIN"  # in this order, by the key
+        match = f"{a} = json_extract(asked.value, '$[0]') AND {b} = json_extract(asked.value, '$[1]')"
+        values = [json.dumps(list(pairs))]
+    else:
+        asked = "unnest(%s::text[], %s::text[]) AS asked(one, two) JOIN"
+        match = f"{a} = asked.one AND {b} = asked.two"
+        values = [[pair[0] for pair in pairs], [pair[1] for pair in pairs]]  # type: ignore[list-item]
+    statement = f"SELECT {a}, {b} FROM {asked} {table} ON {match}"  # noqa: S608
+    with _driver(connection, statement) as cursor:
+        cursor.execute(statement, values)
+        return {(row[0], row[1]) for row in cursor.fetchall()}
+
+
 def _write(connection: Connection, table: Table, rows: Sequence[Row], on_conflict: str) -> int:
     if not rows:
         return 0

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, or_, select
 
 from backend.domain.event import Event
 from backend.schemas.event import event_of_row
-from backend.storage.bulk import insert_rows, rows_of
+from backend.storage.bulk import insert_rows, pairs_of, rows_of
 from backend.storage.tables import events
 from backend.storage.times import from_micros, to_micros
 
@@ -50,21 +50,19 @@ def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, 
             return repeated
         # Which ones were left out, the database does not tell: take it back and look.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_events")
-        seen = sent_before(connection, {row[0] for row in rows}, {row[1] for row in rows})
-        repeated = set()
+        seen = sent_before(connection, {(row[0], row[1]) for row in rows})
+        before, repeated = repeated, set()
         for index, row in enumerate(rows):
             if (row[0], row[1]) in seen:
                 repeated.add(index)
             seen.add((row[0], row[1]))
+        if repeated == before:
+            raise UnicodeError("These ids are one to the database and two to us.")
 
 
-def sent_before(
-    connection: Connection, visitor_ids: Collection[str], message_ids: Collection[str]
-) -> set[tuple[str, str]]:
-    """Which of these visitors have sent which of these messages already, as (visitor id, message id)."""
-    among = {events.c.visitor_id: visitor_ids, events.c.message_id: message_ids}
-    found = rows_of(connection, (events.c.visitor_id, events.c.message_id), among)
-    return {(visitor_id, message_id) for visitor_id, message_id in found}
+def sent_before(connection: Connection, sendings: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these (visitor id, message id) that are stored already."""
+    return pairs_of(connection, events.c.visitor_id, events.c.message_id, sendings)
 
 
 def history(connection: Connection, members: Collection[str], names: Collection[str]) -> Iterator[tuple[str, Event]]:

@@ -54,6 +54,7 @@ class LiveBus:
         self._streams: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
+        self._closed = False
 
     def publish(self, notes: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Sends each `(visitor id, note)`; a note is `{"event": "message"|"revoke", "data": …}`."""
@@ -85,6 +86,10 @@ class LiveBus:
                     if not streams:
                         del self._streams[visitor_id]
 
+    def close(self) -> None:
+        """Lets the listening end; the connections are closed by whoever opened them."""
+        self._closed = True
+
     @property
     def streams(self) -> int:
         """How many streams this process holds."""
@@ -92,11 +97,14 @@ class LiveBus:
             return len({each for group in self._streams.values() for each in group})
 
     def _listen(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 self._receive()
-            except (redis.RedisError, OSError) as error:
-                # What was published meanwhile is in SQL only: all streams begin anew, with a snapshot.
+            except Exception as error:
+                if self._closed:
+                    return
+                # Whatever it is, this thread must go on. What was published meanwhile is in SQL only: all streams
+                # begin anew, with a snapshot.
                 log.warning("live_bus_lost", reason=str(error)[:200])
                 with self._lock:
                     for each in {each for group in self._streams.values() for each in group}:
@@ -107,7 +115,7 @@ class LiveBus:
         subscriber = self.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         try:
             subscriber.psubscribe(PREFIX + "*")
-            while True:
+            while not self._closed:
                 received = subscriber.get_message(timeout=5.0)
                 if received is not None:
                     self._hand_out(received["channel"], received["data"])

@@ -1,9 +1,17 @@
 """How far is each partition of the log in effect? Offsets in SQL, moved by compare-and-set."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from backend.storage.log import START
 from backend.storage.tables import partitions
+
+
+_ALL = select(partitions)
+_MOVE = (
+    update(partitions)
+    .where(partitions.c.partition == bindparam("place"), partitions.c.last_id == bindparam("before"))
+    .values(last_id=bindparam("after"), attempts=0)
+)
 
 
 class LostRace(Exception):
@@ -12,7 +20,7 @@ class LostRace(Exception):
 
 def offsets(connection: Connection, count: int) -> dict[int, str]:
     """The offset of every partition; those that are new begin at the start of the log."""
-    found = {row.partition: row.last_id for row in connection.execute(select(partitions))}
+    found = {row.partition: row.last_id for row in connection.execute(_ALL)}
     return {partition: found.get(partition, START) for partition in range(count)}
 
 
@@ -26,11 +34,7 @@ def create(connection: Connection, count: int) -> None:
 
 def move(connection: Connection, partition: int, before: str, after: str) -> None:
     """Sets the offset to `after` if it still is `before`; raises `LostRace` otherwise. Forgets failed attempts."""
-    moved = connection.execute(
-        update(partitions)
-        .where(partitions.c.partition == partition, partitions.c.last_id == before)
-        .values(last_id=after, attempts=0)
-    )
+    moved = connection.execute(_MOVE, {"place": partition, "before": before, "after": after})
     if moved.rowcount != 1:
         raise LostRace(f"Partition {partition} was moved by another worker.")
 

@@ -21,6 +21,16 @@ logger = logging.getLogger(__name__)
 LIVE = ("active", "paused")
 """Statuses that the processor must know: paused rules end what they began."""
 
+# Asked with every batch of events: written once, since building a statement takes longer than running it.
+_TOTALS = select(
+    func.count(),
+    func.coalesce(func.sum(rules.c.version), 0),
+    func.coalesce(func.max(rules.c.updated_at), 0),
+    # The remainder keeps the sum far from 2**63, however many rules there are.
+    func.coalesce(func.sum(rules.c.updated_at % 1_000_000_007), 0),
+)
+_SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
+
 _Row = Row[tuple[str, str, str, int, str, int, int]]
 
 
@@ -134,17 +144,9 @@ def load_rules(conn: Connection) -> list[Rule]:
 
 def stamp(conn: Connection) -> str:
     """A short text that changes whenever any rule or site does; one aggregate and one small table are read."""
-    totals = conn.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(rules.c.version), 0),
-            func.coalesce(func.max(rules.c.updated_at), 0),
-            # The remainder keeps the sum far from 2**63, however many rules there are.
-            func.coalesce(func.sum(rules.c.updated_at % 1_000_000_007), 0),
-        )
-    ).one()
+    totals = conn.execute(_TOTALS).one()
     digest = hashlib.blake2b(digest_size=12)
-    for site_id, document in conn.execute(select(sites.c.id, sites.c.document).order_by(sites.c.id)):
+    for site_id, document in conn.execute(_SITES):
         digest.update(f"{site_id}{document}".encode())
     return ":".join(str(int(total)) for total in totals) + ":" + digest.hexdigest()
 

@@ -140,8 +140,12 @@ def buy(person: Person, page: Page, slug: str) -> None:
 
 def fill_in_details(page: Page, address: str) -> None:
     for label, value in {
-        **{"First name": "Zoë", "Last name": "Ng", "E-mail": address, "Street and number": "1 Long Lane"},
-        **{"Postcode": "12345", "Town": "Anywhere"},
+        "First name": "Zoë",
+        "Last name": "Ng",
+        "E-mail": address,
+        "Street and number": "1 Long Lane",
+        "Postcode": "12345",
+        "Town": "Anywhere",
     }.items():
         page.get_by_label(label).fill(value)
     page.get_by_role("button", name="Continue to payment").click()
@@ -227,7 +231,7 @@ def test_from_a_second_look_over_a_reply_and_a_left_cart_to_a_mail_and_its_unsub
     card = wait_for(lambda: (found := shop.visitor(person.anonymous_id))["stage"] == "customer" and found)
     assert (card["orders"]["count"], card["cart"]["items"]) == (1, [])
     stored = shop.of(person.anonymous_id, "events")
-    assert "4242" not in str(stored)
+    assert not re.search(r"4242.?4242", str(stored)), "the card stays in the page"
 
 
 def test_an_order_in_time_keeps_the_cart_rule_quiet(shop: Shop, person: Person) -> None:
@@ -282,7 +286,13 @@ def test_a_chat_message_is_answered_in_the_corner(shop: Shop, person: Person) ->
 
 
 def test_markup_in_a_name_is_shown_as_text(shop: Shop, person: Person) -> None:
-    shop.rule({**SECOND_LOOK, "audience": {"field": "profile.traits.first_name", "op": "is_set"}, "message": says("Hi {{ first_name }}")})
+    shop.rule(
+        {
+            **SECOND_LOOK,
+            "audience": {"field": "profile.traits.first_name", "op": "is_set"},
+            "message": says("Hi {{ first_name }}"),
+        }
+    )
     page = person.tab()
     person.go(page, "/")
     name = "<img src=x onerror=alert(1)>"

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from tests.stack import Shop, Stack, stack, track, wait_for
-from tests.streams import Stream
+from tests.streams import Stream, opening
 
 RULE = {
     "name": "Hello",
@@ -60,7 +60,7 @@ def waiting(shop: Shop, ann: str) -> set[str]:
 
 
 def seen(*streams: Stream) -> set[str]:
-    return {message["id"] for each in streams for message in each.messages()}
+    return {message_id for each in streams for message_id in each.messages()}
 
 
 def test_a_stream_begins_with_what_waits_and_goes_on_with_what_comes(shop: Shop, ann: str) -> None:
@@ -70,19 +70,20 @@ def test_a_stream_begins_with_what_waits_and_goes_on_with_what_comes(shop: Shop,
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         assert stream.headers["Cache-Control"] == "no-store"
         assert stream.headers["X-Accel-Buffering"] == "no"
-        stream.wait_for("message", 2)
+        stream.wait_for_messages(2)
         assert stream.frames[0].event == "retry"
         assert stream.frames[0].data == "3000"
         hello(shop, ann)
-        frames = stream.wait_for("message", 3)
-        assert [frame.id for frame in frames] == ["1", "2", "3"]
+        stream.wait_for_messages(3)
+        numbers = [frame.id for frame in stream.wait_for("message")]
+        assert numbers == [str(number + 1) for number in range(len(numbers))]
         assert seen(stream) == waiting(shop, ann)
         for message_id in seen(stream):
             shop.send(track("Message Shown", ann, properties={"message_id": message_id}))
     with open_stream(shop, ann) as stream:
         hello(shop, ann)
-        [frame] = stream.wait_for("message")
-        assert {frame.data["id"]} == waiting(shop, ann)
+        stream.wait_for_messages(1)
+        assert seen(stream) == waiting(shop, ann)
 
 
 def test_f31_a_silent_stream_has_a_heartbeat(shop: Shop, ann: str) -> None:
@@ -149,13 +150,11 @@ def test_f7_streams_end_and_come_back_when_redis_is_killed(shop: Shop, ann: str)
 def stopped_reader(shop: Shop, ann: str) -> socket.socket:
     """A stream's reader that has read the status and stopped there."""
     place = urlsplit(shop.chimein.live_url)
-    body = shop.greeting(ann)
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.settimeout(60)
     slow.connect((place.hostname, place.port))
-    head = f"POST /v1/live HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
-    slow.sendall(head.encode() + body)
+    slow.sendall(opening(shop.greeting(ann)))
     assert slow.recv(12) == b"HTTP/1.1 200"
     return slow
 
@@ -178,7 +177,7 @@ def test_f29_a_reader_that_stops_costs_nobody_else_anything_and_resumes(shop: Sh
             for turn in range(6):
                 shop.send(*[track("Hello", ann, properties={"text": "x" * 8_000}) for _ in range(50)])
                 hello(shop, "bob")
-                bob.wait_for("message", turn + 1)
+                bob.wait_for_messages(turn + 1)
         assert resident(live) - memory < 20_000_000
         # 2.4 MB were for somebody who does not read; after a while they are hung up on.
         port = int(urlsplit(shop.chimein.live_url).port or 0)
@@ -198,11 +197,7 @@ def test_f28_a_thousand_streams_dropped_at_once_come_back_and_the_collector_goes
 
     async def open_one(name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        body = shop.greeting(name)
-        writer.write(
-            f"POST /v1/live HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        writer.write(opening(shop.greeting(name)))
         line = await asyncio.wait_for(reader.readline(), 120)
         assert line.startswith(b"HTTP/1.1 200"), line
         await asyncio.wait_for(reader.readuntil(b"retry: 3000"), 120)

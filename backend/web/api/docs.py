@@ -174,8 +174,11 @@ def _curl(method: str, path: str, parameters: Sequence[Mapping[str, Any]], examp
     needed = [part["name"] for part in parameters if part["in"] == "query" and part.get("required")]
     if needed:
         address += "?" + "&".join(f"{name}={name.upper()}_ID" for name in needed)
+    url = request.host_url.rstrip("/") + address
+    if needed:
+        url = f"'{url}'"  # zsh takes a bare question mark for a pattern
     verb = "" if method == "get" else f"-X {method.upper()} "
-    lines = [f"curl {verb}{request.host_url.rstrip('/')}{address}", '-H "Authorization: Bearer $TOKEN"']
+    lines = [f"curl {verb}{url}", '-H "Authorization: Bearer $TOKEN"']
     if example is not None:
         text = json.dumps(example, ensure_ascii=False, indent=2).replace("'", "'\\''")
         lines += ['-H "Content-Type: application/json"', "-d '" + text.replace("\n", "\n  ") + "'"]
