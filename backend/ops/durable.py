@@ -47,7 +47,7 @@ class Syncer:
 
 @contextmanager
 def keep_synced(settings: Settings) -> Iterator[None]:
-    """Syncs the embedded Redis's file while the block runs; does nothing where Redis is the user's, or does so itself."""
+    """Syncs the embedded Redis's file while the block runs; nothing where Redis is the user's, or syncs by itself."""
     server = EmbeddedRedis(settings.data_dir)
     if settings.redis_url != server.url or settings.fsync != "everysec":
         yield

@@ -5,7 +5,6 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from backend.storage.log import START
 from backend.storage.tables import partitions
 
-
 _ALL = select(partitions)
 _MOVE = (
     update(partitions)

@@ -10,17 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "backend"
 MODULES = sorted(path for path in BACKEND.rglob("*.py") if "versions" not in path.parts)
-TOP_LEVEL = {
-    "backend", "sdk_js", "sdk_python", "tests", "requirements", "pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
-}  # fmt: skip
+TOP_LEVEL = {"backend", "sdk_js", "sdk_python", "tests", "pyproject.toml", "README.md"}
+BESIDE = {"requirements", "Makefile", "LICENSE", "CHANGELOG.md"}
 LONGEST_FILE = 330
 LONGEST_FUNCTION = 60
 
 
 def _tracked() -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True  # noqa: S607
-    )
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     return listed.stdout.split()
 
 
@@ -69,7 +66,7 @@ def test_no_file_collects_leftovers() -> None:
 
 def test_the_top_level_holds_what_the_card_allows() -> None:
     top = {name.split("/")[0] for name in _tracked()}
-    assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
+    assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL | BESIDE
 
 
 def test_verbs_live_in_the_pipeline_and_i_o_stays_out_of_the_domain() -> None:
@@ -83,5 +80,5 @@ def test_our_own_modules_are_never_patched() -> None:
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
             text = path.read_text()
-            assert "monkeypatch.setattr(\"backend" not in text, path
+            assert 'monkeypatch.setattr("backend' not in text, path
             assert "mock.patch" not in text, path

@@ -10,7 +10,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-DATA = Path(os.environ.get("CHIMEIN_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "rees46_2019-10-01.csv"))
+DATA = Path(
+    os.environ.get("CHIMEIN_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "rees46_2019-10-01.csv")
+)
 NAMES = {"view": "Product Viewed", "cart": "Product Added", "purchase": "Order Completed"}
 BROWSERS = 40
 
@@ -53,7 +55,7 @@ def _call(row: dict[str, str], turn: int, moment: datetime) -> dict[str, Any]:
         "properties": properties,
         "context": {
             "sessionId": row["user_session"],
-            "userAgent": f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/{version}.0 Safari/537.36",
+            "userAgent": f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/{version}.0",
             "page": {
                 "url": f"https://shop.example/p/{product}",
                 "path": f"/p/{product}",
@@ -68,12 +70,12 @@ def _call(row: dict[str, str], turn: int, moment: datetime) -> dict[str, Any]:
 
 def _real() -> list[dict[str, str]]:
     with DATA.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["event_type"] in NAMES and row["price"] and row["user_session"]]
-    return rows
+        rows = csv.DictReader(file)
+        return [row for row in rows if row["event_type"] in NAMES and row["price"] and row["user_session"]]
 
 
 def _made() -> list[dict[str, str]]:
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     kinds = ["view"] * 980 + ["cart"] * 10 + ["purchase"] * 10
     brands = [f"brand{number}" for number in range(80)]
     return [

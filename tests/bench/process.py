@@ -84,7 +84,10 @@ def fill(rt: Runtime, count: int) -> None:
 def ruleset(count: int = 50) -> list[dict[str, Any]]:
     """Rules as a shop has them: by brand, by category, by price, on carts, orders, searches and stages."""
     brands = ("samsung", "apple", "xiaomi", "huawei", "lucente", "bosch", "oppo", "lg", "acer", "artel")
-    message = {"channels": ["popup"], "variants": [{"name": "A", "weight": 1, "content": {"title": "Hello", "body": "…"}}]}
+    message = {
+        "channels": ["popup"],
+        "variants": [{"name": "A", "weight": 1, "content": {"title": "Hello", "body": "…"}}],
+    }
     found: list[dict[str, Any]] = []
     for number in range(count):
         brand = brands[number % len(brands)]
@@ -94,7 +97,11 @@ def ruleset(count: int = 50) -> list[dict[str, Any]]:
                     "event": "Product Viewed",
                     "where": {"field": "event.properties.brand", "op": "eq", "value": brand},
                 },
-                "audience": {"performed": "Product Viewed", "count": {"op": "gte", "value": 5 + number}, "within": "1h"},
+                "audience": {
+                    "performed": "Product Viewed",
+                    "count": {"op": "gte", "value": 5 + number},
+                    "within": "1h",
+                },
                 "delay": "10m",
             },
             {
@@ -189,4 +196,3 @@ def _sql_time(rt: Runtime) -> Iterator[list[float]]:
     sqlalchemy.event.listen(rt.db.engine, "before_cursor_execute", before)
     sqlalchemy.event.listen(rt.db.engine, "after_cursor_execute", after)
     yield spent
-

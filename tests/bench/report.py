@@ -31,4 +31,6 @@ def table(lines: Iterable[Line]) -> str:
         ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
         rows.append((line.name, f"{line.figure:,.1f} {line.unit}", baseline, ratio, line.wanted, line.remark))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.stack import Shop, Stack, basic, packed, request, stack, track
+from tests.stack import Shop, Stack, basic, packed, request, stack, track, wait_for
 
 TEXT = {"Content-Type": "text/plain"}
 ORIGIN = "https://shop.example"
@@ -51,16 +51,26 @@ def test_a_first_start_is_ready_within_twenty_seconds_and_a_second_one_continues
         demo = first.demo()
         assert demo.key == "demo"
         demo.send(track("Product Viewed", "one"))
+        content = {"title": "Later", "body": "…"}
+        later = {"channels": ["popup"], "variants": [{"name": "A", "content": content}]}
         second = Stack(tmp_path / "var")
         assert second.process.wait(60) != 0
         assert "already runs" in second.output
         assert first.status("/readyz") == 200
+        shop = first.site("shop")
+        shop.rule({"name": "Later", "trigger": {"event": "Soon"}, "delay": "2s", "message": later})
+        shop.send(track("Soon", "one"))
+        assert shop.outcomes("one") == [(None, None)]
+    time.sleep(2)  # its moment passes while nobody is there
     began = time.monotonic()
     with stack(tmp_path / "var", CHIMEIN_PORT=str(port)) as again:
         assert time.monotonic() - began < 20
         assert again.token == token
         again.demo().send(track("Product Viewed", "one"))
         assert again.demo().visitor("one")["counts"]["Product Viewed"] == 2
+        shop = Shop(again, again.api("GET", "/sites/shop").json)
+        wait_for(lambda: shop.outcomes("one") == [("sent", None)])
+        assert len(shop.of("one", "messages")) == 1
 
 
 def test_status_metrics_and_documents_are_where_the_contract_says(chimein: Stack) -> None:
@@ -292,6 +302,11 @@ def test_a_timestamp_stands_as_sent_unless_the_senders_clock_is_off(shop: Shop, 
         sent_at = datetime.now(UTC) - behind
         kept, received = stored(sent_at - timedelta(minutes=5), sent_at)
         assert kept == received - timedelta(minutes=5)
+    late = track(uuid4().hex, ann, timestamp=now - hour - timedelta(minutes=1), sentAt=now - hour)
+    assert shop.post("track", late, basic(shop.key)).status == 200, "a single call says so itself"
+    shop.chimein.settle()
+    [event] = [each for each in shop.of(ann, "events") if each["id"] == late["messageId"]]
+    assert timedelta(minutes=1) <= moment(event["received_at"]) - moment(event["timestamp"]) < timedelta(minutes=3)
     for said in (None, now + hour, datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)):
         kept, received = stored(said, None)
         assert kept == received

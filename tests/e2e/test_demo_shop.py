@@ -331,7 +331,7 @@ def test_the_panel_names_the_visitor_the_command_and_the_three_rules(visitor: Vi
     expect(page.locator("#anonymous-id")).to_have_text("0123456789abcdef0123")
     origin = visitor.shop.removesuffix("/demo")
     expect(page.locator("#card-curl")).to_have_text(
-        'curl -H "Authorization: Bearer $CHIMEIN_ADMIN_TOKEN" '
+        'curl -H "Authorization: Bearer $TOKEN" '
         f"'{origin}/api/v1/sites/demo/visitors?anonymous_id=0123456789abcdef0123'"
     )
     assert [rule["name"] + "." for rule in ready_rules()] == page.locator(".panel li strong").all_inner_texts()

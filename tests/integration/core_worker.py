@@ -1,4 +1,4 @@
-"""A process for tests to kill: `core_worker.py drain NOW` or `core_worker.py collect NOW KEY BODY`, set up by CHIMEIN_*."""
+"""A process for tests to kill: `core_worker.py drain NOW`, or `collect NOW KEY BODY`; set up by CHIMEIN_*."""
 
 import sys
 from dataclasses import replace

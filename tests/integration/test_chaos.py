@@ -235,6 +235,10 @@ def test_f9_while_redis_is_away_or_loading_the_collector_says_so_and_nothing_is_
             assert away.status == 503
             assert int(away.headers["Retry-After"]) > 0
             assert away.json.keys() == {"code", "status", "message", "errors"}
+            began = time.monotonic()
+            for _ in range(20):
+                assert shop.post("track", track("Away", "ann"), basic("demo")).status == 503
+            assert time.monotonic() - began < 40, "only the first waits for a server that hangs"
             assert chimein.status("/readyz") == 503
             assert chimein.status("/healthz") == 200
         finally:
@@ -261,7 +265,7 @@ def test_f9_while_redis_is_away_or_loading_the_collector_says_so_and_nothing_is_
         assert differences(shop, promises) == {}
         [ann] = shop.visitors(anonymous_id="ann")
         assert ann["counts"]["Before"] == 500
-        assert ann["counts"].get("Away", 0) <= 1, "it may have been taken, but it was not promised"
+        assert ann["counts"].get("Away", 0) <= 21, "they may have been taken, but were not promised"
 
 
 @pytest.mark.timeout(300)

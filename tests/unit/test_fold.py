@@ -1,5 +1,6 @@
 """Whatever order events arrive in, the profile that they fold into is the same (I7, F23), and it says what happened."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -64,7 +65,7 @@ def test_the_sums_of_a_profile_are_those_of_the_events(events: list[Event]) -> N
     assert profile.counts == Counter(each.name for each in events)
     assert profile.first_seen == events[0].timestamp
     assert profile.last_seen == events[-1].timestamp
-    gaps = [b.timestamp - a.timestamp for a, b in zip(events, events[1:], strict=False)]
+    gaps = [b.timestamp - a.timestamp for a, b in itertools.pairwise(events)]
     assert profile.sessions == 1 + sum(gap > GAP for gap in gaps)
     orders = [each for each in events if each.name == "Order Completed"]
     assert profile.orders.count == len(orders)

@@ -25,7 +25,7 @@ function fill() {
   const curl = document.querySelector("#card-curl");
   document.querySelector("#anonymous-id").textContent = id ?? "none; the library has not loaded, or may not keep one";
   const address = `${curl.dataset.host}/api/v1/sites/demo/visitors?anonymous_id=${id ? encodeURIComponent(id) : "…"}`;
-  curl.textContent = `curl -H "Authorization: Bearer $CHIMEIN_ADMIN_TOKEN" '${address}'`;
+  curl.textContent = `curl -H "Authorization: Bearer $TOKEN" '${address}'`;
 }
 
 function anonymousId() {
