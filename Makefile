@@ -14,6 +14,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-heade
 ARGS ?=
 
 export PIP_NO_INPUT := 1
+export npm_config_update_notifier := false
 # A machine without a home directory has nowhere else to keep what npm and pip download.
 ifeq ($(strip $(HOME)),)
 export HOME := $(CURDIR)/.tools/home
@@ -91,5 +92,5 @@ sdk_js/node_modules/.installed: sdk_js/package.json sdk_js/package-lock.json
 	@touch $@
 
 sdk_js/dist/.built: sdk_js/node_modules/.installed $(JS_SOURCES)
-	@cd sdk_js && npm run --silent build
+	@cd sdk_js && npm run --silent build -- --quiet
 	@touch $@

@@ -84,7 +84,7 @@ def process() -> None:
     """Run a processor: folds events and decides."""
     from backend.pipeline.process import run
 
-    _until_told(run)
+    _until_told(run, "process folds events and decides")
 
 
 @main.command()
@@ -92,7 +92,7 @@ def work() -> None:
     """Run a worker: delivers messages."""
     from backend.jobs import work as run
 
-    _until_told(run)
+    _until_told(run, "work delivers messages")
 
 
 @main.command()
@@ -105,7 +105,7 @@ def tick() -> None:
         with keep_synced(rt.settings):
             upkeep.run(rt, stop)
 
-    _until_told(run)
+    _until_told(run, "tick recovers what was lost and clears away what is old")
 
 
 @main.command()
@@ -118,6 +118,7 @@ def migrate(data_dir: str | None) -> None:
     settings = Settings.load(data_dir=data_dir)
     make_data_dir(settings)
     run(settings.database_url)
+    click.echo("The database has the schema of this version.", err=True)
 
 
 @main.command()
@@ -217,7 +218,10 @@ def _load(**options: Any) -> Settings:
     """The settings of a single process: its secrets and its Redis may be those of `chimein up`."""
     from backend.ops import firstrun, logs, state
 
-    settings = state.attach(firstrun.read_secrets(Settings.load(**options)))
+    settings = Settings.load(**options)
+    if "data_dir" in options:
+        firstrun.require_data_dir(settings)
+    settings = state.attach(firstrun.read_secrets(settings))
     logs.configure(settings.log_level)
     return settings
 
@@ -230,12 +234,16 @@ def _runtime(data_dir: str | None) -> "Iterator[Runtime]":
         yield rt
 
 
-def _until_told(run: "Callable[[Runtime, threading.Event], None]") -> None:
-    """Runs one kind of process until SIGTERM or Ctrl-C."""
+def _until_told(run: "Callable[[Runtime, threading.Event], None]", told: str) -> None:
+    """Runs one kind of process until SIGTERM or Ctrl-C; `told` is the line with which it begins."""
+    from backend.ops.logs import announce
+    from backend.runtime import open_runtime
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _runtime(None) as rt:
+    with open_runtime(_load()) as rt:
+        announce(told)
         run(rt, stop)
 
 

@@ -1,4 +1,5 @@
-// Bundles the stub, the core and the widget into dist/, prints their sizes and fails where one is over its budget.
+// Bundles the stub, the core and the widget into dist/, prints their sizes and fails where one is over its budget; with
+// --quiet only those are printed that are.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -14,6 +15,7 @@ const bundles = [
   { entry: 'src/widget/index.js', out: 'dist/chimein-widget.js', budget: 14 * 1024 },
 ];
 
+const quiet = process.argv.includes('--quiet');
 let over = 0;
 const sizes = {};
 for (const { entry, out, budget } of bundles) {
@@ -40,6 +42,7 @@ for (const { entry, out, budget } of bundles) {
   const gzip = gzipSync(bytes, { level: 9 }).length;
   sizes[out.slice('dist/'.length)] = { minified: bytes.length, gzip, budget };
   if (gzip > budget) over += 1;
+  if (quiet && gzip <= budget) continue;
   console.log(`${out.padEnd(24)} ${String(bytes.length).padStart(6)} B  gzip ${String(gzip).padStart(5)} B of ${budget} B`);
 }
 writeFileSync(here('dist/sizes.json'), `${JSON.stringify(sizes, null, 2)}\n`);

@@ -45,6 +45,11 @@ def watch_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
+def is_child() -> bool:
+    """Whether `chimein up` started this process."""
+    return bool(os.environ.get(PARENT))
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process with this id exists and is not merely waiting to be buried."""
     try:

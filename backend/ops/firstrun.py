@@ -21,6 +21,12 @@ def make_data_dir(settings: Settings) -> None:
         raise StartError(f"The data directory {directory} is not writable for this user.")
 
 
+def require_data_dir(settings: Settings) -> None:
+    """Raises where the secrets must come from the data directory and there is none: most likely it lies elsewhere."""
+    if not settings.secret_key and not settings.data_dir.is_dir():
+        raise SettingsError(f"There is no data directory at {settings.data_dir}; use --data-dir.")
+
+
 def make_secrets(settings: Settings) -> tuple[Settings, bool]:
     """The settings with a secret key and a token, from the data directory or new; True where the token is new."""
     key, _ = _kept(settings.secret_key, settings.data_dir / "secret_key", lambda: secrets.token_urlsafe(48))

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import click
+
 from backend.errors import ChimeinError, Forbidden
 from backend.ops.sender import Sender, batches, encode
 
@@ -39,9 +41,14 @@ class _Tally:
 
 
 def run(load: Load, url: str, key: str, *, anywhere: bool = False) -> str:
-    """Sends the load and answers a table; refuses an address that is not this machine unless `anywhere`."""
+    """Sends the load and answers a table; refuses an address that is not this machine unless `anywhere`.
+
+    Raises at once where nobody answers.
+    """
     if not anywhere and not _is_here(url):
         raise Forbidden(f"{url} is not this machine; add --yes if it is yours to load.")
+    Sender(url, key).check()
+    click.echo(f"Filling the site behind the key {key} at {url} for {load.seconds} s ...", err=True)
     tallies = [_Tally() for _ in range(SENDERS)]
     began = time.monotonic()
     threads = [

@@ -3,8 +3,13 @@
 import logging
 import sys
 
+import click
 import structlog
 from structlog.typing import Processor
+
+from backend.ops.children import is_child
+
+log = structlog.get_logger(__name__)
 
 
 def configure(level: str) -> None:
@@ -43,3 +48,11 @@ def configure(level: str) -> None:
     logging.getLogger("uvicorn.error").setLevel(max(number, logging.ERROR))
     for chatty in ("alembic", "rq.worker"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+
+
+def announce(text: str) -> None:
+    """Says that a process begins, to whoever started it by hand; under `up`, whose screen tells it, only at debug."""
+    if is_child():
+        log.debug(text)
+    else:
+        click.echo(text, err=True)

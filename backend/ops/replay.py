@@ -52,12 +52,13 @@ class Report:
 def replay(path: Path, url: str, key: str, *, rebase: bool = False) -> Report:
     """Sends the events of the file and prints a summary; with `rebase` all times move so that the last is now."""
     source = open_source(path)
-    click.echo(f"{path.name}: {source.kind}, to {url}", err=True)
+    sender = Sender(url, key)
+    sender.check()
+    click.echo(f"{path.name}: {source.kind}. Filling the site behind the key {key} at {url} ...", err=True)
     report = _look_through(source)
     source.unreadable.clear()
     if rebase and report.last is not None:
         report.shift = datetime.now(UTC) - report.last
-    sender = Sender(url, key)
     began = time.monotonic()
     try:
         with click.progressbar(length=report.events, label="Sending", file=sys.stderr, show_pos=True) as bar:

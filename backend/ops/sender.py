@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from backend.errors import ChimeinError, Invalid, Unauthorized, Unavailable
 
@@ -15,6 +15,8 @@ MAX_BYTES = 450_000
 PATIENCE = 120.0
 """Seconds for which an unreachable or overloaded collector is asked again."""
 LONGEST_WAIT = 30.0
+FIRST_PATIENCE = 4.0
+"""Seconds for which somebody may take to answer the very first question; nobody there is a wrong address."""
 
 
 class Sender:
@@ -26,13 +28,30 @@ class Sender:
             raise Invalid(f"{url} is no address of chimein: it must start with http:// or https://.")
         make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection: HTTPConnection = make(parts.hostname, parts.port, timeout=timeout)
+        self._first: HTTPConnection = make(parts.hostname, parts.port, timeout=FIRST_PATIENCE)
         self._path = parts.path.rstrip("/") + "/v1/batch"
+        self._config = f"{parts.path.rstrip('/')}/v1/config?writeKey={quote(key, safe='')}"
         self._url = url
         self._headers = {
             "Content-Type": "application/json",
             "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode("ascii"),
         }
         self.waited = 0.0
+
+    def check(self) -> None:
+        """Asks once, before much is sent: raises where nobody answers, or where the key belongs to no site."""
+        try:
+            self._first.request("GET", self._config)
+            response = self._first.getresponse()
+            text = response.read()
+        except (OSError, HTTPException) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise Unavailable(f"Nobody answers at {self._url} ({reason}); --to names another address.") from None
+        finally:
+            self._first.close()
+        # Any other answer is one; whether events are taken just now is told where they are sent.
+        if response.status == 401:
+            raise _refusal(response.status, text)
 
     def send(self, body: bytes) -> dict[str, Any]:
         """The collector's receipt for a batch; sends again, which the messageIds make harmless, for two minutes."""

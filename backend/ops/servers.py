@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from backend.ops.asgi import MAX_BODY, WSGI, Adapter
+from backend.ops.logs import announce
 from backend.ops.ports import BACKLOG, listen
 from backend.ops.protocol import REQUEST_SECONDS, Protocol
 from backend.settings import Settings
@@ -33,7 +34,9 @@ def serve_web(settings: Settings) -> None:
     listener = listen(settings.host, settings.port)
     from backend.app import create_app
 
-    run_web(create_app(settings, role="web"), listener)
+    app = create_app(settings, role="web")
+    announce(f"web listens on {_url(listener)}")
+    run_web(app, listener)
 
 
 def run_web(app: WSGI, listener: socket.socket) -> None:
@@ -71,7 +74,9 @@ def serve_live(settings: Settings) -> None:
     listener = listen(settings.host, settings.live_port)
     from backend.app import create_app
 
-    run_live(create_app(settings, role="live"), listener)
+    app = create_app(settings, role="live")
+    announce(f"live listens on {_url(listener)}")
+    run_live(app, listener)
 
 
 def run_live(app: WSGI, listener: socket.socket) -> None:
@@ -129,6 +134,11 @@ def _patient_handler() -> Any:
                 super()._sendall(data)
 
     return Handler
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _raise_file_limit() -> None:

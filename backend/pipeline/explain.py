@@ -1,8 +1,10 @@
 """The step `explain`: every gate of a rule for one visitor, as of now, each with its verdict and why."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.condition import Moment
+from backend.domain.condition.why import why_not
 from backend.domain.decide import Gate, gates
 from backend.domain.engine import denial_of
 from backend.domain.enrolment import Enrolment
@@ -35,8 +37,20 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
         history=past,
     )
     verdicts = [trigger[0], _reentry_gate(compiled, entered, event, now)]
-    verdicts.extend(step for step in gates(site, compiled, moment, event) if isinstance(step, Gate))
+    asked = (step for step in gates(site, compiled, moment, event) if isinstance(step, Gate))
+    verdicts.extend(_told(gate, rule, moment) for gate in asked)
     return [{"gate": each.name, "open": each.open, "reason": each.reason, "detail": each.detail} for each in verdicts]
+
+
+def _told(gate: Gate, rule: Rule, moment: Moment) -> Gate:
+    """The gate with the values that it read, where it is closed and they tell more than its reason."""
+    if gate.open:
+        return gate
+    if gate.name == "audience" and rule.spec.audience is not None:
+        return replace(gate, detail=" ".join(why_not(rule.spec.audience, moment)))
+    if gate.name == "template" and moment.event is None:
+        return replace(gate, detail=f"{gate.detail} The trigger has not happened, so nothing is known of its event.")
+    return gate
 
 
 def _trigger_gate(rule: CompiledRule, profile: Profile, past: Past) -> tuple[Gate, Event | None]:

@@ -45,13 +45,17 @@ LARGEST_BYTES = 8 * 2**20
 SLACK = timedelta(seconds=1)
 """How much earlier than an entry its events may have been received: a collector looks at the clock before it writes."""
 
+PACE_SECONDS = 0.005
+"""The least time between the beginnings of two transactions: in a steady flow each then carries several events, and the
+first after a pause is taken at once."""
+
 DUE_AT_ONCE = 1_000
 BLOCK_MS = 100
 TRIM_SECONDS = 5.0
 TAIL_SECONDS = 10
 """How much of the log is kept behind the offset, for a database that lost its last commits in a power cut."""
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 1.5
 
 
 def run(rt: Runtime, stop: threading.Event) -> None:
@@ -107,14 +111,18 @@ class Processor:
         self.care = Care(rt)
         self.count = FIRST_COUNT
         self._leased_at = 0.0
+        self._rest_until = 0.0
         self._trimmed_at = time.monotonic()
 
     def step(self, block_ms: int = BLOCK_MS) -> Effects:
         """Reads once, lets it take effect, sends on what it caused; returns that."""
+        time.sleep(max(0.0, min(PACE_SECONDS, self._rest_until - time.monotonic())))
         self._hold()
         if not self.held:
             time.sleep(block_ms / 1000)  # every partition is read by somebody else
         read = self._read(block_ms)
+        if read.entries:
+            self._rest_until = time.monotonic() + PACE_SECONDS
         effects = self._take(read) if read.entries else self._fire(read.horizon)
         if time.monotonic() - self._trimmed_at > TRIM_SECONDS:
             self._trim()

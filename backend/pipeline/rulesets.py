@@ -33,10 +33,14 @@ class Rulesets:
     def _load(self, connection: Connection, stamp: str) -> None:
         compiled: dict[str, list[CompiledRule]] = {}
         for rule in rules.load_rules(connection):
-            compiled.setdefault(rule.site_id, []).append(compile_rule(rule))
+            try:
+                compiled.setdefault(rule.site_id, []).append(compile_rule(rule))
+            except Exception:
+                # A mistake of ours, or a rule that an older version let in: the others must run.
+                log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)
         self.rt.sites.forget()
         self._compiled, self._rulesets, self._stamp = compiled, {}, stamp
-        log.info("rules_loaded", rules=sum(len(group) for group in compiled.values()))
+        log.debug("rules_loaded", rules=sum(len(group) for group in compiled.values()))
 
     def of(self, site_id: str) -> Ruleset | None:
         """A site's ruleset; None for a site that is gone."""

@@ -10,6 +10,7 @@ from typing import Any
 from backend.domain.engine import Denial, Ruleset, advance
 from backend.domain.enrolment import PENDING, Enrolment
 from backend.domain.event import Event
+from backend.domain.identity import known_visitor
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule
@@ -96,10 +97,20 @@ def _histories(connection: Connection, site: Site, until: datetime) -> Iterator[
         after = ids[-1]
         profiles = {each: stored.profile for each, stored in visitors.load(connection, ids).items()}
         owner = {member: each for each, profile in profiles.items() for member in visitors.members_of(profile)}
-        found = [(owner[visitor_id], event) for visitor_id, event in events.all_events(connection, owner, until)]
+        found = [
+            (owner[visitor_id], _as_believed(site, visitor_id, event))
+            for visitor_id, event in events.all_events(connection, owner, until)
+        ]
         found.sort(key=lambda pair: pair[0])  # stable: each visitor's events stay in order of moment
         for visitor_id, group in groupby(found, key=lambda pair: pair[0]):
             yield profiles[visitor_id], [event for _, event in group]
+
+
+def _as_believed(site: Site, visitor_id: str, event: Event) -> Event:
+    """The event without a user id that was not believed when it came: then it was stored as the browser's own."""
+    if event.user_id is None or visitor_id == known_visitor(site.id, event.user_id):
+        return event
+    return replace(event, user_id=None)
 
 
 def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:

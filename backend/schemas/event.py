@@ -62,7 +62,7 @@ def event_of(
         logged,
         kind=header.kind or logged.type,
         message_id=logged.message_id or (header.ids.get(index) if header.ids else None) or f"{order:x}",
-        timestamp=settle(logged.timestamp, received_at, skew or 0),
+        timestamp=settle(logged.timestamp or logged.original_timestamp, received_at, skew or 0),
         received_at=received_at,
         order=order,
         context={**shared, **context} if shared else context,

@@ -142,7 +142,10 @@ class RuleIn(StrictSchema):
     goal = fields.Raw(
         allow_none=True,
         load_default=None,
-        metadata={**_object("What counts as success.", ("event",), event=_EVENT, within=_DURATION), "nullable": True},
+        metadata={
+            **_object("What counts as success; kept, but not measured yet.", ("event",), event=_EVENT, within=_DURATION),
+            "nullable": True,
+        },
     )
 
 

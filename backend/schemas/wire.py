@@ -38,7 +38,10 @@ Object: Any = Annotated[dict[Key, _nested(DEPTH - 2)], KEYS]  # type: ignore[mis
 
 
 class EventIn(Struct, rename="camel", gc=False):
-    """One call as a sender writes it; unknown fields are kept in the log but not looked at."""
+    """One call as a sender writes it; unknown fields are kept in the log but not looked at.
+
+    RudderStack's libraries write `originalTimestamp` where Segment's write `timestamp`.
+    """
 
     type: Name | None = None
     event: Name | None = None
@@ -46,6 +49,7 @@ class EventIn(Struct, rename="camel", gc=False):
     user_id: AnyId = None
     message_id: Id | None = None
     timestamp: datetime | None = None
+    original_timestamp: datetime | None = None
     sent_at: datetime | None = None
     properties: Object | None = None
     traits: Object | None = None
@@ -92,6 +96,7 @@ class LoggedEvent(Struct, rename="camel", gc=False):
     user_id: str | int | None = None
     message_id: str | None = None
     timestamp: datetime | None = None
+    original_timestamp: datetime | None = None
     sent_at: datetime | None = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -73,6 +73,14 @@ class Database:
                 connection.execute(text("SELECT count(*) FROM partitions"))
         except DBAPIError as error:
             raise Unavailable("The database does not answer.", retry_after=2) from error
+
+    def revision(self) -> str | None:
+        """The version of the schema that is there; None without one. Raises SQLAlchemy's errors when it cannot tell."""
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
 
     def close(self) -> None:
         """Closes every connection."""

@@ -4,7 +4,8 @@ import redis
 
 PREFIX = "chimein:lease:"
 MEMBERS = "chimein:processors"
-SECONDS = 10
+SECONDS = 5
+"""After the death of a worker its partitions wait this long for another."""
 
 _RENEW = """
 if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end

@@ -6,6 +6,9 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
+REVISION = "0001"
+"""The newest version in `migrations/versions`; a process does not start on another."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from flask import Flask
 from werkzeug.wsgi import get_input_stream
 
 from backend.domain.site import Site
@@ -19,6 +20,7 @@ from backend.errors import Busy, ChimeinError, Forbidden, Malformed, TooLarge, U
 from backend.pipeline.collect import collect_batch, collect_single, read_batch, read_single, unpacked
 from backend.runtime import Runtime
 from backend.schemas.wire import REQUEST_BYTES, Receipt, encode_json
+from backend.web.context import KEY
 from backend.web.cors import PREFLIGHT, allowed
 
 Environ = dict[str, Any]
@@ -52,9 +54,14 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Answers the collector's calls, and hands everything else on."""
 
-    def __init__(self, rt: Runtime, others: WSGI) -> None:
-        self._rt = rt
-        self._others = others
+    def __init__(self, app: Flask) -> None:
+        self._extensions = app.extensions
+        self._others: WSGI = app.wsgi_app
+
+    @property
+    def _rt(self) -> Runtime:
+        rt: Runtime = self._extensions[KEY]
+        return rt
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The WSGI application."""

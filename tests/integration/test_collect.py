@@ -490,6 +490,15 @@ def test_the_batchs_sent_at_counts_where_an_event_has_another(shop: Shop) -> Non
     assert [event.timestamp for event in shop.stored()] == [at(hours=-2)]
 
 
+def test_rudderstacks_libraries_name_the_moment_otherwise(shop: Shop) -> None:
+    one = {"type": "track", "event": "X", "anonymousId": "ann", "channel": "web", "integrations": {"All": True}}
+    shop.post("/v1/track", one | {"originalTimestamp": at(minutes=-5).isoformat(), "sentAt": at().isoformat()})
+    both = {"originalTimestamp": at(hours=-5).isoformat(), "timestamp": at(hours=-1).isoformat()}
+    shop.post("/v1/batch", {"batch": [one | both], "sentAt": at().isoformat()})
+    shop.processor.drain()
+    assert [event.timestamp for event in shop.stored()] == [at(hours=-1), at(minutes=-5)]
+
+
 def test_a_batchs_context_is_every_events_unless_it_says_otherwise(shop: Shop) -> None:
     one, two = call("X", messageId="one"), call("X", messageId="two", context={"locale": "fr", "x": 1})
     shop.post("/v1/batch", {"batch": [one, two], "context": {"locale": "de", "timezone": "Europe/Berlin"}})

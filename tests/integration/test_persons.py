@@ -185,6 +185,8 @@ def test_an_unsigned_claim_is_the_browsers_own_where_the_site_asks_for_signature
     shop.send(call("Page Viewed", anonymousId="ann", userId="u"))
     assert shop.find(user_id="u") is None
     assert shop.profile("ann").user_id is None
+    asks = {"trigger": {"event": "Page Viewed"}, "audience": {"field": "profile.user_id", "op": "is_set"}}
+    assert shop.simulate(asks, until=at(hours=1)).summary["entered"] == 0, "a simulation believes no more"
     signed = {"userHash": user_hash(strict.secret_key, "u")}
     shop.send(identify("u", {"email": "u@example.com"}, anonymousId="bob", context=signed))
     shop.send(call("Order Completed", {"total": 1}, userId="u"))

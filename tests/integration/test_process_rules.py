@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import POPUP, Shop, at, call, identify, popup_rule
@@ -354,3 +355,13 @@ def test_two_sites_never_meet(shop: Shop) -> None:
     assert shop.profile().counts == {"Product Added": 1}
     [message] = shop.messages()
     assert message.site_id == shop.site.id
+
+
+def test_a_stored_rule_that_nobody_understands_any_more_does_nothing_and_stops_nobody(shop: Shop) -> None:
+    rule_id = shop.rule(popup_rule())
+    shop.rule(popup_rule())
+    with shop.rt.db.begin() as connection:
+        broken = '{"name": "From a newer version", "trigger": {"moon": "full"}, "message": {}}'
+        connection.execute(text("UPDATE rules SET document = :d WHERE id = :i"), {"d": broken, "i": rule_id})
+    shop.send(call("Product Added", ADDED))
+    assert len(shop.messages()) == 1

@@ -167,6 +167,9 @@ def test_a_rule_that_is_only_tried_out_needs_neither_name_nor_message() -> None:
         ("goal", {"event": "A", "within": "x"}, "goal.within", "Not a duration"),
         ("goal", {"within": "1d"}, "goal.event", "name of an event"),
         ("goal", {"event": "A", "value": 1}, "goal.value", "Unknown key"),
+        ("caps", {"per_day": 1}, "caps", '"caps" is not available yet.'),
+        ("quiet_hours", None, "quiet_hours", '"quiet_hours" is not available yet.'),
+        ("journey", [], "journey", "is not available yet."),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused_with_the_place_of_the_mistake(

@@ -27,6 +27,9 @@ KEYS = ("name", "priority", "category", "trigger", "audience", "delay", "cancel"
 READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
 """What a rule that was read carries beside; sent back, it is passed over."""
 
+NOT_YET = ("caps", "cap", "quiet_hours", "journey", "steps", "segments", "goals", "experiment")
+"""Names under which people look for what nothing serves yet."""
+
 CATEGORIES = ("promotional", "transactional")
 POLICIES = ("once", "every", "per_key")
 LONGEST_NAME = 200
@@ -56,7 +59,10 @@ def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
         mistakes.add((), "A rule is an object with name, trigger, message and so on.")
         doc = {}
         mistakes.raise_if_any()
-    mistakes.known_keys({key: None for key in doc if key not in READ_ONLY}, KEYS, ())
+    for key in NOT_YET:
+        if key in doc:
+            mistakes.add((key,), f"{quoted(key)} is not available yet.")
+    mistakes.known_keys({key: None for key in doc if key not in READ_ONLY and key not in NOT_YET}, KEYS, ())
     given = {key: doc[key] for key in KEYS if doc.get(key) is not None}
     if simulated:
         given.setdefault("name", "Simulation")

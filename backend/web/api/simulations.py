@@ -33,7 +33,7 @@ class SimulationQuery(StrictSchema):
 @blueprint.route("/sites/<site>/simulations", methods=["POST"])
 @blueprint.allow("rules")
 @blueprint.arguments(SimulationQuery, location="query")
-@blueprint.arguments(SimulationIn)
+@blueprint.arguments(SimulationIn, example={"rule": "RULE_ID", "since": "2026-11-01T00:00:00Z"})
 @blueprint.response(200, SimulationOut)
 def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """Simulate a rule

@@ -64,7 +64,7 @@ def get_a_site(*, site: Site) -> dict[str, Any]:
 
 @blueprint.route("/sites/<site>", methods=["PATCH"])
 @blueprint.allow("administer")
-@blueprint.arguments(SitePatch)
+@blueprint.arguments(SitePatch, example={"timezone": "Europe/Berlin"})
 @blueprint.response(200, SiteOut)
 @blueprint.alt_response(409, "CONFLICT")
 def change_a_site(body: dict[str, Any], *, site: Site) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class VisitorQuery(PageQuery):
     email = fields.String(metadata={"example": "ada@example.com"})
     stage = fields.String(validate=validate.OneOf(STAGES))
     segment = fields.String(
-        validate=validate.OneOf((), error="There are no segments yet."), metadata={"description": "For later."}
+        validate=validate.OneOf((), error="There are no segments yet."),
+        metadata={"description": "Not there yet: every value is refused."},
     )
 
 

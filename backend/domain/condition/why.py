@@ -1,0 +1,58 @@
+"""Why does a condition not hold? The parts that are at fault, each with what was asked and what was found."""
+
+from datetime import datetime
+from typing import Any
+
+from backend.domain.condition.compile import compile_condition
+from backend.domain.condition.fields import getter
+from backend.domain.condition.moment import Moment
+from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, Not, Performed
+from backend.domain.duration import format_duration
+
+LONGEST_VALUE = 80
+
+
+def why_not(condition: Condition, moment: Moment) -> list[str]:
+    """A sentence for each part that keeps the condition from holding at this moment; none when it holds."""
+    if compile_condition(condition)(moment):
+        return []
+    match condition:
+        case All(parts=parts):
+            return [sentence for part in parts for sentence in why_not(part, moment)]
+        case AnyOf(parts=parts):
+            return ["None of these holds: " + " ".join(each for part in parts for each in why_not(part, moment))]
+        case Not(part=part):
+            return [f"It holds, and must not: {_told(part)}."]
+        case Comparison(field=field):
+            return [f"{_told(condition)} was asked; {field} is {_shown(getter(field)(moment))}."]
+        case _:
+            return [f"{_told(condition)} was asked, and is not so."]
+
+
+def _told(condition: Condition) -> str:
+    match condition:
+        case Comparison(field=field, op=op, value=value):
+            return f"{field} {op}" + ("" if value is None else f" {_shown(value)}")
+        case Performed(event=event, count=count, within=within):
+            told = f"performed {event} {count.op} {_shown(count.value)} times"
+            return told + (f" within {format_duration(within)}" if within is not None else "")
+        case All(parts=parts):
+            return "all of (" + ", ".join(map(_told, parts)) + ")"
+        case AnyOf(parts=parts):
+            return "any of (" + ", ".join(map(_told, parts)) + ")"
+        case Not(part=part):
+            return f"not ({_told(part)})"
+        case _:
+            return "a condition"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, tuple):
+        text = "[" + ", ".join(map(_shown, value)) + "]"
+    else:
+        text = f'"{value}"' if isinstance(value, str) else f"{value}"
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
