@@ -88,7 +88,7 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.lock
 
 sdk_js/node_modules/.installed: sdk_js/package.json sdk_js/package-lock.json
 	@.ci/check-node
-	@cd sdk_js && npm ci --no-audit --no-fund --loglevel=error
+	@cd sdk_js && npm ci --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 sdk_js/dist/.built: sdk_js/node_modules/.installed $(JS_SOURCES)

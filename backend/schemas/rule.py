@@ -143,7 +143,9 @@ class RuleIn(StrictSchema):
         allow_none=True,
         load_default=None,
         metadata={
-            **_object("What counts as success; kept, but not measured yet.", ("event",), event=_EVENT, within=_DURATION),
+            **_object(
+                "What counts as success; kept, but not measured yet.", ("event",), event=_EVENT, within=_DURATION
+            ),
             "nullable": True,
         },
     )

@@ -32,7 +32,7 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys:
     if connection.dialect.name == "sqlite":
         turned = [(*row[keys:], *row[:keys]) for row in rows]
         return connection.exec_driver_sql(_sqlite_update(table, keys), turned).rowcount
-    _copy(connection, table, rows)
+    _fill_scratch(connection, table, rows)
     return connection.exec_driver_sql(_postgres_update(table, keys)).rowcount
 
 
@@ -81,19 +81,26 @@ def _write(connection: Connection, table: Table, rows: Sequence[Row], on_conflic
         holes = ", ".join("?" * len(table.columns))
         statement = f"INSERT INTO {table.name} ({names}) VALUES ({holes}) {on_conflict}"  # noqa: S608
         return connection.exec_driver_sql(statement, list(rows)).rowcount
-    _copy(connection, table, rows)
+    if not on_conflict:
+        _copy(connection, table, table.name, rows)
+        return len(rows)
+    _fill_scratch(connection, table, rows)
     statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM fresh_{table.name} {on_conflict}"  # noqa: S608
     return connection.exec_driver_sql(statement).rowcount
 
 
-def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def _fill_scratch(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Fills the session's scratch table `fresh_…`, which empties itself at the end of the transaction."""
     scratch = f"fresh_{table.name}"
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {scratch} (LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
     )
     connection.exec_driver_sql(f"DELETE FROM {scratch}")  # noqa: S608 - of an earlier call in this transaction
-    statement = f"COPY {scratch} ({', '.join(column.name for column in table.columns)}) FROM STDIN"
+    _copy(connection, table, scratch, rows)
+
+
+def _copy(connection: Connection, table: Table, into: str, rows: Sequence[Row]) -> None:
+    statement = f"COPY {into} ({', '.join(column.name for column in table.columns)}) FROM STDIN"
     with _driver(connection, statement) as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)

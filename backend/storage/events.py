@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy.exc import IntegrityError
 
 from backend.domain.event import Event
 from backend.schemas.event import event_of_row
@@ -45,11 +46,14 @@ def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, 
     while True:
         fresh = [row for index, row in enumerate(rows) if index not in repeated] if repeated else rows
         connection.exec_driver_sql("SAVEPOINT before_events")
-        if insert_rows(connection, events, fresh, ignore=True) == len(fresh):
+        try:
+            insert_rows(connection, events, fresh)
+        except IntegrityError:
+            # Some were there, which is rare: take it back, and look which.
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_events")
+        else:
             connection.exec_driver_sql("RELEASE SAVEPOINT before_events")
             return repeated
-        # Which ones were left out, the database does not tell: take it back and look.
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_events")
         seen = sent_before(connection, {(row[0], row[1]) for row in rows})
         before, repeated = repeated, set()
         for index, row in enumerate(rows):

@@ -25,7 +25,7 @@ from tests.bench.report import Line
 from tests.bench.stage import stage
 
 CHUNK = 20
-EVENTS = 20_000
+EVENTS = 40_000
 ROUNDS = 3
 
 

@@ -80,3 +80,29 @@ def test_the_page_shows_every_operation_and_loads_nothing_from_elsewhere(
             assert loaded_part.status_code == 200, each
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
     assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|style=", answer.text)
+
+
+def test_an_example_that_is_copied_does_no_harm_and_what_is_not_there_yet_says_so(
+    client: FlaskClient, spec: dict[str, Any]
+) -> None:
+    def example(path: str, method: str) -> Any:
+        return spec["paths"][path][method]["requestBody"]["content"]["application/json"]["example"]
+
+    assert example("/api/v1/sites/{site}", "patch") == {"timezone": "Europe/Berlin"}
+    assert example("/api/v1/sites/{site}/simulations", "post")["rule"] == "RULE_ID"
+    segment = next(
+        each
+        for each in spec["paths"]["/api/v1/sites/{site}/visitors"]["get"]["parameters"]
+        if each["name"] == "segment"
+    )
+    assert "Not there yet" in segment["description"]
+    assert "not measured yet" in spec["components"]["schemas"]["RuleIn"]["properties"]["goal"]["description"]
+    page = client.get("/api/docs").text
+    assert "<code>DIR/admin_token</code>" in page
+    assert "https://shop.example" not in page.partition('id="change_a_site"')[2].partition("</article>")[0]
+
+
+def test_the_example_of_a_change_and_that_of_a_simulation_are_taken(api: Api, site: str, rule: str) -> None:
+    assert api("PATCH", f"/sites/{site}", {"timezone": "Europe/Berlin"}).status_code == 200
+    body = {"rule": rule, "since": "2026-11-01T00:00:00Z"}
+    assert api.post(f"/sites/{site}/simulations", body).status_code == 200

@@ -4,7 +4,10 @@ import base64
 import csv
 import gzip
 import json
+import re
+import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from backend.errors import Forbidden, Invalid, Unauthorized
-from backend.ops import loadtest
+from backend.__main__ import main
+from backend.errors import Forbidden, Invalid, Unauthorized, Unavailable
+from backend.ops import loadtest, sender
 from backend.ops.replay import replay
 from backend.ops.sender import MAX_BYTES, MAX_EVENTS, batches
 from backend.ops.sources import open_source
+from tests.ports import free_port
 
 HEADER = ["event_time", "event_type", "product_id", "category_id", "category_code", "brand", "price", "user_id"]
 HEADER.append("user_session")
@@ -46,6 +52,8 @@ class Collector(HTTPServer):
         self.sizes: list[int] = []
         self.keys: set[str] = set()
         self.reject: set[str] = set()
+        self.config = 200
+        self.asked: list[str] = []
 
     @property
     def url(self) -> str:
@@ -73,6 +81,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Length": str(len(text)), **headers}.items():
             self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(self.server.config)
+        text = b'{"message": "Nobody gave out this write key."}'
+        self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
 
@@ -246,3 +262,36 @@ def test_a_load_test_keeps_its_rate_and_stays_on_this_machine_unless_told_otherw
     assert "accepted   400" in table
     with pytest.raises(Forbidden, match="is not this machine"):
         loadtest.run(load, "http://192.0.2.1:8000", "k")
+
+
+def test_where_nobody_answers_both_commands_end_within_five_seconds_with_a_sentence(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "f.csv", [row()])
+    url = f"http://127.0.0.1:{free_port()}"
+    for command in (["loadtest"], ["replay", str(path)]):
+        began = time.monotonic()
+        done = CliRunner().invoke(main, [*command, "--to", url])
+        assert time.monotonic() - began < 5
+        assert done.exit_code == 1
+        assert re.fullmatch(rf"Error: Nobody answers at {url} \(ConnectionRefusedError: .*\); --to .*\.\n", done.output)
+
+
+def test_whoever_takes_the_question_and_says_nothing_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "FIRST_PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unavailable, match="Nobody answers"):
+        sender.Sender(f"http://127.0.0.1:{silent.getsockname()[1]}", "k").check()
+
+
+def test_both_commands_say_which_site_they_fill_and_ask_for_its_key_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = loadtest.Load(rate=20, seconds=1, visitors=10, batch=20)
+    with collector() as server:
+        loadtest.run(load, server.url, "a-key")
+        assert f"Filling the site behind the key a-key at {server.url}" in capsys.readouterr().err
+        replay(write_csv(tmp_path / "f.csv", [row()]), server.url, "a-key")
+        assert f"Filling the site behind the key a-key at {server.url}" in capsys.readouterr().err
+        assert server.asked == ["/v1/config?writeKey=a-key"] * 2
+        server.config, sent = 401, len(server.events)
+        with pytest.raises(Unauthorized, match="Nobody gave out this write key"):
+            loadtest.run(load, server.url, "a-key")
+        assert len(server.events) == sent

@@ -18,8 +18,8 @@ Everything that can be managed in chimein.
 
 Send a token with each request: `Authorization: Bearer TOKEN`. Bodies are JSON and say so: `Content-Type:
 application/json`. Names that are not known are refused, never ignored. The administrator's token is what
-`CHIMEIN_ADMIN_TOKEN` says, else it lies in `DIR/admin_token`, where DIR is the data directory (usually `./var`): `export
-TOKEN=$(cat var/admin_token)`.
+`CHIMEIN_ADMIN_TOKEN` says, else it lies in `DIR/admin_token`, where DIR is the data directory (usually `./var`):
+`export TOKEN=$(cat var/admin_token)`.
 
 **Lists** answer `{"items": [...], "next_cursor": ...}`; ask for the next page with `cursor`, for its size with `limit`
 (1 to 200, usually 50). **Errors** have one body, `{"code", "status", "message", "errors"}`; `errors` is nested as the

@@ -65,9 +65,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         """Adds the view at this address below /api/v1."""
         return cast(Callable[[View], View], super().route(rule, methods=methods))
 
-    def arguments(
-        self, schema: type[Schema], *, location: str = "json", example: Any = None
-    ) -> Callable[[View], View]:
+    def arguments(self, schema: type[Schema], *, location: str = "json", example: Any = None) -> Callable[[View], View]:
         """Loads what came with the request, and hands it to the view as its next argument."""
         return cast(Callable[[View], View], super().arguments(schema, location=location, example=example))
 
