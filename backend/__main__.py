@@ -66,9 +66,12 @@ def up(host: str | None, port: int | None, data_dir: str | None) -> None:
 @main.command()
 def web() -> None:
     """Run web: the collector, the API, the demo shop."""
+    from backend.ops.schema import require_schema
     from backend.ops.servers import serve_web
 
-    serve_web(_load())
+    settings = _load()
+    require_schema(settings)
+    serve_web(settings)
 
 
 @main.command()
@@ -237,12 +240,15 @@ def _runtime(data_dir: str | None) -> "Iterator[Runtime]":
 def _until_told(run: "Callable[[Runtime, threading.Event], None]", told: str) -> None:
     """Runs one kind of process until SIGTERM or Ctrl-C; `told` is the line with which it begins."""
     from backend.ops.logs import announce
+    from backend.ops.schema import require_schema
     from backend.runtime import open_runtime
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with open_runtime(_load()) as rt:
+    settings = _load()
+    require_schema(settings)
+    with open_runtime(settings) as rt:
         announce(told)
         run(rt, stop)
 

@@ -75,12 +75,15 @@ class Database:
             raise Unavailable("The database does not answer.", retry_after=2) from error
 
     def revision(self) -> str | None:
-        """The version of the schema that is there; None without one. Raises SQLAlchemy's errors when it cannot tell."""
-        with self.read() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-            return found
+        """The version of the schema that is there; None without one. Raises `Unavailable` when nobody answers."""
+        try:
+            with self.read() as connection:
+                if not inspect(connection).has_table("alembic_version"):
+                    return None
+                found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+                return found
+        except DBAPIError as error:
+            raise Unavailable("The database does not answer.", retry_after=2) from error
 
     def close(self) -> None:
         """Closes every connection."""

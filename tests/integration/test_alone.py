@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from backend.ops.children import PARENT
+from backend.storage.database import MIGRATIONS, migrate
+from backend.storage.tables import REVISION
 from tests.ports import free_port
 from tests.redis_server import start_redis
 
@@ -50,6 +52,8 @@ def first_line(*command: str, cwd: Path, **environ: str) -> str:
 
 @pytest.fixture
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
+    (tmp_path / "var").mkdir()
+    migrate(f"sqlite:///{tmp_path / 'var' / 'chimein.db'}")
     with start_redis() as url:
         yield {
             "CHIMEIN_SECRET_KEY": SECRET,
@@ -81,3 +85,17 @@ def test_without_a_data_directory_a_command_names_the_option(tmp_path: Path) -> 
             f"Error: There is no data directory at {tmp_path / 'var'}; use --data-dir.\n"
         )
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("command", ["web", "process", "tick"])
+def test_a_process_without_a_schema_says_what_to_run(tmp_path: Path, environ: dict[str, str], command: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with start(command, cwd=tmp_path, **{**environ, "CHIMEIN_DATA_DIR": str(tmp_path / "empty")}) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "The database has no schema yet: run `chimein migrate`." in said
+
+
+def test_the_revision_that_processes_ask_for_is_the_newest_migration() -> None:
+    newest = max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("0*.py"))
+    assert newest == REVISION
