@@ -1,7 +1,6 @@
 """What do they use? Device, locale, time zone and screen, read from an event's context."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -28,16 +27,6 @@ def device_of(context: Mapping[str, Any]) -> Device | None:
         timezone[:64] if timezone.__class__ is str else "",
         width if width.__class__ is int else None,
         height if height.__class__ is int else None,
-    )
-
-
-def told_besides(known: Device, told: Device) -> Device:
-    """The known device with what an event tells that names none: only a locale, say, from a backend."""
-    return replace(
-        known,
-        locale=told.locale or known.locale,
-        timezone=told.timezone or known.timezone,
-        screen=told.screen or known.screen,
     )
 
 

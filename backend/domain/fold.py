@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from backend.domain import cart as carts
-from backend.domain.device import device_of, told_besides
+from backend.domain.device import device_of
 from backend.domain.event import Event
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
 from backend.domain.session import with_visit
@@ -89,7 +89,7 @@ def _fold_context(state: State, event: Event) -> None:
     if state["device_at"] is None or moment >= state["device_at"]:
         device = device_of(context)
         if device is not None:
-            state["device"] = device if device.type is not None else told_besides(state["device"], device)
+            state["device"] = device
             state["device_at"] = moment
     touch = touch_of(event)
     if touch is not None:
