@@ -199,7 +199,8 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> bool:
             return True
         if time.monotonic() > deadline:
             raise StartError(f"chimein was not ready within {READY_SECONDS} s; the reason stands above.")
-        supervisor.turn(0.05)
+        if supervisor.turn(0.05):
+            state.write(settings, supervisor.pids())
     return False
 
 

@@ -25,7 +25,7 @@ CAPTURE = {
 Answer = tuple[int, dict[str, str], Any]
 
 
-def wait_until(said: Callable[[], Any], seconds: float = 8) -> Any:
+def wait_until(said: Callable[[], Any], seconds: float = 20) -> Any:
     """What `said` returns once it is true; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not (value := said()):

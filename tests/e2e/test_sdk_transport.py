@@ -164,7 +164,7 @@ def test_what_happens_in_the_last_moment_still_arrives(site: Site, visitor: Visi
     wait_until(lambda: site.tracked("Left"))
     page.evaluate("setTimeout(() => chimein.track('Closing')); setTimeout(() => location.href = 'about:blank', 5)")
     page.wait_for_url("about:blank")
-    wait_until(lambda: site.tracked("Closing"), 3)
+    wait_until(lambda: site.tracked("Closing"))
     wait_until(lambda: site.tracked("Left"))
     assert len({event["messageId"] for event in site.events}) == len(site.events)
 
