@@ -16,7 +16,8 @@ from backend.pipeline.process import Processor, spare_collector
 from backend.runtime import Runtime
 from backend.schemas import wire
 from backend.schemas.wire import Header
-from backend.storage import rules, sites
+from backend.storage import bulk, rules, sites
+from backend.storage.database import Connection
 from backend.storage.log import START, partition_of
 from backend.storage.tables import events as events_table
 from backend.storage.times import to_micros
@@ -184,8 +185,9 @@ def _timed(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _sql_time(rt: Runtime) -> Iterator[list[float]]:
-    """Seconds spent in the database driver, in a list of one."""
+    """Seconds spent with the database, through SQLAlchemy and past it, in a list of one."""
     spent, began = [0.0], [0.0]
+    plain = bulk._driver
 
     def before(*_: object) -> None:
         began[0] = time.perf_counter()
@@ -193,6 +195,17 @@ def _sql_time(rt: Runtime) -> Iterator[list[float]]:
     def after(*_: object) -> None:
         spent[0] += time.perf_counter() - began[0]
 
+    @contextmanager
+    def timed(connection: Connection, statement: str) -> Iterator[Any]:
+        started = time.perf_counter()
+        with plain(connection, statement) as cursor:
+            yield cursor
+        spent[0] += time.perf_counter() - started
+
     sqlalchemy.event.listen(rt.db.engine, "before_cursor_execute", before)
     sqlalchemy.event.listen(rt.db.engine, "after_cursor_execute", after)
-    yield spent
+    bulk._driver = timed
+    try:
+        yield spent
+    finally:
+        bulk._driver = plain
