@@ -7,19 +7,6 @@ from backend.domain.event import Event
 
 SENT, SKIPPED, PENDING = "sent", "skipped", "pending"
 
-REASONS = (
-    "not_matching",
-    "cancelled",
-    "holdout",
-    "unsubscribed",
-    "unverified_contact",
-    "no_address",
-    "missing_value",
-    "rule_paused",
-    "rule_failed",
-)
-"""Why an enrolment ends without a message, today; see the contract for those that further gates will add."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolment:

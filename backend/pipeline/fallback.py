@@ -6,15 +6,16 @@ from datetime import datetime
 
 import structlog
 
+from backend.domain.enrolment import Enrolment
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
-from backend.domain.past import Past, by_name
 from backend.domain.reach import Reach, reach
 from backend.domain.recheck import recheck
 from backend.domain.rule import CompiledRule
+from backend.pipeline.permits import past_for
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
-from backend.storage import deliveries, enrolments, events, messages, visitors
+from backend.storage import deliveries, enrolments, messages, visitors
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -53,21 +54,26 @@ class Fallback:
             self._rulesets.refresh(connection)
             ruleset = self._rulesets.of(old.site_id)
             rule = ruleset.by_id.get(old.rule_id) if ruleset is not None else None
-            new = self._successor(connection, old, rule, now)
+            enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
+            new = self._successor(connection, old, enrolment, rule, now)
             if new is None:
                 deliveries.wait_for_page(connection, ref, old.expires_at)
                 return None
             if not messages.set_status(connection, *ref, "skipped", REASON, expected="queued"):
                 return None
             messages.insert(connection, [new])
-            enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
             if enrolment is not None:
                 enrolments.save(connection, [replace(enrolment, channel=new.channel, message_id=new.id)])
         log.info("message_falls_back", old=old.id, new=new.id, channel=new.channel)
         return old, new
 
     def _successor(
-        self, connection: Connection, old: Message, rule: CompiledRule | None, now: datetime
+        self,
+        connection: Connection,
+        old: Message,
+        enrolment: Enrolment | None,
+        rule: CompiledRule | None,
+        now: datetime,
     ) -> Message | None:
         """The same words by a later channel; None where no gate or no channel lets them pass."""
         site = self._rt.sites.by_id(old.site_id)
@@ -89,8 +95,6 @@ class Fallback:
         if way.channel in ON_SITE:
             after = rule.message.fallback_after
             new = replace(new, due_at=new.expires_at if after is None else now + after)
-        enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
-        fetched = events.history(connection, visitors.members_of(profile), rule.history) if rule.history else ()
         closed = recheck(
             new,
             now,
@@ -98,7 +102,7 @@ class Fallback:
             rule=rule,
             profile=profile,
             trigger=enrolment.trigger if enrolment is not None else None,
-            history=Past(by_name((event for _, event in fetched), rule.history), complete=True),
+            history=past_for(connection, profile, rule),
             unsubscribed=False,
         )
         return new if closed is None else None

@@ -54,7 +54,7 @@ class Permits:
             rule=rule,
             profile=profile,
             trigger=None if enrolment is None else enrolment.trigger,
-            history=_history(conn, profile, rule),
+            history=past_for(conn, profile, rule),
             unsubscribed=_unsubscribed(conn, message),
         )
         if reason is None:
@@ -80,7 +80,8 @@ class Permits:
         return self._rules.get(key)
 
 
-def _history(conn: Connection, profile: Profile | None, rule: CompiledRule | None) -> Past:
+def past_for(conn: Connection, profile: Profile | None, rule: CompiledRule | None) -> Past:
+    """What a rule may ask of a visitor's past, fetched now; nothing for a rule that asks nothing."""
     if profile is None or rule is None or not rule.history:
         return Past({}, complete=True)
     found = events.history(conn, visitors.members_of(profile), rule.history)

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from backend.domain.engine import Ruleset
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.message import Message
-from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.recheck import recheck
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.errors import Forbidden, Malformed
-from backend.pipeline.permits import end_otherwise
+from backend.pipeline.permits import end_otherwise, past_for
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
-from backend.storage import enrolments, events, messages, visitors
+from backend.storage import enrolments, messages, visitors
 from backend.storage.database import Connection
 
 
@@ -93,10 +92,6 @@ def _closed(
     """The gate that has closed since the decision; None when all are open."""
     rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
     enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
-    past = Past({}, complete=True)
-    if rule is not None and rule.history:
-        fetched = events.history(connection, visitors.members_of(profile), rule.history)
-        past = Past(by_name((event for _, event in fetched), rule.history))
     return recheck(
         message,
         rt.clock(),
@@ -104,7 +99,7 @@ def _closed(
         rule=rule,
         profile=profile,
         trigger=enrolment.trigger if enrolment is not None else None,
-        history=past,
+        history=past_for(connection, profile, rule),
         unsubscribed=False,
     )
 
