@@ -8,9 +8,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import uuid4
 
 import structlog
@@ -19,31 +17,20 @@ from backend.channels.onsite import notes
 from backend.domain.message import ON_SITE
 from backend.errors import ChimeinError
 from backend.pipeline.apply import Effects, Poisoned, apply
-from backend.pipeline.arrive import Arrived, arrive, one, whole
+from backend.pipeline.arrive import one
 from backend.pipeline.blame import culprits
-from backend.pipeline.careful import ASIDE_AFTER, Care
+from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
+from backend.pipeline.reading import Read, Reader
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
 from backend.storage import dead, enrolments, partitions
 from backend.storage.database import is_poison, is_transient
-from backend.storage.dead import DeadEvent
 from backend.storage.leases import Leases
-from backend.storage.log import Entry, order
+from backend.storage.log import order
 from backend.storage.partitions import LostRace
 
 log = structlog.get_logger(__name__)
-
-TARGET_EVENTS = 4_000
-"""Events a transaction: enough to spread its cost, few enough to keep the others waiting only briefly."""
-
-FIRST_COUNT = 16
-LARGEST_COUNT = 500
-LARGEST_BYTES = 8 * 2**20
-"""Of the log in one transaction, whatever the number of entries: a backlog of large batches must fit into memory."""
-
-SLACK = timedelta(seconds=1)
-"""How much earlier than an entry its events may have been received: a collector looks at the clock before it writes."""
 
 PACE_SECONDS = 0.005
 """The least time between the beginnings of two transactions: in a steady flow each then carries several events, and the
@@ -90,15 +77,6 @@ def spare_collector() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-@dataclass(slots=True)
-class _Read:
-    """What was read: entries, and up to when everything that was accepted is among them or before them."""
-
-    entries: list[Entry]
-    horizon: datetime
-    careful: bool = False
-
-
 class Processor:
     """One worker: the partitions that it holds, and how far it has read each."""
 
@@ -109,7 +87,7 @@ class Processor:
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
         self.care = Care(rt)
-        self.count = FIRST_COUNT
+        self.reader = Reader(rt, self.care)
         self._leased_at = 0.0
         self._rest_until = 0.0
         self._trimmed_at = time.monotonic()
@@ -120,10 +98,10 @@ class Processor:
         self._hold()
         if not self.held:
             time.sleep(block_ms / 1000)  # every partition is read by somebody else
-        read = self._read(block_ms)
+        read = self.reader.next(self.offsets, block_ms)
         if read.entries:
             self._rest_until = time.monotonic() + PACE_SECONDS
-        effects = self._take(read) if read.entries else self._fire(read.horizon)
+        effects = self.take(read) if read.entries else self._fire(read.horizon)
         if time.monotonic() - self._trimmed_at > TRIM_SECONDS:
             self._trim()
         return effects
@@ -133,21 +111,23 @@ class Processor:
         folded = 0
         while True:
             self._hold()
-            read = self._read(1)
+            read = self.reader.next(self.offsets, 1)
             if not read.entries and not self.care.suspects:
                 while self._fire(read.horizon).enrolled:
                     continue
                 return folded
-            folded += self._take(read).folded if read.entries else 0
+            folded += self.take(read).folded if read.entries else 0
 
     def reload(self) -> None:
         """Forgets what it believes to know of offsets and leases."""
+        self.reader.forget()
         self.held = set()
         self.offsets = {}
         self._leased_at = 0.0
 
     def leave(self) -> None:
         """Gives its partitions back."""
+        self.reader.close()
         try:
             self.leases.release()
         except Exception as error:
@@ -179,97 +159,51 @@ class Processor:
             log.error("log_behind_offset", partition=partition, offset=offset, hint="The log lost entries.")
             self.rt.log.advance_ids(partition, offset)
 
-    def _read(self, block_ms: int) -> _Read:
-        started = self.rt.clock()
-        chosen, careful = self.care.choose(self.offsets)
-        count = 1 if careful else self.count
-        read = self.rt.log.read(chosen, count, 1 if self.care.suspects else block_ms)
-        if careful and not read:
-            self.care.clear(*chosen)
-        by_partition: dict[int, list[Entry]] = {}
-        for entry in read:
-            by_partition.setdefault(entry.partition, []).append(entry)
-        horizon = self._others_horizon(started, chosen)
-        entries: list[Entry] = []
-        for group in by_partition.values():
-            fitting = _fitting(group, LARGEST_BYTES // len(by_partition))
-            if len(fitting) < len(group) or len(group) >= count:
-                horizon = min(horizon, _moment(fitting[-1].id) - SLACK)
-            entries.extend(fitting)
-        return _Read(entries, horizon, careful)
-
-    def _others_horizon(self, started: datetime, read: Collection[int]) -> datetime:
-        """Up to when those partitions have taken effect that are not read now, here or by other workers."""
-        if len(read) == self.rt.log.partitions:
-            return started
-        with self.rt.db.read() as connection:
-            offsets = partitions.offsets(connection, self.rt.log.partitions)
-        for partition in set(offsets) - set(read):
-            first = self.rt.log.first_after(partition, offsets[partition])
-            if first is not None:
-                started = min(started, _moment(first) - SLACK)
-        return started
-
-    def _take(self, read: _Read) -> Effects:
+    def take(self, read: Read) -> Effects:
+        """Lets what was read take effect, and sends on what it caused; raises `LostRace` when another was faster."""
         now = self.rt.clock()
-        arrived, unreadable = self._arrive(read, now)
-        if len(arrived) > 0 and not read.careful:
-            self.count = max(1, min(LARGEST_COUNT, TARGET_EVENTS * self.count // max(len(arrived), 1)))
-        last = {entry.partition: entry.id for entry in read.entries}
         excluded: dict[int, str] = {}
         while True:
             try:
-                effects = self._commit(arrived, unreadable, excluded, last, read.horizon, now)
+                effects = self._commit(read, excluded, now)
                 break
             except Poisoned as poisoned:
                 excluded.update(poisoned.reasons)
             except Exception as error:
-                if not is_poison(error) or not arrived:
+                if not is_poison(error) or not read.arrived:
                     raise
-                found = culprits(self.rt, self.rulesets, arrived, excluded, now)
+                found = culprits(self.rt, self.rulesets, read.arrived, excluded, now)
                 if not found:
                     raise
                 excluded.update(found)
-        self.offsets.update(last)
-        self.care.passed(last)
+        self.offsets.update(read.last)
+        self.care.passed(read.last)
         self._send_on(effects)
         return effects
 
-    def _arrive(self, read: _Read, now: datetime) -> tuple[list[Arrived], list[DeadEvent]]:
-        if read.careful:
-            deadly = read.entries[0]
-            if self.care.kills(deadly.partition, self.offsets[deadly.partition]):
-                return [], [whole(deadly, f"{ASIDE_AFTER} workers died while they had this entry.", now)]
-        return arrive(read.entries, now)
-
-    def _commit(
-        self,
-        arrived: Sequence[Arrived],
-        unreadable: Sequence[DeadEvent],
-        excluded: dict[int, str],
-        last: dict[int, str],
-        horizon: datetime,
-        now: datetime,
-    ) -> Effects:
+    def _commit(self, read: Read, excluded: dict[int, str], now: datetime) -> Effects:
         """One transaction: offsets, events, effects, and those set aside."""
+        arrived = read.arrived
         good = [each for index, each in enumerate(arrived) if index not in excluded] if excluded else arrived
         places = [index for index in range(len(arrived)) if index not in excluded] if excluded else None
-        aside = [*unreadable, *(one(arrived[index], reason, now) for index, reason in excluded.items())]
+        aside = [*read.unreadable, *(one(arrived[index], reason, now) for index, reason in excluded.items())]
         with self.rt.db.begin() as connection:
             point("before_offset")
-            for partition, entry_id in sorted(last.items()):
+            for partition, entry_id in sorted(read.last.items()):
                 partitions.move(connection, partition, self.offsets[partition], entry_id)
             point("after_offset")
             self.rulesets.refresh(connection)
-            due = enrolments.due_visitors(connection, horizon, DUE_AT_ONCE)
+            due = enrolments.due_visitors(connection, read.horizon, DUE_AT_ONCE)
             try:
-                effects = apply(connection, self.rulesets.of, good, due, until=horizon, now=now)
+                effects = apply(connection, self.rulesets.of, good, due, until=read.horizon, now=now)
             except Poisoned as poisoned:
                 if places is not None:
                     raise Poisoned({places[index]: why for index, why in poisoned.reasons.items()}) from poisoned
                 raise
             dead.add(connection, aside)
             point("before_commit")
+            if read.more:
+                self.reader.ahead({**self.offsets, **read.last})
         point("after_commit")
         for each in aside:
             log.error("event_set_aside", id=each.id, reason=each.reason[:200])
@@ -314,17 +248,3 @@ class Processor:
             if not crowded and oldest < milliseconds:
                 milliseconds, sequence = oldest, 0
             self.rt.log.trim(partition, f"{milliseconds}-{sequence}")
-
-
-def _fitting(group: Sequence[Entry], most: int) -> list[Entry]:
-    """The first entries of a partition that together have `most` bytes; at least one."""
-    size = 0
-    for place, entry in enumerate(group):
-        size += len(entry.events)
-        if size > most:
-            return list(group[: max(place, 1)])
-    return list(group)
-
-
-def _moment(entry_id: str) -> datetime:
-    return datetime.fromtimestamp(order(entry_id)[0] / 1000, UTC)

@@ -13,9 +13,11 @@ import pytest
 
 from backend.domain.engine import Ruleset
 from backend.domain.rule import Rule, compile_rule, parse_rule
-from backend.pipeline import process
+from backend.pipeline import process, reading
+from backend.pipeline.apply import Effects
 from backend.pipeline.dead import drop, list_dead, retry
 from backend.pipeline.process import Processor
+from backend.pipeline.reading import Read
 from backend.pipeline.status import status
 from backend.schemas import wire
 from backend.schemas.wire import Header
@@ -154,14 +156,14 @@ class Handler(Processor):
 
     trapped: Collection[str] = ()
 
-    def _arrive(self, read: Any, now: Any) -> Any:
-        arrived, unreadable = super()._arrive(read, now)
-        return [
+    def take(self, read: Read) -> Effects:
+        arrived = [
             replace(each, event=replace(each.event, properties=Trap()))
             if each.event.message_id in self.trapped
             else each
-            for each in arrived
-        ], unreadable
+            for each in read.arrived
+        ]
+        return super().take(replace(read, arrived=arrived))
 
 
 def test_f25_one_event_among_a_thousand_that_cannot_be_folded_is_set_aside_with_the_reason(each_shop: Shop) -> None:
@@ -357,10 +359,10 @@ def test_f3_of_two_workers_on_one_partition_one_loses_and_leaves_nothing(each_sh
     second._hold()
     shop.rule(popup_rule())
     shop.put(call("Product Added"))
-    read = second._read(1)
+    read = second.reader.next(second.offsets, 1)
     assert first.drain() == 1
     with pytest.raises(LostRace):
-        second._take(read)
+        second.take(read)
     assert counted(shop) == {"Product Added": 1}
     assert len(shop.messages()) == 1
     second.reload()
@@ -527,16 +529,16 @@ def test_a_backlog_of_large_batches_is_taken_in_pieces_that_fit_into_memory(shop
         )
     sizes = []
     worker = shop.processor
-    worker.count = 500
+    worker.reader.count = 500
     worker._hold()
     while True:
-        read = worker._read(1)
+        read = worker.reader.next(worker.offsets, 1)
         if not read.entries:
             break
         sizes.append(sum(len(entry.events) for entry in read.entries))
-        worker._take(read)
+        worker.take(read)
     assert len(sizes) > 2
-    assert max(sizes) <= process.LARGEST_BYTES
+    assert max(sizes) <= reading.LARGEST_BYTES
     assert counted(shop) == {"Page Viewed": 1_200}
 
 
