@@ -231,7 +231,10 @@ def open_shop(database_url: str, redis_url: str, folder: Path, **settings: Any) 
         site = replace(new_site("shop"), write_key=WRITE_KEY, policy=Policy())
         with rt.db.begin() as connection:
             create_site(connection, rt.sites.vault, site, clock())
-        yield Shop(rt, clock, site)
+        shop = Shop(rt, clock, site)
+        yield shop
+        if shop._processor is not None:
+            shop._processor.reader.close()
     finally:
         close_runtime(rt)
 

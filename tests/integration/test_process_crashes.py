@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from backend.pipeline.apply import Effects
 from backend.pipeline.careful import ASIDE_AFTER, CAREFUL_AFTER
 from backend.pipeline.process import Processor
+from backend.pipeline.reading import Read
 from backend.runtime import build_runtime, close_runtime
 from backend.storage.leases import MEMBERS, PREFIX
 from backend.storage.tables import metadata
@@ -196,11 +198,10 @@ class Mortal(Processor):
         super().__init__(rt)
         self.killer = killer
 
-    def _arrive(self, read: Any, now: Any) -> Any:
-        arrived, dead = super()._arrive(read, now)
-        if any((each.partition, each.entry) == self.killer for each in arrived):
+    def take(self, read: Read) -> Effects:
+        if any((each.partition, each.entry) == self.killer for each in read.arrived):
             raise Died
-        return arrived, dead
+        return super().take(read)
 
 
 def test_a_worker_that_only_stumbles_is_not_counted_as_dead(shop: Shop) -> None:

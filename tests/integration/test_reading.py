@@ -22,8 +22,10 @@ def fill(shop: Shop, batches: int = 60) -> int:
     return batches * 10
 
 
-def threads() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("reading")]
+def threads(worker: Processor) -> int:
+    """How many threads of this worker read ahead."""
+    executor = worker.reader._thread
+    return len(executor._threads) if executor is not None else 0
 
 
 def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
@@ -44,8 +46,9 @@ def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
     assert any(name.startswith("reading") for name in read_here)
     assert sum(taken) == sent  # nothing was read twice
     assert sum(each_shop.profile(f"v{each}").counts["Page Viewed"] for each in range(10)) == sent
+    assert threads(worker) == 1
     worker.leave()
-    assert threads() == []
+    assert threads(worker) == 0
 
 
 def test_what_was_read_ahead_of_a_lost_race_is_dropped(each_shop: Shop) -> None:
@@ -76,9 +79,9 @@ def test_what_was_read_ahead_of_other_offsets_or_long_ago_is_read_again(shop: Sh
     fill(shop, 3)
     time.sleep(reading.WORTH_SECONDS + 0.1)
     assert len(reader.next(worker.offsets, 1).arrived) >= 30
-    assert threads() != []
+    assert threads(worker) == 1
     reader.close()
-    assert threads() == []
+    assert threads(worker) == 0
 
 
 def test_nothing_is_read_ahead_while_an_entry_is_suspected(shop: Shop) -> None:
@@ -92,7 +95,7 @@ def test_nothing_is_read_ahead_while_an_entry_is_suspected(shop: Shop) -> None:
     worker._hold()
     assert worker.care.suspects
     worker.reader.ahead(dict(worker.offsets))
-    assert threads() == []
+    assert threads(worker) == 0
 
 
 def test_a_log_that_is_gone_while_it_is_read_ahead_is_told_at_the_next_step(shop: Shop) -> None:
