@@ -270,6 +270,7 @@ def test_the_visitor_is_the_same_on_the_next_page_and_for_the_backend(site: Site
     page = visitor.open(site.page("/a"))
     page.goto(site.page("/b"))
     loaded(page)
+    wait_until(lambda: len(site.of("page")) == 2)  # what is not sent yet lies in the storage, too
     page.evaluate("localStorage.clear()")
     page.goto(site.page("/c"))
     wait_until(lambda: len(site.of("page")) == 3)
