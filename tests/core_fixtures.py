@@ -41,6 +41,7 @@ from tests.postgres import start_postgres
 from tests.redis_server import start_redis
 
 SECRET = "a-secret-key-of-the-core-tests"
+ADMIN = "admin-token-of-the-tests"
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 WRITE_KEY = "key-of-the-core-tests"
 POPUP = {"channels": ["popup"], "variants": [{"name": "A", "content": {"title": "Hello", "body": "Still there?"}}]}
@@ -154,7 +155,7 @@ class Shop:
     def simulate(self, document: Mapping[str, Any], *, limit: int = 10_000, **span: Any) -> SimulationResult:
         """The rule over everything stored."""
         rule = Rule(id="simulated", site_id=self.site.id, spec=parse_rule(dict(document), simulated=True))
-        return simulate(self.rt, self.site, rule, limit=limit, **span)
+        return simulate(self.rt, self.site, [rule], limit=limit, **span)
 
     def profile(self, anonymous_id: str | None = "ann", *, user_id: str | None = None) -> Profile:
         """The person behind a browser or a user id; they must be known."""
@@ -222,7 +223,15 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
 def open_shop(database_url: str, redis_url: str, folder: Path, **settings: Any) -> Iterator[Shop]:
     """A shop in an empty database (its schema is there), with an empty Redis."""
     loaded = Settings.load(
-        {}, data_dir=str(folder), database_url=database_url, redis_url=redis_url, secret_key=SECRET, **settings
+        {},
+        **{
+            "data_dir": str(folder),
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "secret_key": SECRET,
+            "admin_token": ADMIN,
+            **settings,
+        },
     )
     clock = Clock()
     rt = replace(build_runtime(loaded), clock=clock)

@@ -2,26 +2,38 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Any
 
+from backend.domain.attention import GLOBALLY_HELD_OUT, HELD_OUT
+from backend.domain.budget import Held, over_cap, waved_away
+from backend.domain.calendar import QuietHours, SendWindow, open_from, zone_of
 from backend.domain.condition import Moment
 from backend.domain.event import Event
+from backend.domain.message import ON_SITE
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule, Variant
+from backend.domain.rule.compiled import SayOp
+from backend.domain.rule.limits import SiteLimits
 from backend.domain.site import Site
 from backend.domain.template import MissingValue, TemplateError, render_content, template_context
-from backend.domain.variant import assign
+from backend.domain.variant import assign, is_held_out
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate's verdict; `reason` is the outcome code where it is closed, `detail` the values that it read."""
+    """One gate's verdict; `reason` is the outcome code where it is closed, `detail` the values that it read.
+
+    `until` is when to ask again, where it is closed only for a time; `by` the rules that spoke before.
+    """
 
     name: str
     open: bool
     reason: str | None = None
     detail: str | None = None
+    until: datetime | None = None
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,40 +45,51 @@ class Saying:
     content: Mapping[str, Any]
 
 
-def decide(site: Site, rule: CompiledRule | None, moment: Moment, trigger: Event | None) -> Saying | Gate:
+def decide(
+    site: Site, limits: SiteLimits, rule: CompiledRule | None, op: SayOp | None, moment: Moment, trigger: Event | None
+) -> Saying | Gate:
     """What is to be said at this moment, or the first gate that is closed."""
     last: Saying | Gate = Gate("rule", False, "rule_paused", "The rule is gone.")
-    for step in gates(site, rule, moment, trigger):
+    for step in gates(site, limits, rule, op, moment, trigger):
         last = step
         if isinstance(step, Gate) and not step.open:
             return step
     return last
 
 
-def gates(site: Site, rule: CompiledRule | None, moment: Moment, trigger: Event | None) -> Iterator[Gate | Saying]:
+def gates(
+    site: Site, limits: SiteLimits, rule: CompiledRule | None, op: SayOp | None, moment: Moment, trigger: Event | None
+) -> Iterator[Gate | Saying]:
     """Each gate's verdict, in order; at the end, where all could be asked and are open, what is to be said."""
     if rule is None or rule.rule.status != "active":
         status = "gone" if rule is None else rule.rule.status
         yield Gate("rule", False, "rule_paused", f"The rule is {status}.")
-        if rule is None:
+        if rule is None or op is None:
             return
+    elif op is None:
+        return
     else:
         yield Gate("rule", True, None, "The rule is active.")
-    matching = rule.audience(moment)
-    yield Gate("audience", matching, None if matching else "not_matching")
-    message = rule.message
-    profile = moment.profile
-    variant = assign(rule.id, profile.person or profile.id, message.variants, message.holdout)
-    if variant is None:
-        yield Gate("holdout", False, "holdout", f"One of the {message.holdout:g} % who get nothing, for comparison.")
+    if asks_audience(rule, op.name):
+        matching = rule.audience(moment)
+        yield Gate("audience", matching, None if matching else "not_matching")
+    profile, message = moment.profile, op.message
+    held_out = held_out_by(limits, rule, op, profile)
+    if held_out is not None:
+        share = limits.holdout if held_out == GLOBALLY_HELD_OUT else message.holdout
+        of = "this site's visitors" if held_out == GLOBALLY_HELD_OUT else "those"
+        yield Gate("holdout", False, "holdout", f"One of the {share:g} % of {of} who get nothing, for comparison.")
         return
+    variant = assign(rule.id, profile.person or profile.id, message.variants)
+    assert variant is not None
     yield Gate("holdout", True, None, f"Not held out; variant {variant.name}.")
     way = reach(profile, message.channels, site.policy)
     if isinstance(way, str):
         yield Gate("channel", False, way, "None of " + ", ".join(message.channels) + " leads to this visitor.")
         return
     yield Gate("channel", True, None, f"{way.channel} leads to this visitor.")
-    saying = _rendered(site, rule, profile, trigger, variant, way)
+    yield from _time_gates(site, limits, rule, profile, way.channel, moment.at)
+    saying = _rendered(site, op, profile, trigger, variant, way)
     if isinstance(saying, Gate):
         yield saying
         return
@@ -74,10 +97,79 @@ def gates(site: Site, rule: CompiledRule | None, moment: Moment, trigger: Event 
     yield saying
 
 
+def asks_audience(rule: CompiledRule, step: str) -> bool:
+    """Whether the audience is asked again at this step: in a rule of one message, and where a journey says so."""
+    return step == "" or rule.rule.spec.exit.not_matching
+
+
+def held_out_by(limits: SiteLimits, rule: CompiledRule, op: SayOp, profile: Profile) -> str | None:
+    """Why this person gets nothing, for comparison; None where they get something. Transactional messages always go."""
+    person = profile.person or profile.id
+    promotional = rule.rule.spec.category != "transactional"
+    if promotional and limits.holdout and is_held_out("site", person, limits.holdout):
+        return GLOBALLY_HELD_OUT
+    return HELD_OUT if is_held_out(rule.id, person, op.message.holdout) else None
+
+
+def held_back(
+    site: Site, limits: SiteLimits, rule: CompiledRule, profile: Profile, channel: str, at: datetime
+) -> Gate | None:
+    """The first limit on time and number that holds this channel back now; None where none does."""
+    return next((gate for gate in _time_gates(site, limits, rule, profile, channel, at) if not gate.open), None)
+
+
+def _time_gates(
+    site: Site, limits: SiteLimits, rule: CompiledRule, profile: Profile, channel: str, at: datetime
+) -> Iterator[Gate]:
+    own, spec = rule.rule.spec.limits, rule.rule.spec
+    transactional = spec.category == "transactional"
+    quiet = None if own.quiet_off else own.quiet or (None if transactional else limits.quiet)
+    if quiet is None and not own.windows and not own.caps and not limits.caps and not profile.contacts:
+        return
+    zone = zone_of(profile.device.timezone, site.timezone)
+    if (quiet is not None and _concerns(quiet, channel)) or own.windows:
+        yield _quiet_gate(quiet if quiet is not None and _concerns(quiet, channel) else None, own.windows, at, zone)
+    if transactional:
+        return
+    held: Held | None = None
+    if not own.ignore_caps:
+        held = waved_away(profile.contacts, channel, at, limits.dismiss_backoff) or over_cap(
+            limits.caps, profile.contacts, profile, channel, spec.category, at, zone
+        )
+    if held is None and own.caps:
+        mine = [contact for contact in profile.contacts if contact.rule_id == rule.id]
+        held = over_cap(own.caps, mine, profile, channel, spec.category, at, zone)
+    if held is not None:
+        yield Gate("caps", False, held.reason, held.detail, held.until, held.by)
+    else:
+        yield Gate("caps", True, None, f"{len(profile.contacts)} messages so far; no cap is reached.")
+
+
+def _concerns(quiet: QuietHours, channel: str) -> bool:
+    """Whether the hours hold for this channel: unless told otherwise, for all that reach people who are elsewhere."""
+    return channel in quiet.channels if quiet.channels else channel not in ON_SITE
+
+
+def _quiet_gate(quiet: QuietHours | None, windows: tuple[SendWindow, ...], at: datetime, zone: tzinfo) -> Gate:
+    until = open_from(quiet, windows, at, zone)
+    local = at.astimezone(zone).strftime("%H:%M on %A")
+    if until is None:
+        return Gate("quiet_hours", True, None, f"It is {local} there.")
+    told = f"It is {local} there; next at {until.astimezone(zone).strftime('%Y-%m-%d %H:%M')}."
+    return Gate(
+        "quiet_hours", False, "quiet_hours", told, None if quiet is not None and quiet.then == "abort" else until
+    )
+
+
 def _rendered(
-    site: Site, rule: CompiledRule, profile: Profile, trigger: Event | None, variant: Variant, way: Reach
+    site: Site,
+    op: SayOp,
+    profile: Profile,
+    trigger: Event | None,
+    variant: Variant,
+    way: Reach,
 ) -> Saying | Gate:
-    templates = rule.templates[variant.name]
+    templates = op.templates[variant.name]
     context = {} if templates.constant else template_context(profile, trigger, site.name, site.currency)
     try:
         return Saying(variant, way, render_content(templates, context))

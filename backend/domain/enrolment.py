@@ -6,13 +6,28 @@ from datetime import datetime
 from backend.domain.event import Event
 
 SENT, SKIPPED, PENDING = "sent", "skipped", "pending"
+COMPLETED, DEFERRED = "completed", "deferred"
+"""A journey that had nothing to say came to its end; a message that must wait."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """What happened at one step: `result` is what became of it, `reason` and `detail` say why."""
+
+    at: datetime
+    step: str
+    result: str
+    reason: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolment:
     """One enrolment; `trigger` is the event that `event.` fields mean at firing.
 
-    `due_at` is the moment of firing; `at` the moment at which it ended. `outcome` is None while it waits.
+    `due_at` is the moment of firing; `at` the moment at which it ended. `outcome` is None while it waits. `position` is
+    its place in the rule's program; `waits` that it stands there waiting for something to happen; `deferred` is why a
+    message must wait, `deferred_at` since when; `notes` are what happened on the way.
     """
 
     id: str
@@ -30,6 +45,11 @@ class Enrolment:
     variant: str | None = None
     channel: str | None = None
     message_id: str | None = None
+    position: int = 0
+    waits: bool = False
+    deferred: str | None = None
+    deferred_at: datetime | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def waiting(self) -> bool:

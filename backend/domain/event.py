@@ -8,6 +8,9 @@ from typing import Any
 NOTHING: Mapping[str, Any] = {}
 """No properties; shared, so nobody may write into it."""
 
+SIGNAL = "signal"
+"""The type of events that the engine makes itself, or that a backend asks for: nobody's doing, so not counted."""
+
 CALL_NAMES = {
     "page": "Page Viewed",
     "screen": "Screen Viewed",

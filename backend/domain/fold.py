@@ -6,9 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from backend.domain import attention
 from backend.domain import cart as carts
 from backend.domain.device import device_of
-from backend.domain.event import Event
+from backend.domain.event import SIGNAL, Event
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
 from backend.domain.session import with_visit
 from backend.domain.source import touch_of, with_touch
@@ -49,6 +50,9 @@ def working_copy(profile: Profile) -> Profile:
 def fold_into(copy: Profile, event: Event) -> None:
     """Folds an event into a working copy in place: for many events in a row, this spares a profile for each."""
     state = copy.__dict__
+    if event.type == SIGNAL:
+        _introduce(state, event)
+        return  # nothing that the visitor did
     moment = event.timestamp
     name = event.name
     counts = state["counts"]
@@ -66,13 +70,7 @@ def fold_into(copy: Profile, event: Event) -> None:
     if first_seen is None or moment < first_seen:
         state["first_seen"] = moment
     state["sessions"], state["session_spans"] = with_visit(state["sessions"], state["session_spans"], moment)
-    anonymous_id, user_id = event.anonymous_id, event.user_id
-    if anonymous_id is not None and anonymous_id not in state["anonymous_ids"]:
-        state["anonymous_ids"] = (*state["anonymous_ids"], anonymous_id)[-ANONYMOUS_LIMIT:]
-        _identify(state, "anonymous_id", anonymous_id, "event", moment)
-    if user_id is not None and state["user_id"] is None:
-        state["user_id"] = user_id
-        _identify(state, "user_id", user_id, "identify", moment)
+    _introduce(state, event)
     if event.context:
         _fold_context(state, event)
     if event.traits:
@@ -81,6 +79,17 @@ def fold_into(copy: Profile, event: Event) -> None:
     if special is not None:
         special(state, event)
     state["stage"] = stage_of(copy)
+
+
+def _introduce(state: State, event: Event) -> None:
+    """Notes by which ids the visitor is named."""
+    anonymous_id, user_id = event.anonymous_id, event.user_id
+    if anonymous_id is not None and anonymous_id not in state["anonymous_ids"]:
+        state["anonymous_ids"] = (*state["anonymous_ids"], anonymous_id)[-ANONYMOUS_LIMIT:]
+        _identify(state, "anonymous_id", anonymous_id, "event", event.timestamp)
+    if user_id is not None and state["user_id"] is None:
+        state["user_id"] = user_id
+        _identify(state, "user_id", user_id, "identify", event.timestamp)
 
 
 def _fold_context(state: State, event: Event) -> None:
@@ -211,12 +220,18 @@ def _fold_unsubscribed(state: State, event: Event) -> None:
     address = event.properties.get("email") or state["traits"].get("email")
     if isinstance(address, str) and address and address.lower() not in state["unsubscribed"]:
         state["unsubscribed"] = tuple(sorted((*state["unsubscribed"], address.lower())))[-IDENTIFIER_LIMIT:]
+    state["contacts"] = attention.with_unsubscribed(state["contacts"], event.timestamp)
 
 
 def _fold_subscribed(state: State, event: Event) -> None:
     address = event.properties.get("email") or state["traits"].get("email")
     if isinstance(address, str):
         state["unsubscribed"] = tuple(each for each in state["unsubscribed"] if each != address.lower())
+
+
+def _fold_feedback(state: State, event: Event) -> None:
+    if state["contacts"]:
+        state["contacts"] = attention.with_feedback(state["contacts"], event)
 
 
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
@@ -229,4 +244,5 @@ SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Group": _fold_group,
     "Unsubscribed": _fold_unsubscribed,
     "Subscribed": _fold_subscribed,
+    **dict.fromkeys(attention.FEEDBACK, _fold_feedback),
 }

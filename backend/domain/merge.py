@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backend.domain import session
+from backend.domain import attention, session
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source
@@ -61,6 +61,8 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         unsubscribed=tuple(sorted({*known.unsubscribed, *anonymous.unsubscribed})),
         person=known.person if known.first_seen is not None else anonymous.person,
         members=_union(known.members, (anonymous.id, *anonymous.members)),
+        contacts=attention.merged(known.contacts, anonymous.contacts),
+        woken_at=max((each for each in (known.woken_at, anonymous.woken_at) if each), default=None),
     )
     return replace(joined, stage=stage_of(joined))
 

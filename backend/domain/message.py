@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+CHANNELS = ("popup", "chat", "email")
+"""Every way to reach somebody that is served."""
+
 ON_SITE = frozenset({"popup", "chat"})
 """Channels whose messages the page fetches; all others are handed over by a worker."""
 
@@ -29,7 +32,7 @@ class Message:
     """One message. `content` is rendered text by name (title, body, button, subject, …).
 
     `anonymous_id` is the browser whose event led to it; `address` the mail address for e-mail; `due_at` when it is to
-    be tried next.
+    be tried next; `step` the step of the rule that says it.
     """
 
     id: str
@@ -54,3 +57,4 @@ class Message:
     dismissed_at: datetime | None = None
     replied_at: datetime | None = None
     reply: str | None = None
+    step: str = ""

@@ -10,6 +10,9 @@ from backend.domain.event import Event
 END_OF_MOMENT = 2**63
 """An order greater than any event's: a timer sees all events of its moment."""
 
+LAST_OF_MOMENT = 2**63 - 1
+"""The greatest order of an event: what the engine reports comes after what was sent."""
+
 
 class Past:
     """The events at hand, by name; asking for a name that was not fetched raises `HistoryNeeded`.
@@ -24,6 +27,16 @@ class Past:
         self._moments = {name: [event.moment for event in sequence] for name, sequence in events.items()}
         self._complete = complete
         self.cut: tuple[datetime, int] | None = None
+
+    def add(self, event: Event) -> None:
+        """One more event, made by the engine on the way; where events of its name are not at hand, it is not kept."""
+        known = self._events.get(event.name)
+        if known is None and not self._complete:
+            return
+        moments = self._moments.get(event.name, [])
+        place = bisect_right(moments, event.moment)
+        self._events = {**self._events, event.name: [*(known or ())[:place], event, *(known or ())[place:]]}
+        self._moments = {**self._moments, event.name: [*moments[:place], event.moment, *moments[place:]]}
 
     @property
     def names(self) -> Iterable[str]:

@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from backend.domain.attention import Contact
+
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
 """The built-in funnel, in order."""
 
@@ -129,7 +131,9 @@ class Profile:
     the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
     visitors that were merged into this one), `trait_times` (when each trait was last said), `session_spans` (the
     latest sessions, for counting late events into the right one), `cart_log` (the cart's changes since the last order,
-    so that a late one finds its place), `page_at` and `device_at` (when those were told of).
+    so that a late one finds its place), `page_at` and `device_at` (when those were told of), `contacts` (what was said
+    to them), `woken_at` (up to when moments that no event marks, such as a pause, have been noticed) and `wake_at`
+    (when the next of them comes).
     """
 
     id: str
@@ -161,3 +165,6 @@ class Profile:
     cart_log: tuple[CartChange, ...] = ()
     page_at: datetime | None = None
     device_at: datetime | None = None
+    contacts: tuple[Contact, ...] = ()
+    woken_at: datetime | None = None
+    wake_at: datetime | None = None

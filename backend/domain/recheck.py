@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from backend.domain.condition import History, Moment
+from backend.domain.decide import asks_audience
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.profile import Profile
@@ -44,4 +45,6 @@ def recheck(
         entered=None if trigger is None else trigger.moment,
         history=history,
     )
+    if not asks_audience(rule, message.step):
+        return None
     return None if rule.audience(moment) else "not_matching"

@@ -34,11 +34,15 @@ class Poisoned(Exception):
 
 @dataclass(slots=True)
 class Effects:
-    """What a transaction brought about: the messages to send on, and how many events it folded."""
+    """What a transaction brought about: the messages to send on, and how many events it folded.
+
+    `visited` is for how many visitors something came in or was due.
+    """
 
     messages: list[Message] = field(default_factory=list)
     folded: int = 0
     enrolled: int = 0
+    visited: int = 0
 
 
 @dataclass(slots=True)
@@ -68,17 +72,20 @@ def apply(
     batch = _gather(connection, ruleset_of, arrived, due)
     point("after_events")
     advances = _advance_all(connection, ruleset_of, batch, until, now)
-    effects = Effects(folded=sum(len(group) for group in batch.events.values()))
+    effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []
+    emitted: list[tuple[str, str, Event]] = []
     for person_id, result in advances.items():
-        if batch.events.get(person_id):
+        if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
             batch.persons.profiles[person_id] = result.profile
             batch.persons.changed.add(person_id)
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
+        emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
     effects.enrolled = len(changed)
     batch.persons.save(connection)
     point("after_profiles")
+    events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")
     messages.insert(connection, effects.messages)

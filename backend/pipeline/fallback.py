@@ -9,6 +9,7 @@ import structlog
 from backend.domain.enrolment import Enrolment
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
+from backend.domain.profile import Profile
 from backend.domain.reach import Reach, reach
 from backend.domain.recheck import recheck
 from backend.domain.rule import CompiledRule
@@ -48,6 +49,7 @@ class Fallback:
 
     def _move(self, ref: tuple[str, str], now: datetime) -> tuple[Message, Message] | None:
         with self._rt.db.begin() as connection:
+            held = visitors.load(connection, [ref[0]], lock=True).get(ref[0])
             old = messages.get(connection, *ref)
             if old is None or old.status != "queued":
                 return None
@@ -64,6 +66,8 @@ class Fallback:
             messages.insert(connection, [new])
             if enrolment is not None:
                 enrolments.save(connection, [replace(enrolment, channel=new.channel, message_id=new.id)])
+            if held is not None:
+                visitors.save(connection, [], [replace(held, profile=_moved(held.profile, old, new))])
         log.info("message_falls_back", old=old.id, new=new.id, channel=new.channel)
         return old, new
 
@@ -78,22 +82,23 @@ class Fallback:
         """The same words by a later channel; None where no gate or no channel lets them pass."""
         site = self._rt.sites.by_id(old.site_id)
         profile = visitors.load_profile(connection, old.visitor_id)
-        if site is None or profile is None or rule is None:
+        op = rule.saying(old.step) if rule is not None else None
+        if site is None or profile is None or op is None:
             return None
-        way = reach(profile, _later(rule.message.channels, old.channel), site.policy)
+        way = reach(profile, _later(op.message.channels, old.channel), site.policy)
         if not isinstance(way, Reach):
             return None
         new = replace(
             old,
-            id=derive("message", old.enrolment_id, way.channel),
+            id=derive("message", old.enrolment_id, *((old.step,) if old.step else ()), way.channel),
             channel=way.channel,
             address=way.address,
             created_at=now,
-            expires_at=now + rule.message.expires_after,
+            expires_at=now + op.message.expires_after,
             due_at=now,
         )
         if way.channel in ON_SITE:
-            after = rule.message.fallback_after
+            after = op.message.fallback_after
             new = replace(new, due_at=new.expires_at if after is None else now + after)
         closed = recheck(
             new,
@@ -106,6 +111,15 @@ class Fallback:
             unsubscribed=False,
         )
         return new if closed is None else None
+
+
+def _moved(profile: Profile, old: Message, new: Message) -> Profile:
+    """The profile, with the contact by the way that the message goes now."""
+    contacts = tuple(
+        replace(each, message_id=new.id, channel=new.channel) if each.message_id == old.id else each
+        for each in profile.contacts
+    )
+    return replace(profile, contacts=contacts)
 
 
 def _later(channels: Sequence[str], current: str) -> Sequence[str]:

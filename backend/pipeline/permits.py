@@ -95,8 +95,11 @@ def _unsubscribed(conn: Connection, message: Message) -> bool:
 
 
 def end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
-    """The enrolment said `sent` when the message was promised; it has turned out otherwise."""
-    if enrolment is not None:
+    """The enrolment said `sent` when the message was promised; it has turned out otherwise.
+
+    A journey has its own way to end, and may have said other things.
+    """
+    if enrolment is not None and not enrolment.waiting and not enrolment.notes:
         enrolments.save(conn, [replace(enrolment, outcome=SKIPPED, reason=reason, at=now)])
 
 

@@ -24,8 +24,8 @@ from backend.pipeline.faults import point
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
-from backend.storage import dead, enrolments, partitions
-from backend.storage.database import is_poison, is_transient
+from backend.storage import dead, enrolments, partitions, visitors
+from backend.storage.database import Connection, is_poison, is_transient
 from backend.storage.leases import Leases
 from backend.storage.log import order
 from backend.storage.partitions import LostRace
@@ -113,7 +113,7 @@ class Processor:
             self._hold()
             read = self.reader.next(self.offsets, 1)
             if not read.entries and not self.care.suspects:
-                while self._fire(read.horizon).enrolled:
+                while self._fire(read.horizon).visited:
                     continue
                 return folded
             folded += self.take(read).folded if read.entries else 0
@@ -193,7 +193,7 @@ class Processor:
                 partitions.move(connection, partition, self.offsets[partition], entry_id)
             point("after_offset")
             self.rulesets.refresh(connection)
-            due = enrolments.due_visitors(connection, read.horizon, DUE_AT_ONCE)
+            due = _due(connection, read.horizon, DUE_AT_ONCE)
             try:
                 effects = apply(connection, self.rulesets.of, good, due, until=read.horizon, now=now)
             except Poisoned as poisoned:
@@ -212,11 +212,11 @@ class Processor:
     def _fire(self, horizon: datetime) -> Effects:
         """Fires what is due when nothing came in."""
         with self.rt.db.read() as connection:
-            if not enrolments.due_visitors(connection, horizon, 1):
+            if not _due(connection, horizon, 1):
                 return Effects()
         with self.rt.db.begin() as connection:
             self.rulesets.refresh(connection)
-            due = enrolments.due_visitors(connection, horizon, DUE_AT_ONCE)
+            due = _due(connection, horizon, DUE_AT_ONCE)
             effects = apply(connection, self.rulesets.of, (), due, until=horizon, now=self.rt.clock())
         point("after_commit")
         self._send_on(effects)
@@ -248,3 +248,8 @@ class Processor:
             if not crowded and oldest < milliseconds:
                 milliseconds, sequence = oldest, 0
             self.rt.log.trim(partition, f"{milliseconds}-{sequence}")
+
+
+def _due(connection: Connection, horizon: datetime, most: int) -> list[str]:
+    """The visitors for whom something is due: an enrolment that waits, or a moment that a rule waits for."""
+    return [*enrolments.due_visitors(connection, horizon, most), *visitors.due(connection, horizon, most)]

@@ -42,6 +42,10 @@ class Rulesets:
         self._compiled, self._rulesets, self._stamp = compiled, {}, stamp
         log.debug("rules_loaded", rules=sum(len(group) for group in compiled.values()))
 
+    def site_ids(self) -> list[str]:
+        """The sites that have rules."""
+        return list(self._compiled)
+
     def of(self, site_id: str) -> Ruleset | None:
         """A site's ruleset; None for a site that is gone."""
         ruleset = self._rulesets.get(site_id)

@@ -1,4 +1,4 @@
-"""The step `simulate`: a rule over stored history, in event time, by the engine that runs live; nothing is written."""
+"""The step `simulate`: rules over stored history, in event time, by the engine that runs live; nothing is written."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from backend.domain.engine import Denial, Ruleset, advance
-from backend.domain.enrolment import PENDING, Enrolment
+from backend.domain.engine import Collision, Denial, Ruleset, advance
+from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.event import Event
 from backend.domain.identity import known_visitor
 from backend.domain.past import Past, by_name
@@ -27,6 +27,7 @@ VISITORS_AT_ONCE = 200
 class Item:
     """One enrolment that would have been; `at` is the moment of firing."""
 
+    rule_id: str
     visitor_id: str
     anonymous_id: str | None
     user_id: str | None
@@ -51,23 +52,25 @@ class SimulationResult:
 def simulate(
     rt: Runtime,
     site: Site,
-    rule: Rule,
+    rules: Sequence[Rule],
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> SimulationResult:
-    """What `rule` would have done with the stored events: enrolments entered in `[since, until)`.
+    """What `rules`, together, would have done with the stored events: enrolments entered in `[since, until)`.
 
     `until` is now when left out, `since` the beginning. `cursor` is `next_cursor` of the page before.
     """
     until = until if until is not None else rt.clock()
-    ruleset = Ruleset.of(site, [compile_rule(replace(rule, status="active"))])
+    ruleset = Ruleset.of(site, [compile_rule(replace(rule, status="active")) for rule in rules])
+    simulated = {rule.id for rule in rules}
     summary = _Summary()
     skip = int(cursor) if cursor else 0
     items: list[Item] = []
     with rt.db.read() as connection:
-        for profile, history in _histories(connection, site, until):
+        for profile, stored in _histories(connection, site, until):
+            history = [event for event in stored if _reported_by(event) not in simulated]
             summary.visitors += 1
             summary.events += len(history)
             result = advance(
@@ -86,6 +89,7 @@ def simulate(
                     items.append(item)
                 summary.count(item)
             summary.deny(denial for denial in result.denials if _within(denial.at, since, until))
+            summary.collide(each for each in result.collisions if _within(each.at, since, until))
     more = summary.total > skip + limit
     return SimulationResult(items, summary.as_dict(), str(skip + limit) if more else None)
 
@@ -113,20 +117,28 @@ def _as_believed(site: Site, visitor_id: str, event: Event) -> Event:
     return replace(event, user_id=None)
 
 
+def _reported_by(event: Event) -> str | None:
+    """The rule that reported this event, live; simulated, it reports it again."""
+    told = event.context.get("chimein")
+    rule_id = told.get("rule") if isinstance(told, dict) else None
+    return rule_id if isinstance(rule_id, str) else None
+
+
 def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
 
 
 def _item(enrolment: Enrolment, profile: Profile) -> Item:
     return Item(
+        rule_id=enrolment.rule_id,
         visitor_id=profile.id,
         anonymous_id=enrolment.trigger.anonymous_id or (profile.anonymous_ids[0] if profile.anonymous_ids else None),
         user_id=profile.user_id,
         event_id=enrolment.trigger.message_id,
         entered_at=enrolment.entered_at,
         at=enrolment.at or enrolment.due_at,
-        outcome=enrolment.outcome or PENDING,
-        reason=enrolment.reason,
+        outcome=enrolment.outcome or (DEFERRED if enrolment.deferred else PENDING),
+        reason=enrolment.reason or enrolment.deferred,
         variant=enrolment.variant,
         channel=enrolment.channel,
     )
@@ -144,9 +156,12 @@ class _Summary:
         self.variants: Counter[str] = Counter()
         self.denied: Counter[str] = Counter()
         self.reached: set[str] = set()
+        self.rules: dict[str, Counter[str]] = {}
+        self.collisions: Counter[tuple[str, str]] = Counter()
 
     def count(self, item: Item) -> None:
         self.total += 1
+        self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
         self.outcomes[item.outcome] += 1
         if item.reason is not None:
             self.reasons[item.reason] += 1
@@ -157,6 +172,9 @@ class _Summary:
     def deny(self, denials: Iterable[Denial]) -> None:
         self.denied.update(denial.reason for denial in denials)
 
+    def collide(self, collisions: Iterable[Collision]) -> None:
+        self.collisions.update((each.rule_id, other) for each in collisions for other in each.by)
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "visitors": self.visitors,
@@ -166,7 +184,14 @@ class _Summary:
             "sent": self.outcomes["sent"],
             "skipped": self.outcomes["skipped"],
             "pending": self.outcomes[PENDING],
+            "deferred": self.outcomes[DEFERRED],
+            "completed": self.outcomes[COMPLETED],
             "reasons": dict(self.reasons),
             "variants": dict(self.variants),
             "denied": dict(self.denied),
+            "rules": {rule_id: dict(outcomes) for rule_id, outcomes in self.rules.items()},
+            "collisions": [
+                {"rule_id": held, "after": other, "count": count}
+                for (held, other), count in self.collisions.most_common()
+            ],
         }

@@ -11,6 +11,7 @@ import structlog
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
 from backend.pipeline.fallback import Fallback
+from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries
 
@@ -44,6 +45,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("ring", 1, lambda: ring(rt)),
         Task("call", 5, Caller(rt).call),
         Task("fall_back", 1, Fallback(rt).run),
+        Task("sweep", 1, Sweeper(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]
     while not stop.is_set():

@@ -4,12 +4,22 @@ from typing import Any
 
 from marshmallow import fields
 
-from backend.domain.enrolment import Enrolment
+from backend.domain.enrolment import DEFERRED, Enrolment
 from backend.schemas.fields import Moment, StrictSchema
 
 
+class NoteOut(StrictSchema):
+    """What happened at one step."""
+
+    at = Moment()
+    step = fields.String()
+    result = fields.String(metadata={"description": "sent, skipped, deferred, came, timeout, reported, or the arm."})
+    reason = fields.String(allow_none=True)
+    detail = fields.String(allow_none=True)
+
+
 class EnrolmentOut(StrictSchema):
-    """One visitor's way through one rule; `outcome` is null while it waits."""
+    """One visitor's way through one rule; `outcome` is null while it waits, `deferred` while a message must wait."""
 
     id = fields.String()
     visitor_id = fields.String()
@@ -18,18 +28,24 @@ class EnrolmentOut(StrictSchema):
     key = fields.String(metadata={"description": "The value it was entered with, where re-entry is per key."})
     event_id = fields.String(metadata={"description": "The messageId of the trigger."})
     entered_at = Moment()
-    due_at = Moment(metadata={"description": "The moment of firing."})
+    due_at = Moment(metadata={"description": "The moment of firing, or of going on."})
     outcome = fields.String(allow_none=True, metadata={"example": "sent"})
     reason = fields.String(allow_none=True, metadata={"example": "not_matching"})
     at = Moment(allow_none=True, metadata={"description": "The moment at which it ended."})
     variant = fields.String(allow_none=True)
     channel = fields.String(allow_none=True)
     message_id = fields.String(allow_none=True)
+    history = fields.List(
+        fields.Nested(NoteOut), metadata={"description": "What happened at each step, and what made it wait."}
+    )
 
 
-_PLAIN = tuple(name for name in EnrolmentOut().fields if name != "event_id")
+_PLAIN = tuple(name for name in EnrolmentOut().fields if name not in {"event_id", "history"})
 
 
 def enrolment_view(enrolment: Enrolment) -> dict[str, Any]:
     """The enrolment as `EnrolmentOut` dumps it."""
-    return {name: getattr(enrolment, name) for name in _PLAIN} | {"event_id": enrolment.trigger.message_id}
+    view = {name: getattr(enrolment, name) for name in _PLAIN}
+    if enrolment.waiting and enrolment.deferred is not None:
+        view |= {"outcome": DEFERRED, "reason": enrolment.deferred}
+    return view | {"event_id": enrolment.trigger.message_id, "history": enrolment.notes}

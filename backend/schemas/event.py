@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.domain.event import CALL_NAMES, NOTHING, Event, make_event
+from backend.domain.event import CALL_NAMES, NOTHING, SIGNAL, Event, make_event
 from backend.schemas.wire import Header, LoggedEvent, decode_logged_event, decode_object
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -108,7 +108,7 @@ def _event(
     return make_event(
         {
             "message_id": message_id,
-            "name": (logged.event or "") if kind == "track" else CALL_NAMES.get(kind, kind),
+            "name": (logged.event or "") if kind in {"track", SIGNAL} else CALL_NAMES.get(kind, kind),
             "type": kind,
             "timestamp": timestamp,
             "received_at": received_at,

@@ -6,8 +6,8 @@ from marshmallow import fields
 
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
+from backend.domain.message import CHANNELS
 from backend.domain.profile import STAGES
-from backend.domain.rule.message import CHANNELS
 from backend.domain.template import CONTENT_FIELDS
 from backend.schemas.fields import Moment, StrictSchema
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from backend.schemas.fields import Moment, StrictSchema
 from backend.schemas.page import USUAL, Limit
@@ -21,7 +21,12 @@ class RuleOrId(fields.Field[Any]):
 class SimulationIn(StrictSchema):
     """A rule to try out on what is stored."""
 
-    rule = RuleOrId(required=True, metadata={"description": "A rule as in `POST rules`, or the id of a stored one."})
+    rule = RuleOrId(metadata={"description": "A rule as in `POST rules`, or the id of a stored one."})
+    rules = fields.List(
+        RuleOrId(),
+        validate=validate.Length(1, 200),
+        metadata={"description": "Several of them, to be tried out together; `summary.collisions` tells of caps."},
+    )
     since = Moment(
         allow_none=True, load_default=None, metadata={"description": "From when on; null: from the first event."}
     )
@@ -31,6 +36,8 @@ class SimulationIn(StrictSchema):
 
     @validates_schema
     def _order(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
+        if ("rule" in data) is ("rules" in data):
+            raise ValidationError({"rule": ["Give a rule, or several as rules."]})
         since, until = data.get("since"), data.get("until")
         if since is not None and until is not None and until <= since:
             raise ValidationError({"until": ["Must be later than since."]})
@@ -39,13 +46,14 @@ class SimulationIn(StrictSchema):
 class SimulatedOut(StrictSchema):
     """One enrolment that the rule would have had."""
 
+    rule_id = fields.String()
     visitor_id = fields.String()
     anonymous_id = fields.String(allow_none=True)
     user_id = fields.String(allow_none=True)
     event_id = fields.String(metadata={"description": "The messageId of the trigger."})
     entered_at = Moment()
     at = Moment(allow_none=True, metadata={"description": "The moment of firing."})
-    outcome = fields.String(metadata={"enum": ["sent", "skipped", "pending", "deferred"]})
+    outcome = fields.String(metadata={"enum": ["sent", "skipped", "pending", "deferred", "completed"]})
     reason = fields.String(allow_none=True)
     variant = fields.String(allow_none=True)
     channel = fields.String(allow_none=True)

@@ -2,13 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields, validate
 
+from backend.domain.calendar import read_quiet_hours
+from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES
+from backend.domain.rule.limits import read_caps
 from backend.domain.site import Policy, Site
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
 
@@ -40,6 +43,24 @@ def _stages(names: list[str]) -> None:
 _KEY = validate.Regexp(r"[A-Za-z0-9_.~-]{1,100}\Z", error="Must be 1 to 100 letters, digits or any of _ . ~ -")
 
 
+class Written(fields.Field[Any]):
+    """A document of the rule language; `read` notes its mistakes."""
+
+    def __init__(self, read: Callable[[Any, tuple[str | int, ...], Mistakes], object], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._read = read
+
+    def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return [dict(each) for each in value] if isinstance(value, tuple) else value
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        mistakes = Mistakes()
+        self._read(value, (), mistakes)
+        if mistakes:
+            raise ValidationError(mistakes.errors)
+        return tuple(value) if isinstance(value, list) else value
+
+
 class PolicyFields(StrictSchema):
     """What a site allows."""
 
@@ -51,6 +72,31 @@ class PolicyFields(StrictSchema):
     )
     unverified_email = Flag(
         metadata={"description": "An address that was only typed into a form field may be written to."}
+    )
+    caps = Written(
+        read_caps,
+        metadata={
+            "description": "How much may be said to one person by all rules together.",
+            "example": [{"count": 1, "per": "session", "channels": ["popup", "chat"]}, {"count": 3, "within": "7d"}],
+        },
+    )
+    quiet_hours = Written(
+        read_quiet_hours,
+        allow_none=True,
+        metadata={
+            "description": "When nothing is sent to people who are elsewhere, in their own time zone.",
+            "example": {"from": "21:00", "to": "09:00", "then": "next_available"},
+        },
+    )
+    dismiss_backoff = Duration(
+        metadata={
+            "description": "How long nothing pops up after somebody waved a message away; twice as long each time.",
+            "example": "1d",
+        }
+    )
+    holdout = fields.Float(
+        validate=validate.Range(0, 100),
+        metadata={"description": "Percent of the people who get no promotional message at all, for comparison."},
     )
     honour_gpc = Flag(metadata={"description": "Nothing is reported by browsers that send Global Privacy Control."})
 

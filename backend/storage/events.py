@@ -1,6 +1,6 @@
 """The visitors' events, as they were sent: what was folded, in the order of its time."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.domain.event import Event
 from backend.schemas.event import event_of_row
+from backend.schemas.wire import encode_json
 from backend.storage.bulk import insert_rows, pairs_of, rows_of
 from backend.storage.tables import events
 from backend.storage.times import from_micros, to_micros
@@ -62,6 +63,23 @@ def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, 
             seen.add((row[0], row[1]))
         if repeated == before:
             raise UnicodeError("These ids are one to the database and two to us.")
+
+
+def insert_emitted(connection: Connection, emitted: Iterable[tuple[str, str, Event]]) -> None:
+    """Writes events that rules reported, as (visitor id, site id, event); one that is there already stays as it is."""
+    rows = [row_of(visitor_id, site_id, event, _body(event)) for visitor_id, site_id, event in emitted]
+    insert_rows(connection, events, rows, ignore=True)
+
+
+def _body(event: Event) -> str:
+    """The event as a sender would have written it."""
+    told: dict[str, Any] = {"type": event.type, "messageId": event.message_id, "context": dict(event.context)}
+    if event.type == "track":
+        told |= {"event": event.name, "properties": dict(event.properties)}
+    else:
+        told["traits"] = dict(event.traits)
+    ids = {"anonymousId": event.anonymous_id, "userId": event.user_id}
+    return encode_json(told | {name: value for name, value in ids.items() if value is not None}).decode()
 
 
 def sent_before(connection: Connection, sendings: Collection[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -155,6 +155,7 @@ def _row(message: Message) -> tuple[Any, ...]:
             )
         ),
         message.reply,
+        message.step,
     )
 
 
@@ -176,6 +177,7 @@ def _message(row: Row[Any]) -> Message:
         anonymous_id=row.anonymous_id,
         address=row.address,
         attempts=row.attempts,
+        step=row.step,
         sent_at=maybe_from_micros(row.sent_at),
         shown_at=maybe_from_micros(row.shown_at),
         clicked_at=maybe_from_micros(row.clicked_at),

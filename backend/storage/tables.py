@@ -6,7 +6,7 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest version in `migrations/versions`; a process does not start on another."""
 
 metadata = MetaData(
@@ -82,6 +82,7 @@ visitors = Table(
     Column("stage", Text, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
     Column("profile", Text, nullable=False),
+    Column("wake_at", BigInteger),  # when a rule waits for this visitor though nothing comes in
 )
 Index("ix_visitors_site_id_last_seen", visitors.c.site_id, visitors.c.last_seen)
 Index(
@@ -90,6 +91,13 @@ Index(
     visitors.c.email,
     sqlite_where=text("email IS NOT NULL"),
     postgresql_where=text("email IS NOT NULL"),
+)
+
+Index(
+    "ix_visitors_wake_at",
+    visitors.c.wake_at,
+    sqlite_where=text("wake_at IS NOT NULL"),
+    postgresql_where=text("wake_at IS NOT NULL"),
 )
 
 merges = Table(
@@ -163,6 +171,7 @@ messages = Table(
     Column("dismissed_at", BigInteger),
     Column("replied_at", BigInteger),
     Column("reply", Text),
+    Column("step", Text, nullable=False, server_default=""),  # of the rule
 )
 Index("ix_messages_site_id_created_at", messages.c.site_id, messages.c.created_at)
 Index(
@@ -170,6 +179,20 @@ Index(
     messages.c.due_at,
     sqlite_where=text("status IN ('queued', 'claimed', 'sending')"),
     postgresql_where=text("status IN ('queued', 'claimed', 'sending')"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", Text, primary_key=True),  # of what goes through all visitors, such as a round of a broadcast
+    Column("site_id", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # broadcast, wake
+    Column("due_at", BigInteger, nullable=False),
+    Column("cursor", Text, nullable=False, server_default=""),  # the last visitor that was looked at
+    Column("done", BigInteger, nullable=False, server_default="0"),  # visitors that were addressed
+    Column("next_at", BigInteger, nullable=False),  # when to go on
+    Column("ended_at", BigInteger),
 )
 
 unsubscribes = Table(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, or_, select
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select
 
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
@@ -39,6 +39,19 @@ def save(connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stor
     """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must."""
     insert_rows(connection, visitors, [_row(each) for each in fresh])
     update_rows(connection, visitors, [_row(each) for each in changed])
+
+
+_DUE = (
+    select(visitors.c.visitor_id)
+    .where(visitors.c.wake_at <= bindparam("moment"))
+    .order_by(visitors.c.wake_at)
+    .limit(bindparam("most"))
+)
+
+
+def due(connection: Connection, moment: datetime, most: int) -> list[str]:
+    """The visitors for whom a rule waits that wants to look at them at `moment` or before, the longest due first."""
+    return list(connection.scalars(_DUE, {"moment": to_micros(moment), "most": most}))
 
 
 def load_profile(connection: Connection, visitor_id: str) -> Profile | None:
@@ -131,7 +144,7 @@ def cursor_of(profile: Profile) -> tuple[int, str]:
     return (to_micros(profile.last_seen) if profile.last_seen else 0), profile.id
 
 
-def _row(stored: Stored) -> tuple[str, str, str | None, str | None, str | None, str, int, str]:
+def _row(stored: Stored) -> tuple[str, str, str | None, str | None, str | None, str, int, str, int | None]:
     profile = stored.profile
     return (
         profile.id,
@@ -142,6 +155,7 @@ def _row(stored: Stored) -> tuple[str, str, str | None, str | None, str | None, 
         profile.stage,
         to_micros(profile.last_seen) if profile.last_seen is not None else 0,
         encode_profile(profile),
+        to_micros(profile.wake_at) if profile.wake_at is not None and stored.merged_into is None else None,
     )
 
 

@@ -30,6 +30,7 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/rules/<rule_id>/pause"): (RULES, None),
     ("POST", "/sites/<site>/rules/<rule_id>/archive"): (RULES, None),
     ("GET", "/sites/<site>/rules/<rule_id>/explain"): (READ, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/trigger"): (RULES, {"user_id": "ann"}),
     ("POST", "/sites/<site>/simulations"): (RULES, {"rule": RULE}),
     ("GET", "/sites/<site>/visitors"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>"): (READ, None),
@@ -87,7 +88,8 @@ def test_a_role_may_do_what_the_table_says_and_nothing_else(
     allowed, body = ROUTES[method, path]
     answer = as_role(role)(method, address(path), body)
     if role in allowed:
-        assert answer.status_code in {200, 201, 204}, answer.text
+        # 409: the rule of this test starts by an event, not by the API; but that was seen.
+        assert answer.status_code in {200, 201, 204} | ({409} if path.endswith("/trigger") else set()), answer.text
     else:
         assert answer.status_code == 403
         assert answer.json["code"] == "forbidden"

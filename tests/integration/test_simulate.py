@@ -121,7 +121,7 @@ def test_a_rule_that_is_paused_or_a_draft_is_simulated_as_if_it_were_active(shop
     with shop.rt.db.read() as connection:
         stored = get_rule(connection, shop.site.id, rule_id)
     assert stored is not None
-    assert simulate(shop.rt, shop.site, stored.rule()).summary["sent"] == 1
+    assert simulate(shop.rt, shop.site, [stored.rule()]).summary["sent"] == 1
 
 
 def test_at_equal_timestamps_the_order_of_arrival_decides(each_shop: Shop) -> None:
@@ -146,7 +146,7 @@ def test_the_variant_of_a_simulation_is_the_variant_that_is_sent(shop: Shop) -> 
         stored = get_rule(connection, shop.site.id, rule_id)
     assert stored is not None
     live = {f"v{number}": shop.enrolments(f"v{number}")[0] for number in range(40)}
-    foreseen = {each.anonymous_id: each for each in simulate(shop.rt, shop.site, stored.rule(), limit=100).items}
+    foreseen = {each.anonymous_id: each for each in simulate(shop.rt, shop.site, [stored.rule()], limit=100).items}
     assert {who: (each.outcome, each.variant) for who, each in live.items()} == {
         who: (each.outcome, each.variant) for who, each in foreseen.items()
     }

@@ -159,7 +159,7 @@ def foreseen(shop: Shop, rule_id: str, **span: Any) -> list[tuple[Any, ...]]:
     with shop.rt.db.read() as connection:
         stored = get_rule(connection, shop.site.id, rule_id)
     assert stored is not None
-    found = simulate(shop.rt, shop.site, stored.rule(), limit=10_000, **span)
+    found = simulate(shop.rt, shop.site, [stored.rule()], limit=10_000, **span)
     return sorted((i.event_id, i.entered_at, i.at, i.outcome, i.reason or "", i.variant or "") for i in found.items)
 
 

@@ -11,8 +11,18 @@ from backend.domain.condition import Moment
 from backend.domain.event import Event
 from backend.domain.mistakes import RuleErrors
 from backend.domain.profile import Profile
-from backend.domain.rule import EventTrigger, Reentry, Rule, RuleSpec, StageTrigger, compile_rule, parse_rule
+from backend.domain.rule import (
+    EventTrigger,
+    Reentry,
+    Rule,
+    RuleSpec,
+    StageTrigger,
+    compile_rule,
+    messages_of,
+    parse_rule,
+)
 from backend.domain.rule.compile import key_text
+from backend.domain.rule.model import Goal
 from backend.schemas.rule import EXAMPLE, RuleOut
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -55,10 +65,11 @@ def test_the_contract_s_example_reads_as_it_says() -> None:
     assert spec.priority == 10
     assert spec.delay == timedelta(minutes=30)
     assert spec.reentry == Reentry(policy="every", at_most=1, per=timedelta(days=7))
-    assert spec.message.holdout == 10
-    assert spec.message.channels == ("popup", "email")
-    assert spec.message.expires_after == timedelta(days=7)
-    assert spec.goal == {"event": "Order Completed", "within": "3d"}
+    [saying] = messages_of(spec.steps)
+    assert saying.message.holdout == 10
+    assert saying.message.channels == ("popup", "email")
+    assert saying.message.expires_after == timedelta(days=7)
+    assert spec.goal == Goal(event="Order Completed", within=timedelta(days=3))
 
 
 def test_what_is_left_out_gets_its_default() -> None:
@@ -66,7 +77,8 @@ def test_what_is_left_out_gets_its_default() -> None:
     assert isinstance(spec.trigger, EventTrigger)
     assert (spec.priority, spec.category, spec.delay, spec.cancel) == (0, "promotional", timedelta(0), ())
     assert spec.reentry == Reentry(policy="once")
-    variant = spec.message.variants[0]
+    [saying] = messages_of(spec.steps)
+    variant = saying.message.variants[0]
     assert (variant.name, variant.weight) == ("A", 1)
     assert spec.document["delay"] == "0s"
     assert spec.document["reentry"] == {"policy": "once"}
@@ -92,8 +104,8 @@ def test_null_is_as_good_as_left_out() -> None:
 def test_a_rule_that_is_only_tried_out_needs_neither_name_nor_message() -> None:
     spec = parse_rule({"trigger": {"stage": "cart"}}, simulated=True)
     assert spec.trigger == StageTrigger(stage="cart")
-    assert spec.message.variants
-    assert compile_rule(Rule(id="r", site_id="s", spec=spec)).templates
+    assert [saying.message.variants for saying in messages_of(spec.steps)]
+    assert compile_rule(Rule(id="r", site_id="s", spec=spec)).saying("").templates
     with pytest.raises(RuleErrors):
         parse_rule({"trigger": {"stage": "crat"}}, simulated=True)
 
@@ -166,10 +178,19 @@ def test_a_rule_that_is_only_tried_out_needs_neither_name_nor_message() -> None:
         ("message.variants.0.content.image", "data:image/png;base64,", "message.variants.0.content.image", "http:"),
         ("goal", {"event": "A", "within": "x"}, "goal.within", "Not a duration"),
         ("goal", {"within": "1d"}, "goal.event", "name of an event"),
-        ("goal", {"event": "A", "value": 1}, "goal.value", "Unknown key"),
-        ("caps", {"per_day": 1}, "caps", '"caps" is not available yet.'),
-        ("quiet_hours", None, "quiet_hours", '"quiet_hours" is not available yet.'),
-        ("journey", [], "journey", "is not available yet."),
+        ("goal", {"event": "A", "value": 1}, "goal.value", "path"),
+        ("goal", {"event": "A", "from": "seen"}, "goal.from", "Expected sent, shown or clicked"),
+        ("goal", {"event": "A", "prize": 1}, "goal.prize", "Unknown key"),
+        ("caps", {"per_day": 1}, "caps", "Expected a list such as"),
+        ("caps", [{"count": 0, "per": "day"}], "caps.0.count", "whole number from 1"),
+        ("caps", [{"count": 1}], "caps.0", "either within"),
+        ("caps", [{"count": 1, "per": "dya"}], "caps.0.per", 'Did you mean "day"?'),
+        ("caps", [{"count": 1, "per": "day", "category": "transactional"}], "caps.0.category", "never held back"),
+        ("quiet_hours", 7, "quiet_hours", "Expected"),
+        ("overflow", "defre", "overflow", 'Did you mean "defer"?'),
+        ("exit", {"goal": 1}, "exit.goal", "true or false"),
+        ("steps", [], "steps", "not both"),
+        ("experiment", [], "experiment", "is not available yet."),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused_with_the_place_of_the_mistake(
@@ -202,7 +223,8 @@ def test_two_variants_cannot_share_a_name() -> None:
 def test_a_variant_with_weight_zero_may_stand_beside_another() -> None:
     variants = [{"weight": 0, "content": {"body": "x"}}, {"weight": 0.5, "content": {"body": "y"}}]
     spec = parse_rule({**SMALL, "message": {"channels": ["chat"], "variants": variants}})
-    assert [variant.name for variant in spec.message.variants] == ["A", "B"]
+    [saying] = messages_of(spec.steps)
+    assert [variant.name for variant in saying.message.variants] == ["A", "B"]
 
 
 def test_a_compiled_rule_knows_what_it_listens_to() -> None:

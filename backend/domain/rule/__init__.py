@@ -2,21 +2,21 @@
 
 from backend.domain.rule.compile import compile_rule
 from backend.domain.rule.compiled import CompiledCancel, CompiledRule
+from backend.domain.rule.limits import SiteLimits
 from backend.domain.rule.model import (
     Cancel,
     Category,
-    EventTrigger,
     Message,
     Policy,
     Reentry,
     Rule,
     RuleSpec,
-    StageTrigger,
     Status,
-    Trigger,
     Variant,
+    messages_of,
 )
 from backend.domain.rule.parse import parse_rule
+from backend.domain.rule.trigger import EventTrigger, StageTrigger, Trigger
 
 __all__ = [
     "Cancel",
@@ -29,10 +29,12 @@ __all__ = [
     "Reentry",
     "Rule",
     "RuleSpec",
+    "SiteLimits",
     "StageTrigger",
     "Status",
     "Trigger",
     "Variant",
     "compile_rule",
+    "messages_of",
     "parse_rule",
 ]

@@ -1,45 +1,70 @@
-"""From a rule to something that runs: conditions become functions, sources become templates."""
+"""From a rule to something that runs: conditions become functions, steps a program, triggers names to listen to."""
 
 import json
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
-from backend.domain.condition import Condition, Test, compile_condition, needed_history
+from backend.domain.calendar import next_occurrence, zone_of
+from backend.domain.condition import Condition, Moment, needed_history
 from backend.domain.condition.compile import always
 from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
-from backend.domain.event import Event
-from backend.domain.rule.compiled import CompiledCancel, CompiledRule
-from backend.domain.rule.model import EventTrigger, Reentry, Rule
-from backend.domain.template import parse_content
+from backend.domain.event import SIGNAL, Event
+from backend.domain.profile import Profile
+from backend.domain.rule.compiled import CompiledGoal, CompiledRule, Test, Watch
+from backend.domain.rule.model import Branch, Cancel, Goal, Reentry, Rule, RuleSpec, Split, Steps, Wait
+from backend.domain.rule.program import compile_cancels, compile_program, compile_test
+from backend.domain.rule.trigger import (
+    ANY_VALUE,
+    ApiTrigger,
+    BroadcastTrigger,
+    DateTrigger,
+    EventTrigger,
+    InactiveTrigger,
+    MessageTrigger,
+    SessionTrigger,
+    StageTrigger,
+    TraitTrigger,
+)
 
 LONGEST_KEY = 100
+REPORTS = {
+    "shown": "Message Shown",
+    "clicked": "Message Clicked",
+    "replied": "Message Replied",
+    "dismissed": "Message Dismissed",
+    "answered": "Message Answered",
+}
+"""What became of a message, and the event by which the page reports it."""
+
+SENT = "Message Sent"
+TRIGGERED = "Rule Triggered"
+BROADCAST = "Broadcast"
 
 
 def compile_rule(rule: Rule) -> CompiledRule:
     """Make a rule ready to run; a rule that parsed always compiles."""
     spec = rule.spec
-    trigger = spec.trigger
-    by_event = trigger if isinstance(trigger, EventTrigger) else None
-    where = by_event.where if by_event else None
-    cancels: dict[str, list[CompiledCancel]] = defaultdict(list)
-    for cancel in spec.cancel:
-        cancels[cancel.event].append(
-            CompiledCancel(event=cancel.event, where=_test(cancel.where), same=_same(cancel.same))
-        )
-    conditions = [where, spec.audience, *(cancel.where for cancel in spec.cancel)]
-    mail = "email" in spec.message.channels
+    conditions = list(_conditions(spec))
     return CompiledRule(
         rule=rule,
-        event=by_event.event if by_event else None,
-        stage=None if isinstance(trigger, EventTrigger) else trigger.stage,
-        where=_test(where),
-        audience=_test(spec.audience),
-        cancels={name: tuple(found) for name, found in cancels.items()},
+        **_trigger(rule),
+        audience=compile_test(spec.audience),
+        cancels=compile_cancels(_cancels(spec)),
         key_of=_key(spec.reentry),
-        templates={variant.name: parse_content(variant.content, mail=mail) for variant in spec.message.variants},
+        program=compile_program(spec),
+        goal=_goal(spec.goal),
         history=frozenset().union(*map(needed_history, conditions)),
+    )
+
+
+def _goal(goal: Goal | None) -> CompiledGoal | None:
+    if goal is None:
+        return None
+    return CompiledGoal(
+        event=goal.event, where=compile_test(goal.where), within=goal.within, basis=goal.basis, value=goal.value
     )
 
 
@@ -56,14 +81,117 @@ def key_text(value: object) -> str | None:
     return text
 
 
-def _test(condition: Condition | None) -> Test:
-    return always if condition is None else compile_condition(condition)
+def _trigger(rule: Rule) -> dict[str, Any]:
+    """What the rule listens to, as the fields of `CompiledRule`."""
+    trigger = rule.spec.trigger
+    match trigger:
+        case EventTrigger():
+            return {"event": trigger.event, "where": compile_test(trigger.where)}
+        case StageTrigger():
+            return {"stage": trigger.stage, "where": always}
+        case TraitTrigger():
+            return {"trait": trigger.trait, "where": always, "change": _change(trigger)}
+        case SessionTrigger():
+            return {"session": True, "where": _returning if trigger.returning else always}
+        case InactiveTrigger():
+            return {"watch": _pause(trigger), "where": always}
+        case DateTrigger():
+            return {"watch": _date(trigger), "where": always}
+        case MessageTrigger(moment="sent" | "not_shown"):
+            return {"event": SENT, "where": _own_signal(trigger.rule_id)}
+        case MessageTrigger():
+            return {"event": REPORTS[trigger.moment], "where": _report_on(trigger.rule_id)}
+        case ApiTrigger():
+            return {"event": TRIGGERED, "where": _own_signal(rule.id)}
+        case BroadcastTrigger():
+            return {"event": BROADCAST, "where": _own_signal(rule.id)}
 
 
-def _same(path: tuple[str, ...] | None) -> Callable[[Event, Event | None], bool]:
-    if path is None:
-        return lambda _event, _trigger: True
-    return lambda event, trigger: trigger is not None and same(dig_event(event, path), dig_event(trigger, path))
+def _own_signal(rule_id: str) -> Test:
+    """Only what the engine itself said of this rule: a page may report events of any name."""
+
+    def test(m: Moment) -> bool:
+        event = m.event
+        return event is not None and event.type == SIGNAL and event.properties.get("rule_id") == rule_id
+
+    return test
+
+
+def _report_on(rule_id: str) -> Test:
+    """Whether the report is about a message of this rule."""
+
+    def test(m: Moment) -> bool:
+        told = m.event.properties.get("message_id") if m.event is not None else None
+        return any(each.message_id == told and each.rule_id == rule_id for each in m.profile.contacts)
+
+    return test
+
+
+def _returning(m: Moment) -> bool:
+    return m.profile.sessions > 1
+
+
+def _change(trigger: TraitTrigger) -> Callable[[Any, Any], bool]:
+    def fits(before: Any, after: Any) -> bool:
+        return (trigger.to is ANY_VALUE or same(after, trigger.to) or (trigger.to is None and after is None)) and (
+            trigger.before is ANY_VALUE or same(before, trigger.before) or (trigger.before is None and before is None)
+        )
+
+    return fits
+
+
+def _pause(trigger: InactiveTrigger) -> Watch:
+    def following(profile: Profile, after: datetime | None, _zone: str) -> datetime | None:
+        if profile.last_seen is None:
+            return None
+        moment = profile.last_seen + trigger.span
+        return moment if after is None or moment > after else None
+
+    return Watch(name="Inactive", next=following)
+
+
+def _date(trigger: DateTrigger) -> Watch:
+    def following(profile: Profile, after: datetime | None, zone: str) -> datetime | None:
+        told, since = profile.traits.get(trigger.trait), after or profile.first_seen
+        if told is None or since is None:
+            return None
+        here = zone_of(profile.device.timezone, zone)
+        return next_occurrence(told, trigger.offset_days, trigger.at, trigger.yearly, since, here)
+
+    return Watch(name="Date Reached", next=following)
+
+
+def _cancels(spec: RuleSpec) -> tuple[Cancel, ...]:
+    """What ends an enrolment; where it waits to see that a message is not shown, that it was."""
+    trigger = spec.trigger
+    if isinstance(trigger, MessageTrigger) and trigger.moment == "not_shown":
+        seen = (Cancel(event=name, same=("properties", "message_id")) for name in ("Message Shown", "Message Clicked"))
+        return (*spec.cancel, *seen)
+    return spec.cancel
+
+
+def _conditions(spec: RuleSpec) -> Iterator[Condition | None]:
+    if isinstance(spec.trigger, EventTrigger):
+        yield spec.trigger.where
+    yield spec.audience
+    yield from (cancel.where for cancel in spec.cancel)
+    yield spec.goal.where if spec.goal is not None else None
+    yield from _step_conditions(spec.steps)
+
+
+def _step_conditions(steps: Steps) -> Iterator[Condition | None]:
+    for step in steps:
+        match step:
+            case Wait():
+                yield step.until
+                yield from (event.where for event in step.events)
+                yield from _step_conditions((*step.then, *step.otherwise))
+            case Branch():
+                yield step.condition
+                yield from _step_conditions((*step.then, *step.otherwise))
+            case Split():
+                for arm in step.arms:
+                    yield from _step_conditions(arm.steps)
 
 
 def _key(reentry: Reentry) -> Callable[[Event], str | None]:

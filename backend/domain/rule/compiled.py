@@ -1,13 +1,16 @@
-"""A rule made ready to run: every condition a function, every template parsed."""
+"""A rule made ready to run: every condition a function, every template parsed, the steps a flat program."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
+from backend.domain.calendar import LocalDelay
 from backend.domain.condition import Moment
 from backend.domain.event import Event
-from backend.domain.rule.model import Message, Rule
-from backend.domain.template import ContentTemplates
+from backend.domain.profile import Profile
+from backend.domain.rule.model import Arm, Message, Rule
+from backend.domain.template import ContentTemplates, Template
 
 Test: TypeAlias = Callable[[Moment], bool]
 
@@ -27,23 +30,116 @@ class CompiledCancel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DelayOp:
+    """Wait so long, then go on behind it."""
+
+    span: timedelta | LocalDelay
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitOp:
+    """Wait for an event or a condition, then go on at `then`; after `timeout` at `otherwise`."""
+
+    timeout: timedelta
+    events: Mapping[str, tuple[CompiledCancel, ...]]
+    until: Test | None
+    then: int
+    otherwise: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BranchOp:
+    """Go on behind it where the condition holds, else at `otherwise`."""
+
+    test: Test
+    otherwise: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitOp:
+    """Go on where this person's arm begins."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    starts: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JumpOp:
+    """Go on at `to`."""
+
+    to: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SayOp:
+    """Say something; `templates` hold the parsed content by variant name."""
+
+    name: str
+    message: Message
+    templates: Mapping[str, ContentTemplates]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmitOp:
+    """Report an event, or with `event` None set traits; texts are templates."""
+
+    event: str | None
+    values: Mapping[str, Template | Any]
+
+
+Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp
+Program: TypeAlias = tuple[Op, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """A moment that no event marks; `next` gives the first one after `after` for a profile, in the site's zone.
+
+    `name` is that of the signal which marks it then.
+    """
+
+    name: str
+    next: Callable[[Profile, datetime | None, str], datetime | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompiledGoal:
+    """What the rule is for: an event for which `where` holds, `within` so long of a contact's moment of that `basis`.
+
+    `value` is the path below the event at which it says what it was worth; None: what the order was worth.
+    """
+
+    event: str
+    where: Test
+    within: timedelta
+    basis: str = "sent"
+    value: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CompiledRule:
     """What the engine runs. Tests that were not written down are always true.
 
-    `event` or `stage` is what triggers it (the other is None); `where` and `audience` are asked about moments;
-    `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as text ("" for the other
-    policies), or None where the trigger lacks it; `templates` hold the parsed content by variant name; `history`
-    names the events whose history some condition of the rule may ask for.
+    What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `session`, `watch`. `where` is asked
+    about the trigger, with `change` (before, after) for a trait; `audience` about moments; `cancels` are grouped by
+    event name; `key_of` gives the trigger's key for `per_key` as text ("" for the other policies), or None where the
+    trigger lacks it; `history` names the events whose history some condition of the rule may ask for.
     """
 
     rule: Rule
-    event: str | None
-    stage: str | None
+    event: str | None = None
+    stage: str | None = None
+    trait: str | None = None
+    session: bool = False
+    watch: Watch | None = None
     where: Test
+    change: Callable[[Any, Any], bool] | None = None
     audience: Test
     cancels: Mapping[str, tuple[CompiledCancel, ...]]
     key_of: Callable[[Event], str | None]
-    templates: Mapping[str, ContentTemplates]
+    program: Program
+    goal: CompiledGoal | None = None
     history: frozenset[str] = field(default=frozenset())
 
     @property
@@ -51,7 +147,6 @@ class CompiledRule:
         """The rule's id."""
         return self.rule.id
 
-    @property
-    def message(self) -> Message:
-        """What the rule says."""
-        return self.rule.spec.message
+    def saying(self, step: str) -> SayOp | None:
+        """The message of this step; None where the rule says nothing of that name."""
+        return next((op for op in self.program if isinstance(op, SayOp) and op.name == step), None)

@@ -4,11 +4,11 @@ from math import isfinite
 from typing import Any
 
 from backend.domain.condition.parse import read_window
+from backend.domain.message import CHANNELS
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.rule.model import Message, Variant
 from backend.domain.template import read_content
 
-CHANNELS = ("popup", "chat", "email")
 PLANNED = frozenset(
     {"webpush", "telegram", "webhook", "viber", "whatsapp", "messenger", "instagram", "facebook", "sms", "vk", "slack"}
 )

@@ -1,35 +1,22 @@
 """What is a rule? When this happens, to such a visitor, after this long, say that: the parts, frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
+from backend.domain.calendar import LocalDelay
 from backend.domain.condition import Condition
+from backend.domain.rule.limits import NO_LIMITS, Limits
+from backend.domain.rule.trigger import Trigger
 
 Status: TypeAlias = Literal["draft", "active", "paused", "archived"]
 Category: TypeAlias = Literal["promotional", "transactional"]
 Policy: TypeAlias = Literal["once", "every", "per_key"]
 
+Basis: TypeAlias = Literal["sent", "shown", "clicked"]
+
 ZERO = timedelta(0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventTrigger:
-    """An event of this name, for which `where` holds."""
-
-    event: str
-    where: Condition | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageTrigger:
-    """The visitor entered this stage of the funnel."""
-
-    stage: str
-
-
-Trigger: TypeAlias = EventTrigger | StageTrigger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,19 +59,122 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Delay:
+    """Wait so long: an exact span, or until a local time on a day that fits."""
+
+    span: timedelta | LocalDelay
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """Wait for one of these events, or until a condition holds; after `timeout` go on with `otherwise`."""
+
+    timeout: timedelta
+    events: tuple[Cancel, ...] = ()
+    until: Condition | None = None
+    then: "Steps" = ()
+    otherwise: "Steps" = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Branch:
+    """Go one way where the condition holds now, else the other."""
+
+    condition: Condition
+    then: "Steps" = ()
+    otherwise: "Steps" = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """One way of a split."""
+
+    name: str
+    weight: float
+    steps: "Steps"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """Send people different ways by chance, each always the same way."""
+
+    name: str
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Say:
+    """Say something; `name` tells the step apart in reports ("" for a rule of one message)."""
+
+    name: str
+    message: Message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetTrait:
+    """Set traits of the visitor; text values are Liquid, None removes."""
+
+    traits: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Emit:
+    """Report an event on the visitor's behalf; text values are Liquid."""
+
+    event: str
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """End here."""
+
+
+Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | Stop
+Steps: TypeAlias = tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exit:
+    """What ends an enrolment at once: its goal reached, or the audience no longer holding."""
+
+    goal: bool = False
+    not_matching: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Goal:
+    """What the rule is for: this event, `within` so long after a message was sent, shown or clicked (`basis`).
+
+    `value` is where the event says what it was worth; None: what the order was worth.
+    """
+
+    event: str
+    where: Condition | None = None
+    within: timedelta = timedelta(days=7)
+    basis: Basis = "sent"
+    value: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RuleSpec:
-    """Everything a person writes down about a rule; `document` is that JSON again, with the defaults filled in."""
+    """Everything a person writes down about a rule; `document` is that JSON again, with the defaults filled in.
+
+    A rule of one message has one step, a `Say` without name.
+    """
 
     name: str
     trigger: Trigger
-    message: Message
+    steps: Steps
     priority: int = 0
     category: Category = "promotional"
     audience: Condition | None = None
     delay: timedelta = ZERO
     cancel: tuple[Cancel, ...] = ()
+    exit: Exit = Exit()
     reentry: Reentry = Reentry()
-    goal: Mapping[str, Any] | None = None
+    limits: Limits = NO_LIMITS
+    goal: Goal | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,3 +187,17 @@ class Rule:
     spec: RuleSpec
     status: Status = "draft"
     version: int = 1
+
+
+def messages_of(steps: Steps) -> Iterator[Say]:
+    """Every message of these steps, however deep."""
+    for step in steps:
+        match step:
+            case Say():
+                yield step
+            case Wait(then=then, otherwise=otherwise) | Branch(then=then, otherwise=otherwise):
+                yield from messages_of(then)
+                yield from messages_of(otherwise)
+            case Split(arms=arms):
+                for arm in arms:
+                    yield from messages_of(arm.steps)

@@ -1,6 +1,5 @@
 """From JSON to a rule: every mistake is found in one go, each with its path and a sentence."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,32 +8,38 @@ from backend.domain.condition.fields import parse_event_path
 from backend.domain.condition.parse import read_event_name, read_window
 from backend.domain.duration import parse_duration
 from backend.domain.mistakes import Mistakes, nearest, quoted
-from backend.domain.profile import STAGES
+from backend.domain.rule.limits import LIMIT_KEYS, read_limits
 from backend.domain.rule.message import read_message
 from backend.domain.rule.model import (
     ZERO,
     Cancel,
-    EventTrigger,
+    Exit,
+    Goal,
     Message,
     Reentry,
     RuleSpec,
-    StageTrigger,
-    Trigger,
+    Say,
+    Steps,
     Variant,
 )
+from backend.domain.rule.read_steps import read_cancels, read_steps
+from backend.domain.rule.read_trigger import read_trigger, read_where
 
-KEYS = ("name", "priority", "category", "trigger", "audience", "delay", "cancel", "reentry", "message", "goal")
+KEYS = (
+    *("name", "priority", "category", "trigger", "audience", "delay", "cancel", "exit", "reentry", "message", "steps"),
+    *("goal", *LIMIT_KEYS),
+)
 READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
 """What a rule that was read carries beside; sent back, it is passed over."""
 
-NOT_YET = ("caps", "cap", "quiet_hours", "journey", "steps", "segments", "goals", "experiment")
+NOT_YET = ("segments", "experiment")
 """Names under which people look for what nothing serves yet."""
 
+BASES = ("sent", "shown", "clicked")
 CATEGORIES = ("promotional", "transactional")
 POLICIES = ("once", "every", "per_key")
 LONGEST_NAME = 200
 HIGHEST_PRIORITY = 1_000_000
-MOST_CANCELS = 20
 MOST_ENTRIES = 1_000_000
 DEFAULTS: dict[str, Any] = {
     "priority": 0,
@@ -45,7 +50,9 @@ DEFAULTS: dict[str, Any] = {
     "reentry": {"policy": "once"},
     "goal": None,
 }
-SIMULATED = Message(channels=("popup",), variants=(Variant(name="A", content={"body": "…"}),))
+SIMULATED: Steps = (
+    Say(name="", message=Message(channels=("popup",), variants=(Variant(name="A", content={"body": "…"}),))),
+)
 """What a simulated rule says that says nothing."""
 
 
@@ -67,19 +74,24 @@ def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
     if simulated:
         given.setdefault("name", "Simulation")
     for key, sentence in _MISSING.items():
-        if key not in given and not (simulated and key == "message"):
+        if key not in given:
             mistakes.add((key,), sentence)
-    spec = {key: _READERS[key](value, mistakes) for key, value in given.items()}
-    if simulated:
-        spec.setdefault("message", SIMULATED)
+    if "message" in given and "steps" in given:
+        mistakes.add(("steps",), "A rule has a message or steps, not both.")
+    if "message" not in given and "steps" not in given and not simulated:
+        mistakes.add(("message",), "A rule needs a message: what is said, and by which channels.")
+    spec = {key: read(given[key], mistakes) for key, read in _READERS.items() if key in given}
+    steps = spec.pop("message", None) or spec.get("steps") or SIMULATED
+    limits = read_limits(given, mistakes)
+    if spec.get("exit", Exit()).goal and "goal" not in given:
+        mistakes.add(("exit", "goal"), "There is no goal at which to leave.")
     mistakes.raise_if_any()
-    return RuleSpec(**spec, document=DEFAULTS | given)
+    return RuleSpec(**{**spec, "steps": steps, "limits": limits}, document=DEFAULTS | given)
 
 
 _MISSING = {
     "name": "A rule needs a name.",
     "trigger": 'A rule needs a trigger: {"event": "…"} or {"stage": "…"}.',
-    "message": "A rule needs a message: what is said, and by which channels.",
 }
 
 
@@ -105,47 +117,6 @@ def _read_category(value: object, mistakes: Mistakes) -> object:
     return value
 
 
-def _read_trigger(value: object, mistakes: Mistakes) -> Trigger | None:
-    if not isinstance(value, dict):
-        mistakes.add(("trigger",), 'A trigger is an object: {"event": "…"} or {"stage": "…"}.')
-        return None
-    kinds = [key for key in ("event", "stage", "segment") if key in value]
-    if len(kinds) != 1:
-        wrong = "A trigger has one of event, stage and segment, not several." if kinds else _no_kind(value)
-        mistakes.add(("trigger",), wrong)
-        return None
-    if kinds == ["segment"]:
-        mistakes.add(("trigger", "segment"), "Segments are not available yet.")
-        return None
-    if kinds == ["stage"]:
-        if "where" in value:
-            mistakes.add(("trigger", "where"), "Only an event has a where; put conditions into the rule's audience.")
-        mistakes.known_keys(value, ("stage", "where"), ("trigger",))
-        stage = value["stage"]
-        if stage not in STAGES:
-            known = ", ".join(STAGES)
-            wrong = f"Unknown stage {quoted(stage)}; there are {known}.{nearest(stage, STAGES)}"
-            mistakes.add(("trigger", "stage"), wrong)
-        return StageTrigger(stage=stage)
-    mistakes.known_keys(value, ("event", "where"), ("trigger",))
-    event = mistakes.attempt(read_event_name, value["event"], ("trigger", "event"))
-    where = _read_where(value, ("trigger",), mistakes, entered=False)
-    return EventTrigger(event=event or "", where=where)
-
-
-def _no_kind(value: Mapping[Any, Any]) -> str:
-    hints = (nearest(key, ("event", "stage")) for key in list(value)[:5])
-    return f"A trigger has one of event, stage and segment.{next(filter(None, hints), '')}"
-
-
-def _read_where(
-    value: Mapping[Any, Any], path: tuple[str | int, ...], mistakes: Mistakes, *, entered: bool
-) -> Condition | None:
-    if value.get("where") is None:
-        return None
-    return read_condition(value["where"], (*path, "where"), mistakes, entered=entered)
-
-
 def _read_audience(value: object, mistakes: Mistakes) -> Condition | None:
     return read_condition(value, ("audience",), mistakes)
 
@@ -156,26 +127,18 @@ def _read_delay(value: object, mistakes: Mistakes) -> timedelta:
 
 
 def _read_cancels(value: object, mistakes: Mistakes) -> tuple[Cancel, ...]:
-    if not isinstance(value, list):
-        mistakes.add(("cancel",), 'Expected a list such as [{"event": "Order Completed"}].')
-        return ()
-    if len(value) > MOST_CANCELS:
-        mistakes.add(("cancel",), f"At most {MOST_CANCELS} events can cancel one rule.")
-        return ()
-    return tuple(_read_cancel(each, ("cancel", position), mistakes) for position, each in enumerate(value))
+    return read_cancels(value, ("cancel",), mistakes)
 
 
-def _read_cancel(value: object, path: tuple[str | int, ...], mistakes: Mistakes) -> Cancel:
+def _read_exit(value: object, mistakes: Mistakes) -> Exit:
     if not isinstance(value, dict):
-        mistakes.add(path, 'Expected an object such as {"event": "Order Completed"}.')
-        return Cancel(event="")
-    mistakes.known_keys(value, ("event", "where", "same"), path)
-    event = mistakes.attempt(read_event_name, value.get("event"), (*path, "event"))
-    where = _read_where(value, path, mistakes, entered=True)
-    same = None
-    if value.get("same") is not None:
-        same = mistakes.attempt(parse_event_path, value["same"], (*path, "same"))
-    return Cancel(event=event or "", where=where, same=same)
+        mistakes.add(("exit",), 'Expected an object such as {"goal": true, "not_matching": true}.')
+        return Exit()
+    mistakes.known_keys(value, ("goal", "not_matching"), ("exit",))
+    for name in ("goal", "not_matching"):
+        if not isinstance(value.get(name, False), bool):
+            mistakes.add(("exit", name), "Expected true or false.")
+    return Exit(goal=value.get("goal") is True, not_matching=value.get("not_matching") is True)
 
 
 def _read_reentry(value: object, mistakes: Mistakes) -> Reentry:
@@ -210,30 +173,43 @@ def _read_reentry(value: object, mistakes: Mistakes) -> Reentry:
     return Reentry(policy=policy, at_most=at_most, per=span, key=path) if mistakes.total == noted else Reentry()
 
 
-def _read_message(value: object, mistakes: Mistakes) -> Message | None:
-    return read_message(value, ("message",), mistakes)
+def _read_message(value: object, mistakes: Mistakes) -> Steps:
+    message = read_message(value, ("message",), mistakes)
+    return () if message is None else (Say(name="", message=message),)
 
 
-def _read_goal(value: object, mistakes: Mistakes) -> Mapping[str, Any]:
+def _read_goal(value: object, mistakes: Mistakes) -> Goal | None:
     if not isinstance(value, dict):
         mistakes.add(("goal",), 'Expected an object such as {"event": "Order Completed", "within": "3d"}.')
-        return {}
-    mistakes.known_keys(value, ("event", "within"), ("goal",))
-    mistakes.attempt(read_event_name, value.get("event"), ("goal", "event"))
+        return None
+    noted = mistakes.total
+    mistakes.known_keys(value, ("event", "where", "within", "from", "value"), ("goal",))
+    told: dict[str, Any] = {
+        "event": mistakes.attempt(read_event_name, value.get("event"), ("goal", "event")),
+        "where": read_where(value, ("goal",), mistakes, entered=True),
+        "basis": value.get("from", "sent"),
+    }
+    if told["basis"] not in BASES:
+        wrong = f"Expected sent, shown or clicked, not {quoted(told['basis'])}.{nearest(told['basis'], BASES)}"
+        mistakes.add(("goal", "from"), wrong)
     if value.get("within") is not None:
-        mistakes.attempt(read_window, value["within"], ("goal", "within"))
-    return value
+        told["within"] = mistakes.attempt(read_window, value["within"], ("goal", "within"))
+    if value.get("value") is not None:
+        told["value"] = mistakes.attempt(parse_event_path, value["value"], ("goal", "value"))
+    return Goal(**told) if mistakes.total == noted else None
 
 
 _READERS: dict[str, Any] = {
     "name": _read_name,
     "priority": _read_priority,
     "category": _read_category,
-    "trigger": _read_trigger,
+    "trigger": read_trigger,
     "audience": _read_audience,
     "delay": _read_delay,
     "cancel": _read_cancels,
+    "exit": _read_exit,
     "reentry": _read_reentry,
     "message": _read_message,
+    "steps": read_steps,
     "goal": _read_goal,
 }

@@ -10,7 +10,8 @@ from backend.schemas.error import ErrorOut
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Money, Origin, TimeZone, Whole
 from backend.schemas.page import Limit
 from backend.schemas.simulation import RuleOrId
-from backend.web.api import docs, messages, rules, simulations, sites, status, tokens, visitors
+from backend.schemas.site import Written
+from backend.web.api import docs, messages, rules, simulations, sites, status, tokens, triggers, visitors
 from backend.web.errors import answer_http
 
 ABOUT = """\
@@ -60,11 +61,13 @@ def register(app: Flask) -> None:
     api.spec.components.security_scheme(
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
-    for module in (sites, rules, simulations, visitors, messages, tokens, status):
+    for module in (sites, rules, triggers, simulations, visitors, messages, tokens, status):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api
     app.register_blueprint(docs.blueprint)
 
 
 def _rule_or_id(_converter: Any, field: Any, **_kwargs: Any) -> dict[str, Any]:
+    if isinstance(field, Written):
+        return {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
     return {"anyOf": [{"type": "object"}, {"type": "string"}]} if isinstance(field, RuleOrId) else {}

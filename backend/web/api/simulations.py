@@ -49,24 +49,37 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
         raise ValidationError({"cursor": ["Is no cursor of this list."]})
     until = body["until"] or from_micros(now)
     limit = query.get("limit") or body["limit"]
-    result = simulate(rt, site, _rule(site, body["rule"]), body["since"], until, limit=limit, cursor=skip)
+    result = simulate(rt, site, _rules(site, body), body["since"], until, limit=limit, cursor=skip)
     cursor = None if result.next_cursor is None else write_cursor((result.next_cursor, now))
     return {"items": result.items, "summary": result.summary, "next_cursor": cursor}
 
 
-def _rule(site: Site, given: dict[str, Any] | str) -> Rule:
+def _rules(site: Site, body: Mapping[str, Any]) -> list[Rule]:
+    if "rule" in body:
+        return [_rule(site, body["rule"], ("rule",))]
+    return [_rule(site, given, ("rules", str(place))) for place, given in enumerate(body["rules"])]
+
+
+def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...]) -> Rule:
     if isinstance(given, str):
         try:
             return rule_of(site, given).rule()
         except NotFound:
-            raise ValidationError({"rule": ["There is no rule with this id."]}) from None
+            raise ValidationError(_at(path, ["There is no rule with this id."])) from None
     try:
         spec = parse_rule(given, simulated=True)
     except RuleErrors as error:
-        raise RuleErrors({"rule": error.errors}) from None
+        raise RuleErrors(_at(path, error.errors)) from None
     # The same rule, asked again, must deal out the same variants: so its id follows from what it says.
     text = json.dumps(given, sort_keys=True)
     rule_id = given.get("id")
     if not isinstance(rule_id, str):
         rule_id = uuid.uuid5(uuid.UUID(int=0), site.id + text).hex
     return Rule(id=rule_id, site_id=site.id, spec=spec, status="active")
+
+
+def _at(path: tuple[str, ...], below: Any) -> dict[str, Any]:
+    """These mistakes, at their place in the body."""
+    for name in reversed(path):
+        below = {name: below}
+    return dict(below)

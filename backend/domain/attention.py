@@ -1,0 +1,122 @@
+"""What was said to this person already, and what came of it: caps, goals and tallies are read from these contacts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from backend.domain.event import Event
+
+CONTACT_LIMIT = 100
+"""Contacts remembered for one person, the latest ones."""
+
+HELD_OUT = "holdout"
+GLOBALLY_HELD_OUT = "global_holdout"
+"""Variants of those who got nothing, for comparison: of one rule, or of the whole site."""
+
+FEEDBACK = {
+    "Message Shown": "shown_at",
+    "Message Clicked": "clicked_at",
+    "Message Dismissed": "dismissed_at",
+    "Message Replied": "replied_at",
+    "Message Answered": "replied_at",
+}
+"""What the page reports of a message, and where the moment is noted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contact:
+    """One message said to a person, or held back for comparison; `at` is the moment of the decision.
+
+    `message_id` is the message's, or the enrolment's where it was held back. `page` is the path at which the person
+    was then. `never`: they asked not to be told such things again.
+    """
+
+    message_id: str
+    rule_id: str
+    step: str
+    channel: str
+    category: str
+    variant: str
+    at: datetime
+    page: str | None = None
+    shown_at: datetime | None = None
+    clicked_at: datetime | None = None
+    dismissed_at: datetime | None = None
+    replied_at: datetime | None = None
+    unsubscribed_at: datetime | None = None
+    converted_at: datetime | None = None
+    revenue: Decimal | None = None
+    never: bool = False
+
+    @property
+    def said(self) -> bool:
+        """Whether something was said: False for those held out."""
+        return self.variant not in {HELD_OUT, GLOBALLY_HELD_OUT}
+
+
+Contacts = tuple[Contact, ...]
+
+
+def with_contact(contacts: Contacts, contact: Contact) -> Contacts:
+    """The contacts with one more, in order of time."""
+    if contacts and contact.at < contacts[-1].at:
+        return tuple(sorted((*contacts, contact), key=_moment))[-CONTACT_LIMIT:]
+    return (*contacts, contact)[-CONTACT_LIMIT:]
+
+
+def with_feedback(contacts: Contacts, event: Event) -> Contacts:
+    """The contacts after the page reported what became of a message; the earliest report of each kind counts."""
+    message_id = event.properties.get("message_id")
+    name = FEEDBACK[event.name]
+    for index, contact in enumerate(contacts):
+        if contact.message_id == message_id and contact.said:
+            known: datetime | None = getattr(contact, name)
+            moment = event.timestamp if known is None else min(known, event.timestamp)
+            never = contact.never or (name == "dismissed_at" and event.properties.get("never") is True)
+            told: dict[str, Any] = {name: moment, "never": never}
+            changed = replace(contact, **told)
+            if changed.shown_at is None or changed.shown_at > moment:
+                changed = replace(changed, shown_at=moment)  # who clicked has seen it
+            return (*contacts[:index], changed, *contacts[index + 1 :])
+    return contacts
+
+
+def with_unsubscribed(contacts: Contacts, moment: datetime) -> Contacts:
+    """The contacts after the person took their leave: that of the latest message before counts against it."""
+    for index in range(len(contacts) - 1, -1, -1):
+        contact = contacts[index]
+        if contact.at <= moment:
+            if contact.unsubscribed_at is None or moment < contact.unsubscribed_at:
+                contact = replace(contact, unsubscribed_at=moment)
+                return (*contacts[:index], contact, *contacts[index + 1 :])
+            break
+    return contacts
+
+
+def merged(a: Contacts, b: Contacts) -> Contacts:
+    """The contacts of two profiles that turn out to be one person."""
+    joined: dict[str, Contact] = {}
+    for contact in (*a, *b):
+        same = joined.get(contact.message_id)
+        joined[contact.message_id] = contact if same is None else _joined(same, contact)
+    return tuple(sorted(joined.values(), key=_moment))[-CONTACT_LIMIT:]
+
+
+def _joined(a: Contact, b: Contact) -> Contact:
+    """One contact that both sides know: the earliest of each moment."""
+    moments: dict[str, Any] = {
+        name: min((each for each in (getattr(a, name), getattr(b, name)) if each is not None), default=None)
+        for name in ("shown_at", "clicked_at", "dismissed_at", "replied_at", "unsubscribed_at", "converted_at")
+    }
+    return replace(a, **moments, never=a.never or b.never, revenue=a.revenue if a.revenue is not None else b.revenue)
+
+
+def said(contacts: Iterable[Contact]) -> list[Contact]:
+    """Those that were said, without those held out."""
+    return [contact for contact in contacts if contact.said]
+
+
+def _moment(contact: Contact) -> datetime:
+    return contact.at

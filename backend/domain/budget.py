@@ -1,0 +1,137 @@
+"""How much may be said to one person? Caps over all channels, and the distance kept after a message was waved away."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Literal, TypeAlias
+
+from backend.domain.attention import Contact, Contacts, said
+from backend.domain.calendar import day_of, next_day
+from backend.domain.duration import format_duration
+from backend.domain.message import ON_SITE
+from backend.domain.profile import Profile
+from backend.domain.session import GAP
+
+Per: TypeAlias = Literal["day", "session", "page"]
+
+LONGEST_BACKOFF = timedelta(days=90)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cap:
+    """At most `count` messages `within` a rolling time, or `per` calendar day of the visitor, session or page.
+
+    `channels` and `category` say which messages count and are held back; None: all. Transactional ones never are.
+    """
+
+    count: int
+    within: timedelta | None = None
+    per: Per | None = None
+    channels: frozenset[str] | None = None
+    category: str | None = None
+
+    def concerns(self, channel: str, category: str) -> bool:
+        """Whether a message of this channel and category counts here."""
+        return (self.channels is None or channel in self.channels) and self.category in {None, category}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why nothing may be said now; `until` is the moment at which to ask again, None where nobody can tell."""
+
+    reason: str
+    detail: str
+    until: datetime | None = None
+    by: tuple[str, ...] = ()
+    """The rules whose messages took the place."""
+
+
+def over_cap(
+    caps: Sequence[Cap],
+    contacts: Iterable[Contact],
+    profile: Profile,
+    channel: str,
+    category: str,
+    at: datetime,
+    zone: tzinfo,
+) -> Held | None:
+    """The caps that a message at this moment would break, as one verdict; None where it breaks none."""
+    held: list[Held] = []
+    counted = [contact for contact in said(contacts) if contact.category != "transactional"]
+    for cap in caps:
+        if not cap.concerns(channel, category):
+            continue
+        before = [
+            contact for contact in counted if cap.concerns(contact.channel, contact.category) and contact.at <= at
+        ]
+        verdict = _over(cap, before, profile, at, zone)
+        if verdict is not None:
+            held.append(verdict)
+    if not held:
+        return None
+    moments = [each.until for each in held if each.until is not None]
+    until = max(moments) if len(moments) == len(held) else None
+    by = tuple(dict.fromkeys(rule_id for each in held for rule_id in each.by))
+    return Held("cap", " ".join(each.detail for each in held), until, by)
+
+
+def _over(cap: Cap, before: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> Held | None:
+    if cap.within is not None:
+        recent = [contact for contact in before if contact.at > at - cap.within]
+        if len(recent) < cap.count:
+            return None
+        told = f"{len(recent)} messages within {format_duration(cap.within)}, at most {cap.count}."
+        return Held("cap", told, recent[-cap.count].at + cap.within, _rules(recent))
+    until: datetime | None = None
+    if cap.per == "day":
+        same = [contact for contact in before if day_of(contact.at, zone) == day_of(at, zone)]
+        until = next_day(at, zone)
+    elif cap.per == "session":
+        began = _session_began(profile, at)
+        same = [contact for contact in before if contact.at >= began]
+    else:
+        here, since = profile.page.get("path"), profile.page_at
+        same = [contact for contact in before if contact.page == here and (since is None or contact.at >= since)]
+    if len(same) < cap.count:
+        return None
+    return Held("cap", f"{len(same)} messages this {cap.per}, at most {cap.count}.", until, _rules(same))
+
+
+def _rules(contacts: Iterable[Contact]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(contact.rule_id for contact in contacts))
+
+
+def _session_began(profile: Profile, at: datetime) -> datetime:
+    for start, end in reversed(profile.session_spans):
+        if start <= at <= end + GAP:
+            return start
+    return at
+
+
+def waved_away(contacts: Contacts, channel: str, at: datetime, base: timedelta) -> Held | None:
+    """Whether the person has waved messages on the site away, and for how long that holds.
+
+    The first time for `base`, each further time in a row for twice as long; a click or an answer ends the row.
+    """
+    if channel not in ON_SITE:
+        return None
+    earlier = [contact for contact in said(contacts) if contact.channel in ON_SITE and contact.at <= at]
+    if any(contact.never for contact in earlier):
+        return Held("no_consent", "They asked not to be told such things again.")
+    if base <= timedelta(0):
+        return None
+    row = 0
+    last: datetime | None = None
+    for contact in earlier:
+        if contact.clicked_at is not None or contact.replied_at is not None:
+            row, last = 0, None
+        elif contact.dismissed_at is not None and contact.dismissed_at <= at:
+            row += 1
+            last = contact.dismissed_at if last is None else max(last, contact.dismissed_at)
+    if last is None:
+        return None
+    until = last + min(base * 2 ** min(row - 1, 20), LONGEST_BACKOFF)
+    if at >= until:
+        return None
+    times = "once" if row == 1 else f"{row} times in a row"
+    return Held("cap", f"Waved away {times}; nothing until {until.isoformat(timespec='seconds')}.", until)

@@ -1,0 +1,57 @@
+"""What a stretch of time brought about for one visitor, and what stops it from being told."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from backend.domain.enrolment import Enrolment
+from backend.domain.event import Event
+from backend.domain.message import Message
+from backend.domain.profile import Profile
+
+
+class PastNeeded(Exception):
+    """A rule asks for events that are not at hand; `names` are all that it may ask for."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        super().__init__(f"The history of {sorted(names)} is needed")
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A trigger whose audience held, and that started nothing.
+
+    `reason` is `live` (an enrolment waits already), or the re-entry policy: `once`, `per_key`, `at_most`.
+    """
+
+    rule_id: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """A message that a cap held back, after messages of the rules `by`."""
+
+    rule_id: str
+    by: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(slots=True)
+class Advance:
+    """Where a visitor stands after a stretch of time: what changed, and what is to be said.
+
+    `enrolments` are those that began or changed in it, by id, as they stand at its end; `emitted` the events that rules
+    reported, folded already. `woken`: a moment was noticed that no event marks, so that the profile has changed.
+    """
+
+    profile: Profile
+    enrolments: dict[str, Enrolment] = field(default_factory=dict)
+    messages: list[Message] = field(default_factory=list)
+    emitted: list[Event] = field(default_factory=list)
+    denials: list[Denial] = field(default_factory=list)
+    collisions: list[Collision] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """What rules raised, by rule id: a mistake of ours, which must not cost the event or the other rules."""
+    woken: bool = False

@@ -1,0 +1,81 @@
+"""The compiled rules of one site, found by what they listen to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from backend.domain.dispatch import Listeners
+from backend.domain.profile import Profile
+from backend.domain.rule import CompiledRule, SiteLimits
+from backend.domain.site import Site
+
+Rules = tuple[CompiledRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ruleset:
+    """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
+
+    `watches` are the rules that start at moments which no event marks. `former` are versions of rules by (id, version)
+    by which enrolments go on that began with them.
+    """
+
+    site: Site
+    by_id: Mapping[str, CompiledRule]
+    by_event: Mapping[str, Listeners]
+    by_stage: Mapping[str, Rules]
+    by_trait: Mapping[str, Rules]
+    at_session: Rules = ()
+    watches: Rules = ()
+    former: Mapping[tuple[str, int], CompiledRule]
+    limits: SiteLimits
+
+    @classmethod
+    def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
+        """All rules that may still fire; those that are active start enrolments, higher priority first."""
+        ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
+        by_event: dict[str, list[CompiledRule]] = {}
+        by_stage: dict[str, Rules] = {}
+        by_trait: dict[str, Rules] = {}
+        active = [rule for rule in ordered if rule.rule.status == "active"]
+        for rule in active:
+            if rule.event is not None:
+                by_event.setdefault(rule.event, []).append(rule)
+            elif rule.stage is not None:
+                by_stage[rule.stage] = (*by_stage.get(rule.stage, ()), rule)
+            elif rule.trait is not None:
+                by_trait[rule.trait] = (*by_trait.get(rule.trait, ()), rule)
+        return cls(
+            site=site,
+            by_id=MappingProxyType({rule.id: rule for rule in ordered}),
+            by_event={name: Listeners(group) for name, group in by_event.items()},
+            by_stage=by_stage,
+            by_trait=by_trait,
+            at_session=tuple(rule for rule in active if rule.session),
+            watches=tuple(rule for rule in active if rule.watch is not None),
+            limits=SiteLimits.of(site.policy),
+            former={(rule.id, rule.rule.version): rule for rule in former},
+        )
+
+    def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:
+        """The rule by which an enrolment goes on: its own version where that is kept, else the present one."""
+        present = self.by_id.get(rule_id)
+        if not self.former or present is None or present.rule.version == version:
+            return present
+        return self.former.get((rule_id, version), present)
+
+    def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:
+        """The next moment that a rule waits for without an event, and the rules that do."""
+        best: datetime | None = None
+        rules: list[CompiledRule] = []
+        for rule in self.watches:
+            assert rule.watch is not None
+            moment = rule.watch.next(profile, profile.woken_at, self.site.timezone)
+            if moment is None or (best is not None and moment > best):
+                continue
+            if moment != best:
+                rules = []
+            best = moment
+            rules.append(rule)
+        return None if best is None else (best, tuple(rules))

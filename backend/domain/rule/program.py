@@ -1,0 +1,143 @@
+"""From steps to a program: nested steps become a flat list with jumps, so that a place in it is one number."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from backend.domain.condition import Condition, compile_condition
+from backend.domain.condition.compile import always
+from backend.domain.condition.fields import dig_event
+from backend.domain.condition.values import same
+from backend.domain.event import Event
+from backend.domain.rule.compiled import (
+    BranchOp,
+    CompiledCancel,
+    DelayOp,
+    EmitOp,
+    JumpOp,
+    Op,
+    Program,
+    SayOp,
+    SplitOp,
+    Test,
+    WaitOp,
+)
+from backend.domain.rule.model import (
+    ZERO,
+    Branch,
+    Cancel,
+    Delay,
+    Emit,
+    RuleSpec,
+    Say,
+    SetTrait,
+    Split,
+    Steps,
+    Stop,
+    Wait,
+)
+from backend.domain.rule.trigger import MessageTrigger
+from backend.domain.template import parse_content, parse_template
+
+END = 1_000_000
+"""A place behind every program: whoever goes on there is done."""
+
+
+def compile_program(spec: RuleSpec) -> Program:
+    """The program of a rule: its delay, then its steps."""
+    ops: list[Op] = []
+    if isinstance(spec.trigger, MessageTrigger) and spec.trigger.within is not None:
+        ops.append(DelayOp(span=spec.trigger.within))
+    if spec.delay > ZERO:
+        ops.append(DelayOp(span=spec.delay))
+    _append(ops, spec.steps)
+    return tuple(ops)
+
+
+def compile_cancels(cancels: Sequence[Cancel]) -> Mapping[str, tuple[CompiledCancel, ...]]:
+    """The cancels by the name of their event."""
+    found: dict[str, list[CompiledCancel]] = {}
+    for cancel in cancels:
+        compiled = CompiledCancel(event=cancel.event, where=compile_test(cancel.where), same=_same(cancel.same))
+        found.setdefault(cancel.event, []).append(compiled)
+    return {name: tuple(group) for name, group in found.items()}
+
+
+def compile_test(condition: Condition | None) -> Test:
+    """A condition as a function; what nobody wrote down always holds."""
+    return always if condition is None else compile_condition(condition)
+
+
+def _same(path: tuple[str, ...] | None) -> Callable[[Event, Event | None], bool]:
+    if path is None:
+        return lambda _event, _trigger: True
+    return lambda event, trigger: trigger is not None and same(dig_event(event, path), dig_event(trigger, path))
+
+
+def _append(ops: list[Op], steps: Steps) -> None:
+    for step in steps:
+        match step:
+            case Delay(span=span):
+                ops.append(DelayOp(span=span))
+            case Say(name=name, message=message):
+                mail = "email" in message.channels
+                templates = {each.name: parse_content(each.content, mail=mail) for each in message.variants}
+                ops.append(SayOp(name=name, message=message, templates=templates))
+            case SetTrait(traits=traits):
+                ops.append(EmitOp(event=None, values=_templates(traits)))
+            case Emit(event=event, properties=properties):
+                ops.append(EmitOp(event=event, values=_templates(properties)))
+            case Stop():
+                ops.append(JumpOp(to=END))
+            case Branch():
+                _branch(ops, step)
+            case Wait():
+                _wait(ops, step)
+            case Split():
+                _split(ops, step)
+
+
+def _branch(ops: list[Op], step: Branch) -> None:
+    here = _hold(ops)
+    _append(ops, step.then)
+    out = _hold(ops)
+    ops[here] = BranchOp(test=compile_condition(step.condition), otherwise=len(ops))
+    _append(ops, step.otherwise)
+    ops[out] = JumpOp(to=len(ops))
+
+
+def _wait(ops: list[Op], step: Wait) -> None:
+    here = _hold(ops)
+    _append(ops, step.then)
+    out = _hold(ops)
+    ops[here] = WaitOp(
+        timeout=step.timeout,
+        events=compile_cancels(step.events),
+        until=None if step.until is None else compile_condition(step.until),
+        then=here + 1,
+        otherwise=len(ops),
+    )
+    _append(ops, step.otherwise)
+    ops[out] = JumpOp(to=len(ops))
+
+
+def _split(ops: list[Op], step: Split) -> None:
+    here = _hold(ops)
+    starts: dict[str, int] = {}
+    outs: list[int] = []
+    for arm in step.arms:
+        starts[arm.name] = len(ops)
+        _append(ops, arm.steps)
+        outs.append(_hold(ops))
+    ops[here] = SplitOp(name=step.name, arms=step.arms, starts=starts)
+    for out in outs:
+        ops[out] = JumpOp(to=len(ops))
+
+
+def _hold(ops: list[Op]) -> int:
+    """A place for an op that is known only later."""
+    ops.append(JumpOp(to=len(ops) + 1))
+    return len(ops) - 1
+
+
+def _templates(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: parse_template(each) if isinstance(each, str) else each for key, each in values.items()}

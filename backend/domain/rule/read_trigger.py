@@ -1,0 +1,199 @@
+"""How is a trigger written? The kinds by the key that tells them apart, each with its mistakes."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, time
+from typing import Any, TypeAlias, cast
+
+from backend.domain.calendar import read_clock
+from backend.domain.condition import Condition, read_condition
+from backend.domain.condition.parse import read_event_name, read_window
+from backend.domain.condition.values import read_time
+from backend.domain.mistakes import Mistakes, nearest, quoted
+from backend.domain.profile import STAGES
+from backend.domain.rule.trigger import (
+    ANY_VALUE,
+    ApiTrigger,
+    BroadcastTrigger,
+    DateTrigger,
+    EventTrigger,
+    InactiveTrigger,
+    MessageMoment,
+    MessageTrigger,
+    SessionTrigger,
+    StageTrigger,
+    TraitTrigger,
+    Trigger,
+)
+
+Path: TypeAlias = tuple[str | int, ...]
+Document: TypeAlias = Mapping[Any, Any]
+
+MOMENTS = ("sent", "shown", "clicked", "replied", "dismissed", "answered", "not_shown")
+HERE: Path = ("trigger",)
+FARTHEST_DAYS = 366
+HIGHEST_RATE = 100_000
+MOST_MESSAGES = 100_000_000
+
+
+def read_trigger(value: object, mistakes: Mistakes) -> Trigger | None:
+    """Read what starts a rule; None where it noted a mistake that leaves nothing to read."""
+    if not isinstance(value, dict):
+        mistakes.add(HERE, 'A trigger is an object: {"event": "…"} or {"stage": "…"}.')
+        return None
+    kinds = [key for key in _READERS if key in value]
+    if len(kinds) != 1:
+        names = f"{', '.join(list(_READERS)[:-1])} and {list(_READERS)[-1]}"
+        wrong = (
+            f"A trigger has one of {names}, not several." if kinds else f"A trigger has one of {names}.{_hint(value)}"
+        )
+        mistakes.add(HERE, wrong)
+        return None
+    noted = mistakes.total
+    trigger = _READERS[kinds[0]](value, mistakes)
+    return trigger if mistakes.total == noted else None
+
+
+def _hint(value: Document) -> str:
+    return next(filter(None, (nearest(key, _READERS) for key in list(value)[:5])), "")
+
+
+def read_where(value: Document, path: Path, mistakes: Mistakes, *, entered: bool) -> Condition | None:
+    """The condition at `where`, if there is one."""
+    if value.get("where") is None:
+        return None
+    return read_condition(value["where"], (*path, "where"), mistakes, entered=entered)
+
+
+def _event(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("event", "where"), HERE)
+    event = mistakes.attempt(read_event_name, value["event"], (*HERE, "event"))
+    return EventTrigger(event=event or "", where=read_where(value, HERE, mistakes, entered=False))
+
+
+def _stage(value: Document, mistakes: Mistakes) -> Trigger:
+    if "where" in value:
+        mistakes.add((*HERE, "where"), "Only an event has a where; put conditions into the rule's audience.")
+    mistakes.known_keys(value, ("stage", "where"), HERE)
+    stage = value["stage"]
+    if stage not in STAGES:
+        known = ", ".join(STAGES)
+        mistakes.add((*HERE, "stage"), f"Unknown stage {quoted(stage)}; there are {known}.{nearest(stage, STAGES)}")
+    return StageTrigger(stage=stage)
+
+
+def _segment(_value: Document, mistakes: Mistakes) -> Trigger | None:
+    mistakes.add((*HERE, "segment"), "Segments are not available yet.")
+    return None
+
+
+def _trait(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("trait", "to", "from"), HERE)
+    return TraitTrigger(
+        trait=_name(value["trait"], "trait", mistakes),
+        to=value.get("to", ANY_VALUE),
+        before=value.get("from", ANY_VALUE),
+    )
+
+
+def _session(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("session",), HERE)
+    kind = value["session"]
+    if kind not in ("started", "returned"):
+        wrong = f"Expected started (any) or returned (not the first), not {quoted(kind)}."
+        mistakes.add((*HERE, "session"), wrong + nearest(kind, ("started", "returned")))
+    return SessionTrigger(returning=kind == "returned")
+
+
+def _inactive(value: Document, mistakes: Mistakes) -> Trigger | None:
+    mistakes.known_keys(value, ("inactive",), HERE)
+    span = mistakes.attempt(read_window, value["inactive"], (*HERE, "inactive"))
+    return None if span is None else InactiveTrigger(span=span)
+
+
+def _date(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("date", "days", "at", "every"), HERE)
+    days, every = value.get("days", 0), value.get("every")
+    if isinstance(days, bool) or not isinstance(days, int) or abs(days) > FARTHEST_DAYS:
+        mistakes.add(
+            (*HERE, "days"), f"Expected whole days from -{FARTHEST_DAYS} to {FARTHEST_DAYS}; -3 is 3 days before."
+        )
+        days = 0
+    if every not in (None, "year"):
+        mistakes.add((*HERE, "every"), f"Expected year, or leave it out, not {quoted(every)}.")
+    return DateTrigger(
+        trait=_name(value["date"], "date", mistakes),
+        offset_days=days,
+        at=read_clock(value.get("at", "09:00"), (*HERE, "at"), mistakes) or time(0),
+        yearly=every == "year",
+    )
+
+
+def _message(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("message", "rule", "within"), HERE)
+    moment, rule_id, within = value["message"], value.get("rule"), value.get("within")
+    if moment not in MOMENTS:
+        known = ", ".join(MOMENTS)
+        mistakes.add((*HERE, "message"), f"Expected one of {known}, not {quoted(moment)}.{nearest(moment, MOMENTS)}")
+    if not isinstance(rule_id, str) or not 0 < len(rule_id) <= 100:
+        mistakes.add((*HERE, "rule"), "Expected the id of the rule whose message it is.")
+    if (moment == "not_shown") is (within is None):
+        wrong = (
+            "not_shown needs within: so long after it was sent." if within is None else "Only not_shown takes within."
+        )
+        mistakes.add((*HERE, "within"), wrong)
+    span = mistakes.attempt(read_window, within, (*HERE, "within")) if within is not None else None
+    return MessageTrigger(moment=cast(MessageMoment, moment), rule_id=str(rule_id), within=span)
+
+
+def _api(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("api",), HERE)
+    if value["api"] is not True:
+        mistakes.add((*HERE, "api"), "Expected true: a backend starts the rule by POST rules/{id}/trigger.")
+    return ApiTrigger()
+
+
+def _broadcast(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("broadcast",), HERE)
+    told, path = value["broadcast"], (*HERE, "broadcast")
+    if not isinstance(told, dict):
+        mistakes.add(path, 'Expected an object such as {"at": "2030-01-31T09:00:00Z", "rate": 600}, or {}.')
+        return BroadcastTrigger()
+    mistakes.known_keys(told, ("at", "every", "rate", "most"), path)
+    at = told.get("at")
+    moment = read_time(at) if isinstance(at, str) else None
+    if at is not None and not isinstance(moment, datetime):
+        mistakes.add((*path, "at"), "Expected a moment, such as 2030-01-31T09:00:00Z.")
+    every = mistakes.attempt(read_window, told["every"], (*path, "every")) if told.get("every") is not None else None
+    rate = _whole(told.get("rate", 1_000), HIGHEST_RATE, (*path, "rate"), mistakes)
+    most = _whole(told["most"], MOST_MESSAGES, (*path, "most"), mistakes) if told.get("most") is not None else None
+    return BroadcastTrigger(
+        at=moment.astimezone(UTC) if moment is not None else None, every=every, rate=rate, most=most
+    )
+
+
+def _name(value: object, key: str, mistakes: Mistakes) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 255:
+        mistakes.add((*HERE, key), "Expected the name of a trait, such as plan.")
+        return ""
+    return value.removeprefix("profile.traits.")
+
+
+def _whole(value: object, most: int, path: Path, mistakes: Mistakes) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+        mistakes.add(path, f"Expected a whole number from 1 to {most}.")
+        return 1
+    return value
+
+
+_READERS: dict[str, Callable[[Document, Mistakes], Trigger | None]] = {
+    "event": _event,
+    "stage": _stage,
+    "segment": _segment,
+    "trait": _trait,
+    "session": _session,
+    "inactive": _inactive,
+    "date": _date,
+    "message": _message,
+    "api": _api,
+    "broadcast": _broadcast,
+}

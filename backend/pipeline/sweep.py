@@ -1,0 +1,177 @@
+"""The step `sweep`: what concerns all visitors is taken to them a piece at a time: broadcasts, and rules that are new.
+
+A broadcast puts a signal for each visitor of its audience into the log, at its rate; there it takes effect once,
+however often a piece is repeated after a crash. A rule that waits for moments (a date, a pause) and is new is written
+down with every visitor who has such a moment before them.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine import Ruleset
+from backend.domain.event import SIGNAL, Event
+from backend.domain.identity import derive
+from backend.domain.profile import Profile
+from backend.domain.rule import CompiledRule
+from backend.domain.rule.compile import BROADCAST
+from backend.domain.rule.trigger import BroadcastTrigger
+from backend.pipeline.rulesets import Rulesets
+from backend.pipeline.signals import send_signals
+from backend.runtime import Runtime
+from backend.storage import sweeps, visitors
+from backend.storage.database import Connection
+from backend.storage.sweeps import Sweep
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 500
+"""Visitors that are looked at in one piece."""
+
+PIECES = 20
+"""Pieces of one sweep in one turn, so that others get theirs."""
+
+LATE_ROUNDS = timedelta(days=1)
+"""A round that should have begun longer ago is left out: a news letter of last month is none."""
+
+
+class Sweeper:
+    """Begins what is due and goes on with what was begun."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self.rt = rt
+        self._rulesets = Rulesets(rt)
+        self._begun: set[str] = set()
+
+    def run(self) -> int:
+        """One turn; returns how many visitors were addressed."""
+        now = self.rt.clock()
+        with self.rt.db.begin() as connection:
+            self._rulesets.refresh(connection)
+            for site_id in self._rulesets.site_ids():
+                ruleset = self._rulesets.of(site_id)
+                for rule in ruleset.by_id.values() if ruleset is not None else ():
+                    self._begin(connection, rule, now)
+            found = sweeps.due(connection, now)
+        return sum(self._go_on(sweep, now) for sweep in found)
+
+    def _begin(self, connection: Connection, rule: CompiledRule, now: datetime) -> None:
+        """Writes down the sweep that this rule needs now, unless that was done before."""
+        if rule.rule.status != "active":
+            return
+        if rule.watch is not None:
+            sweep = _sweep(rule, "wake", (str(rule.rule.version),), now)
+        elif isinstance(trigger := rule.rule.spec.trigger, BroadcastTrigger):
+            moment = round_of(trigger, now)
+            if moment is None:
+                return
+            sweep = _sweep(rule, "broadcast", (moment.isoformat() if trigger.at is not None else "at once",), moment)
+        else:
+            return
+        if sweep.id not in self._begun and sweeps.add(connection, sweep):
+            log.info("sweep_begins", kind=sweep.kind, rule=rule.id)
+        self._begun.add(sweep.id)
+
+    def _go_on(self, sweep: Sweep, now: datetime) -> int:
+        ruleset = self._rulesets.of(sweep.site_id)
+        rule = ruleset.by_id.get(sweep.rule_id) if ruleset is not None else None
+        if ruleset is None or rule is None or rule.rule.status == "archived":
+            self._move(sweep, replace(sweep, ended_at=now))
+            return 0
+        if rule.rule.status != "active":
+            return 0  # paused: it goes on when the rule does
+        begun = sweep.done
+        for _ in range(PIECES):
+            after = self._wake(sweep, ruleset, now) if sweep.kind == "wake" else self._broadcast(sweep, rule, now)
+            if not self._move(sweep, after):
+                break  # somebody else goes on with it
+            sweep = after
+            if sweep.ended_at is not None or sweep.next_at > now:
+                break
+        return sweep.done - begun
+
+    def _move(self, before: Sweep, after: Sweep) -> bool:
+        with self.rt.db.begin() as connection:
+            return sweeps.move(connection, before, after)
+
+    def _broadcast(self, sweep: Sweep, rule: CompiledRule, now: datetime) -> Sweep:
+        """Addresses the next visitors, as many as the rate allows for a second."""
+        trigger = rule.rule.spec.trigger
+        assert isinstance(trigger, BroadcastTrigger)
+        most = -(-trigger.rate // 60)
+        if trigger.most is not None:
+            most = min(most, trigger.most - sweep.done)
+        with self.rt.db.read() as connection:
+            ids = visitors.ids_after(connection, sweep.site_id, sweep.cursor, AT_ONCE)
+            profiles = visitors.load(connection, ids)
+        told: list[tuple[Profile, str, dict[str, str]]] = []
+        cursor = sweep.cursor
+        for visitor_id in ids:
+            if len(told) >= most:
+                break
+            cursor = visitor_id
+            stored = profiles.get(visitor_id)
+            if stored is not None and _may_concern(rule, stored.profile, now):
+                told.append((stored.profile, derive(sweep.id, visitor_id), {}))
+        done = sweep.done + send_signals(self.rt, sweep.site_id, BROADCAST, rule.id, told)
+        through = len(ids) < AT_ONCE and (not ids or cursor == ids[-1])
+        full = trigger.most is not None and done >= trigger.most
+        return replace(
+            sweep,
+            cursor=cursor,
+            done=done,
+            next_at=now + timedelta(seconds=1) if len(told) >= most else now,
+            ended_at=now if through or full else None,
+        )
+
+    def _wake(self, sweep: Sweep, ruleset: Ruleset, now: datetime) -> Sweep:
+        """Notes for the next visitors when their next moment comes."""
+        with self.rt.db.begin() as connection:
+            ids = visitors.ids_after(connection, sweep.site_id, sweep.cursor, AT_ONCE)
+            changed = []
+            for stored in visitors.load(connection, ids, lock=True).values():
+                found = ruleset.next_wake(stored.profile)
+                wake_at = None if found is None else found[0]
+                if wake_at != stored.profile.wake_at:
+                    changed.append(replace(stored, profile=replace(stored.profile, wake_at=wake_at)))
+            visitors.save(connection, [], changed)
+        return replace(
+            sweep,
+            cursor=ids[-1] if ids else sweep.cursor,
+            done=sweep.done + len(changed),
+            ended_at=now if len(ids) < AT_ONCE else None,
+        )
+
+
+def round_of(trigger: BroadcastTrigger, now: datetime) -> datetime | None:
+    """The moment of the round that has begun last; `now` for one that is to go out at once, None before the first."""
+    if trigger.at is None:
+        return now
+    if trigger.at > now:
+        return None
+    if trigger.every is None:
+        return trigger.at
+    moment = trigger.at + (now - trigger.at) // trigger.every * trigger.every
+    return moment if now - moment <= LATE_ROUNDS else None
+
+
+def _sweep(rule: CompiledRule, kind: str, parts: tuple[str, ...], due_at: datetime) -> Sweep:
+    return Sweep(
+        id=derive(kind, rule.id, *parts),
+        site_id=rule.rule.site_id,
+        rule_id=rule.id,
+        kind=kind,
+        due_at=due_at,
+        next_at=due_at,
+    )
+
+
+def _may_concern(rule: CompiledRule, profile: Profile, now: datetime) -> bool:
+    """Whether the audience holds for this visitor; where that takes their history, the processor asks it."""
+    signal = Event(message_id="", name=BROADCAST, type=SIGNAL, timestamp=now, received_at=now)
+    try:
+        return rule.audience(Moment(profile=profile, at=now, event=signal, entered=signal.moment))
+    except HistoryNeeded:
+        return True

@@ -1,0 +1,41 @@
+"""Steps of rules, moments without events, sweeps"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("messages", sa.Column("step", sa.Text(), server_default="", nullable=False))
+    op.add_column("visitors", sa.Column("wake_at", sa.BigInteger(), nullable=True))
+    op.create_index(
+        "ix_visitors_wake_at",
+        "visitors",
+        ["wake_at"],
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
+    )
+    op.create_table(
+        "sweeps",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("rule_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("cursor", sa.Text(), server_default="", nullable=False),
+        sa.Column("done", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sweeps")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("sweeps")
+    op.drop_index("ix_visitors_wake_at", table_name="visitors")
+    op.drop_column("visitors", "wake_at")
+    op.drop_column("messages", "step")

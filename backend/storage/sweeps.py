@@ -1,0 +1,89 @@
+"""What goes through all visitors of a site, a piece at a time: how far it is, and when it goes on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, select, update
+
+from backend.storage.bulk import insert_rows
+from backend.storage.tables import sweeps
+from backend.storage.times import from_micros, maybe_from_micros, to_micros
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sweep:
+    """One way through the visitors; `cursor` is the last that was looked at, `done` how many were addressed.
+
+    `kind`: `broadcast` (a round of a rule for everybody), or `wake` (a rule that waits for moments is new).
+    """
+
+    id: str
+    site_id: str
+    rule_id: str
+    kind: str
+    due_at: datetime
+    next_at: datetime
+    cursor: str = ""
+    done: int = 0
+    ended_at: datetime | None = None
+
+
+def add(connection: Connection, sweep: Sweep) -> bool:
+    """Begins a sweep; False when one with this id was begun before."""
+    row = (
+        sweep.id,
+        sweep.site_id,
+        sweep.rule_id,
+        sweep.kind,
+        to_micros(sweep.due_at),
+        sweep.cursor,
+        sweep.done,
+        to_micros(sweep.next_at),
+        None,
+    )
+    return insert_rows(connection, sweeps, [row], ignore=True) > 0
+
+
+def due(connection: Connection, now: datetime) -> list[Sweep]:
+    """Those that can go on now, the longest due first."""
+    query = (
+        select(sweeps)
+        .where(sweeps.c.ended_at.is_(None), sweeps.c.next_at <= to_micros(now))
+        .order_by(sweeps.c.next_at, sweeps.c.id)
+    )
+    return [_sweep(row) for row in connection.execute(query)]
+
+
+def of_rule(connection: Connection, rule_id: str) -> list[Sweep]:
+    """All sweeps of a rule, oldest first."""
+    query = select(sweeps).where(sweeps.c.rule_id == rule_id).order_by(sweeps.c.due_at, sweeps.c.id)
+    return [_sweep(row) for row in connection.execute(query)]
+
+
+def move(connection: Connection, before: Sweep, after: Sweep) -> bool:
+    """Notes how far a sweep is; False when somebody else has moved it meanwhile."""
+    moved = connection.execute(
+        update(sweeps)
+        .where(sweeps.c.id == before.id, sweeps.c.cursor == before.cursor, sweeps.c.ended_at.is_(None))
+        .values(
+            cursor=after.cursor,
+            done=after.done,
+            next_at=to_micros(after.next_at),
+            ended_at=None if after.ended_at is None else to_micros(after.ended_at),
+        )
+    )
+    return moved.rowcount == 1
+
+
+def _sweep(row: Row[tuple[str, str, str, str, int, str, int, int, int]]) -> Sweep:
+    return Sweep(
+        id=row.id,
+        site_id=row.site_id,
+        rule_id=row.rule_id,
+        kind=row.kind,
+        due_at=from_micros(row.due_at),
+        next_at=from_micros(row.next_at),
+        cursor=row.cursor,
+        done=row.done,
+        ended_at=maybe_from_micros(row.ended_at),
+    )
