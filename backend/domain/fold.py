@@ -12,7 +12,7 @@ from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
 from backend.domain.session import with_visit
-from backend.domain.source import touch_of, with_touch
+from backend.domain.source import tells_origin, touch_of, with_touch
 from backend.domain.stage import stage_of
 
 TRAIT_LIMIT = 250
@@ -100,10 +100,11 @@ def _fold_context(state: State, event: Event) -> None:
         if device is not None:
             state["device"] = device
             state["device_at"] = moment
-    touch = touch_of(event)
-    if touch is not None:
-        state["source"] = with_touch(state["source"], touch)
     page = context.get("page")
+    if tells_origin(context, page):
+        touch = touch_of(event)
+        if touch is not None:
+            state["source"] = with_touch(state["source"], touch)
     if page.__class__ is dict and page and (state["page_at"] is None or moment >= state["page_at"]):
         state["page"] = {key: value[:2048] for key in PAGE_KEYS if (value := page.get(key)).__class__ is str}
         state["page_at"] = moment

@@ -17,6 +17,16 @@ _UTM = {
 }
 
 
+def tells_origin(context: Mapping[str, Any], page: Any) -> bool:
+    """Whether `touch_of` could find anything: most events tell of no origin, and that is soon seen."""
+    if "campaign" in context or "referrer" in context:
+        return True
+    if page.__class__ is not dict:
+        return False
+    search = page.get("search", page.get("url"))
+    return bool(page.get("referrer")) or (search.__class__ is str and "utm_" in search) or search.__class__ is not str
+
+
 def touch_of(event: Event) -> Touch | None:
     """The origin that this event tells of: a campaign, or a referrer from another host; None without either."""
     context = event.context

@@ -52,6 +52,7 @@ class _Batch:
     persons: Persons
     events: dict[str, list[Event]] = field(default_factory=dict)
     indexes: dict[str, list[int]] = field(default_factory=dict)
+    reports: list[tuple[str, Event]] = field(default_factory=list)
     sites: dict[str, str] = field(default_factory=dict)
     enrolled: dict[str, list[Enrolment]] = field(default_factory=dict)
 
@@ -109,13 +110,20 @@ def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arr
     repeated = events.insert_new(
         connection, [events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in kept]
     )
+    links = persons.links
     for place, (index, each) in enumerate(kept):
         if place in repeated:
             continue
-        person_id = persons.of(each.visitor_id)
-        batch.sites[person_id] = each.site_id
-        batch.events.setdefault(person_id, []).append(each.event)
-        batch.indexes.setdefault(person_id, []).append(index)
+        person_id, event = links.get(each.visitor_id, each.visitor_id), each.event
+        group = batch.events.get(person_id)
+        if group is None:
+            batch.sites[person_id] = each.site_id
+            batch.events[person_id], batch.indexes[person_id] = [event], [index]
+        else:
+            group.append(event)
+            batch.indexes[person_id].append(index)
+        if event.name in FEEDBACK:
+            batch.reports.append((person_id, event))
     for visitor_id in due:
         person_id = persons.of(visitor_id)
         profile = persons.profiles.get(person_id)
@@ -249,7 +257,5 @@ def _feedback(batch: _Batch) -> list[tuple[list[str], str, datetime, dict[str, o
             event.timestamp,
             dict(event.properties),
         )
-        for person_id, group in batch.events.items()
-        for event in group
-        if event.name in FEEDBACK
+        for person_id, event in batch.reports
     ]
