@@ -44,6 +44,7 @@ def recheck(
         event=trigger,
         entered=None if trigger is None else trigger.moment,
         history=history,
+        zone_name=site.timezone,
     )
     if not asks_audience(rule, message.step):
         return None

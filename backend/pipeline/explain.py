@@ -36,6 +36,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
         event=event,
         entered=event.moment if event is not None else None,
         history=past,
+        zone_name=site.timezone,
     )
     verdicts = [trigger[0], _reentry_gate(compiled, entered, event, now)]
     op = _next_saying(compiled, waiting[-1].position if waiting else 0)

@@ -1,9 +1,11 @@
 """The rules that are live now: compiled once, and again as soon as a rule or a site changes."""
 
 import threading
+from collections import defaultdict
 
 import structlog
 
+from backend.domain.condition import SharedTests
 from backend.domain.engine import Ruleset
 from backend.domain.rule import CompiledRule, compile_rule
 from backend.runtime import Runtime
@@ -32,9 +34,10 @@ class Rulesets:
 
     def _load(self, connection: Connection, stamp: str) -> None:
         compiled: dict[str, list[CompiledRule]] = {}
+        shared: dict[str, SharedTests] = defaultdict(SharedTests)
         for rule in rules.load_rules(connection):
             try:
-                compiled.setdefault(rule.site_id, []).append(compile_rule(rule))
+                compiled.setdefault(rule.site_id, []).append(compile_rule(rule, shared[rule.site_id]))
             except Exception:
                 # A mistake of ours, or a rule that an older version let in: the others must run.
                 log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)

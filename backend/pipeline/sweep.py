@@ -82,9 +82,9 @@ class Sweeper:
             return 0
         if rule.rule.status != "active":
             return 0  # paused: it goes on when the rule does
-        begun = sweep.done
+        begun, zone = sweep.done, ruleset.site.timezone
         for _ in range(PIECES):
-            after = self._wake(sweep, ruleset, now) if sweep.kind == "wake" else self._broadcast(sweep, rule, now)
+            after = self._wake(sweep, ruleset, now) if sweep.kind == "wake" else self._broadcast(sweep, rule, now, zone)
             if not self._move(sweep, after):
                 break  # somebody else goes on with it
             sweep = after
@@ -96,7 +96,7 @@ class Sweeper:
         with self.rt.db.begin() as connection:
             return sweeps.move(connection, before, after)
 
-    def _broadcast(self, sweep: Sweep, rule: CompiledRule, now: datetime) -> Sweep:
+    def _broadcast(self, sweep: Sweep, rule: CompiledRule, now: datetime, zone_name: str) -> Sweep:
         """Addresses the next visitors, as many as the rate allows for a second."""
         trigger = rule.rule.spec.trigger
         assert isinstance(trigger, BroadcastTrigger)
@@ -113,7 +113,7 @@ class Sweeper:
                 break
             cursor = visitor_id
             stored = profiles.get(visitor_id)
-            if stored is not None and _may_concern(rule, stored.profile, now):
+            if stored is not None and _may_concern(rule, stored.profile, now, zone_name):
                 told.append((stored.profile, derive(sweep.id, visitor_id), {}))
         done = sweep.done + send_signals(self.rt, sweep.site_id, BROADCAST, rule.id, told)
         through = len(ids) < AT_ONCE and (not ids or cursor == ids[-1])
@@ -168,10 +168,10 @@ def _sweep(rule: CompiledRule, kind: str, parts: tuple[str, ...], due_at: dateti
     )
 
 
-def _may_concern(rule: CompiledRule, profile: Profile, now: datetime) -> bool:
+def _may_concern(rule: CompiledRule, profile: Profile, now: datetime, zone_name: str) -> bool:
     """Whether the audience holds for this visitor; where that takes their history, the processor asks it."""
     signal = Event(message_id="", name=BROADCAST, type=SIGNAL, timestamp=now, received_at=now)
     try:
-        return rule.audience(Moment(profile=profile, at=now, event=signal, entered=signal.moment))
+        return rule.audience(Moment(profile=profile, at=now, event=signal, entered=signal.moment, zone_name=zone_name))
     except HistoryNeeded:
         return True

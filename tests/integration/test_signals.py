@@ -155,7 +155,9 @@ def test_a_broadcast_repeats_a_piece_after_a_crash_and_nobody_gets_it_twice(each
         sweeper._begin(connection, ruleset.by_id[rule_id], shop.clock())
         [begun] = sweeps.of_rule(connection, rule_id)
     for _ in range(3):
-        sweeper._broadcast(begun, ruleset.by_id[rule_id], shop.clock())  # dies before it has noted how far it came
+        sweeper._broadcast(
+            begun, ruleset.by_id[rule_id], shop.clock(), "UTC"
+        )  # dies before it has noted how far it came
     assert sweeper.run() == 10
     shop.processor.drain()
     assert len(shop.messages()) == 10

@@ -98,7 +98,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"field": NAME, "op": "after", "value": "2025-01-01T10:00:00"}, "audience.value", "with its zone"),
         ({"field": NAME, "op": "after", "value": 1740830400}, "audience.value", "Expected a time"),
         ({"field": "", "op": "is_set"}, "audience.field", "A field is a path"),
-        ({"field": "properties.x", "op": "is_set"}, "audience.field", "starts with event. or profile."),
+        ({"field": "properties.x", "op": "is_set"}, "audience.field", "starts with event., profile. or site."),
         ({"field": "event", "op": "is_set"}, "audience.field", "Unknown field"),
         ({"field": "event.propertys.x", "op": "is_set"}, "audience.field", 'Did you mean "properties"?'),
         ({"field": "profile.trait.x", "op": "is_set"}, "audience.field", 'Did you mean "traits"?'),

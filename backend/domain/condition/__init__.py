@@ -1,8 +1,9 @@
 """What is a condition? A question about one moment of a visitor: read from JSON, compiled, asked."""
 
-from backend.domain.condition.compile import Test, compile_condition
+from backend.domain.condition.compile import compile_condition
 from backend.domain.condition.moment import NO_HISTORY, History, HistoryNeeded, Moment
 from backend.domain.condition.parse import parse_condition, read_condition
+from backend.domain.condition.shared import SharedTests
 from backend.domain.condition.tree import (
     All,
     AnyOf,
@@ -14,6 +15,7 @@ from backend.domain.condition.tree import (
     Performed,
     needed_history,
 )
+from backend.domain.condition.when import Test
 
 __all__ = [
     "NO_HISTORY",
@@ -28,6 +30,7 @@ __all__ = [
     "Moment",
     "Not",
     "Performed",
+    "SharedTests",
     "Test",
     "compile_condition",
     "needed_history",

@@ -9,6 +9,7 @@ from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
+from backend.domain.condition.bucket import bucket_getter
 from backend.domain.condition.moment import Moment
 from backend.domain.event import Event
 from backend.domain.mistakes import nearest, quoted
@@ -44,16 +45,22 @@ _VISITOR = (
     "id anonymous_ids user_id traits identifiers stage device first_seen last_seen sessions counts last_at cart "
     "orders searches forms source groups page unsubscribed"
 )
-PROFILE_FIELDS: dict[str, str] = {name: name for name in _VISITOR.split()}
-"""What may follow `profile.`: the visitor as the API shows it, without what only folding needs."""
+BUCKET = "bucket"
+PROFILE_FIELDS: dict[str, str] = {name: name for name in (*_VISITOR.split(), BUCKET)}
+"""What may follow `profile.`: the visitor as the API shows it, without what only folding needs, and their bucket."""
 
-FLAT = {"counts", "last_at"}
-"""Mappings by names that may contain dots, so that everything after them is one key."""
+SITE_FIELDS: dict[str, str] = {"operator_online": "operator_online"}
+"""What may follow `site.`, and the attribute of the moment it means."""
+
+ROOTS: dict[str, dict[str, str]] = {"event": EVENT_FIELDS, "profile": PROFILE_FIELDS, "site": SITE_FIELDS}
+
+FLAT = {"counts", "last_at", BUCKET}
+"""What is followed by a name that may contain dots, so that everything after them is one key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A checked path: `root` is event or profile, `parts` the attribute and the keys below it."""
+    """A checked path: `root` is event, profile or site, `parts` the attribute and the keys below it."""
 
     root: str
     parts: tuple[str, ...]
@@ -69,19 +76,28 @@ def parse_field(text: object) -> Field:
     if len(text) > LONGEST_PATH:
         raise ValueError(f"A field is at most {LONGEST_PATH} characters long.")
     root, _, rest = text.partition(".")
-    known = {"event": EVENT_FIELDS, "profile": PROFILE_FIELDS}.get(root)
+    known = ROOTS.get(root)
     if known is None:
-        hint = nearest(root, ("event", "profile"))
-        raise ValueError(f"Unknown field {quoted(text)}: a field starts with event. or profile.{hint}")
+        hint = nearest(root, ROOTS)
+        raise ValueError(f"Unknown field {quoted(text)}: a field starts with event., profile. or site.{hint}")
     first, _, below = rest.partition(".")
-    if first not in known:
-        raise ValueError(f"Unknown field {quoted(text)}.{nearest(first, known)}")
     parts = [below] if first in FLAT and below else below.split(".") if "." in rest else []
     if "" in parts:
         raise ValueError(f"The field {quoted(text)} has an empty part.")
-    shape: Any = _shapes(Event if root == "event" else Profile)[known[first]]
-    _follow(shape, parts, text)
-    return Field(root, (known[first], *parts))
+    return Field(root, _checked(root, first, parts, text))
+
+
+def _checked(root: str, first: str, parts: Sequence[str], text: str) -> tuple[str, ...]:
+    """The parts as attribute and keys; a ValueError where they cannot lead anywhere."""
+    if first not in ROOTS[root]:
+        raise ValueError(f"Unknown field {quoted(text)}.{nearest(first, ROOTS[root])}")
+    attribute = ROOTS[root][first]
+    if root == "site":
+        _follow(bool, parts, text)
+    elif attribute != BUCKET:
+        shape: Any = _shapes(Event if root == "event" else Profile)[attribute]
+        _follow(shape, parts, text)
+    return (attribute, *parts)
 
 
 def parse_event_path(text: object) -> tuple[str, ...]:
@@ -100,6 +116,10 @@ def getter(field: Field) -> Callable[[Moment], Any]:
     """Compile a path into a function of the moment: its plain value, or None where it is missing."""
     if field.root == "event":
         return _event_getter(field.parts)
+    if field.root == "site":
+        return attrgetter(*field.parts)
+    if field.parts[0] == BUCKET:
+        return bucket_getter(*field.parts[1:])
     return _profile_getter(field.parts)
 
 
@@ -166,7 +186,7 @@ def _follow(shape: Any, parts: Sequence[str], text: str) -> None:
             if part not in hints:
                 raise ValueError(f"Unknown field {quoted(text)}.{nearest(part, hints)}")
             shape = hints[part]
-        elif shape in (str, int, float, Decimal, datetime):
+        elif shape in (str, int, float, bool, Decimal, datetime):
             raise ValueError(f"{quoted(text)}: there is nothing below a single value.")
         else:
             return

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from backend.domain.event import Event
 from backend.domain.profile import Profile
@@ -41,7 +41,9 @@ class Moment:
     """What a compiled condition is asked about. Not frozen: one is made per event, and that must cost nothing.
 
     `event` is the trigger, which `event.` fields mean; `entered` the trigger's place in time, which `since: "entry"`
-    counts from. `memo` belongs to `performed … where` and is nobody else's business.
+    counts from. `zone_name` is the site's time zone, for visitors of whose own nothing is known. While conditions are
+    asked about one moment, what it holds stays as it is: `answers` remembers those that many rules share. `memo`
+    belongs to `performed … where` and is nobody else's business.
     """
 
     profile: Profile
@@ -49,4 +51,7 @@ class Moment:
     event: Event | None = None
     entered: tuple[datetime, int] | None = None
     history: History = NO_HISTORY
-    memo: dict[int, bool] | None = None
+    operator_online: bool = False
+    zone_name: str = "UTC"
+    memo: dict[Any, Any] | None = None
+    answers: dict[int, bool] | None = None

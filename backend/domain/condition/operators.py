@@ -3,12 +3,24 @@
 import operator as python
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
 from backend.domain.condition.patterns import read_glob, read_regex, text_matcher
+from backend.domain.condition.urls import (
+    fits_glob,
+    has_parameters,
+    has_path,
+    is_address,
+    read_parameters,
+    read_path,
+    read_url_glob,
+    read_whole_address,
+)
 from backend.domain.condition.values import Check, equals, is_one_of, is_scalar, read_time, same
+from backend.domain.condition.when import RELATIVE_OPERATORS, read_day, read_relative, read_whens
+from backend.domain.duration import parse_duration
 
 MOST_IN_LIST = 1000
 LONGEST_TEXT = 8000
@@ -78,7 +90,8 @@ def read_moment(value: Any) -> str:
     """Accept RFC 3339 text, or a date alone."""
     if not isinstance(value, str) or read_time(value) is None:
         raise ValueError(
-            "Expected a time with its zone such as 2025-03-01T12:00:00Z, or a date (its midnight in UTC) as 2025-03-01."
+            "Expected a time with its zone such as 2025-03-01T12:00:00Z, a date (its midnight in UTC) as 2025-03-01, "
+            'or {"ago": "30d"}.'
         )
     return value
 
@@ -87,6 +100,28 @@ def read_nothing(value: Any) -> None:
     """Accept the absence of a value."""
     if value is not None and value is not True:
         raise ValueError("This operator takes no value.")
+
+
+def read_window(value: Any) -> timedelta:
+    """Accept a duration longer than nothing."""
+    span = parse_duration(value)
+    if not span:
+        raise ValueError("The duration must be longer than nothing.")
+    return span
+
+
+def read_value(op: str, value: Any) -> Any:
+    """Check and freeze the value of a comparison with a known operator; a ValueError tells what is wrong with it."""
+    if op in RELATIVE_OPERATORS:
+        if op == "between" and isinstance(value, list | tuple) and any(map(_is_relative, value[:2])):
+            return read_whens(value)
+        if _is_relative(value):
+            return read_day(value) if op in ("eq", "ne") else read_relative(value)
+    return OPERATORS[op].read(value)
+
+
+def _is_relative(value: Any) -> bool:
+    return isinstance(value, dict) and not value.keys().isdisjoint({"ago", "in"})
 
 
 def _compare(holds: Callable[[Any, Any], bool]) -> Callable[[Any], Check]:
@@ -146,6 +181,11 @@ def _not(make: Callable[[Any], Check]) -> Callable[[Any], Check]:
     return opposite
 
 
+def _by_profile(_: Any) -> Check:
+    """For how long a value has been there is not told by the value: `compile` makes this test of the whole profile."""
+    raise AssertionError("unchanged_for is no check of a value")
+
+
 OPERATORS: dict[str, Operator] = {
     "eq": Operator(read_scalar, equals),
     "ne": Operator(read_scalar, _not(equals)),
@@ -166,6 +206,11 @@ OPERATORS: dict[str, Operator] = {
     "is_not_set": Operator(read_nothing, lambda _: lambda x: x is None),
     "before": Operator(read_moment, _time(python.lt)),
     "after": Operator(read_moment, _time(python.gt)),
+    "unchanged_for": Operator(read_window, _by_profile),
+    "url_is": Operator(read_whole_address, is_address),
+    "url_path": Operator(read_path, has_path),
+    "url_glob": Operator(read_url_glob, fits_glob),
+    "url_query": Operator(read_parameters, has_parameters),
 }
 
 ALIASES = {
@@ -195,5 +240,11 @@ ALIASES = {
     "exists": "is_set",
     "not_exists": "is_not_set",
     "is_empty": "is_not_set",
+    "has_been": "unchanged_for",
+    "not_changed_for": "unchanged_for",
+    "url_equals": "url_is",
+    "url_matches": "url_glob",
+    "url_param": "url_query",
+    "query": "url_query",
 }
 """What people call the operators elsewhere: never accepted, but understood well enough to name ours."""

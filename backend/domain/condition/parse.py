@@ -1,13 +1,13 @@
 """From JSON to a condition: every mistake is found in one go, each with its path and a sentence."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any, TypeAlias
 
-from backend.domain.condition.fields import parse_field
-from backend.domain.condition.operators import ALIASES, OPERATORS
+from backend.domain.condition.fields import Field, parse_field
+from backend.domain.condition.local import read_local_time
+from backend.domain.condition.operators import ALIASES, OPERATORS, read_value, read_window
+from backend.domain.condition.questions import AMOUNTS, read_bounds, read_questions
 from backend.domain.condition.tree import ONCE, All, AnyOf, Comparison, Condition, Count, Not, Performed
-from backend.domain.duration import parse_duration
 from backend.domain.mistakes import Mistakes, nearest, quoted
 
 DEEPEST = 10
@@ -20,10 +20,15 @@ SHAPES: dict[str, frozenset[str]] = {
     "any": frozenset({"any"}),
     "not": frozenset({"not"}),
     "field": frozenset({"field", "op", "value"}),
-    "performed": frozenset({"performed", "where", "count", "within", "since"}),
+    "performed": frozenset(
+        {"performed", "where", "count", "first", "last", *AMOUNTS, "within", "between", "since", "until", "same"}
+    ),
+    "local_time": frozenset({"local_time"}),
     "segment": frozenset({"segment"}),
 }
 """The kinds of condition by the key that tells them apart, with the keys of each."""
+
+KINDS = "all, any, not, field, performed, local_time or segment"
 
 COUNT_OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "between")
 
@@ -66,11 +71,11 @@ class _Reader:
         if depth > DEEPEST:
             return self.wrong(path, f"Too deep: conditions nest at most {DEEPEST} deep.")
         if not isinstance(doc, dict):
-            return self.wrong(path, "A condition is an object with all, any, not, field, performed or segment.")
+            return self.wrong(path, f"A condition is an object with {KINDS}.")
         kinds = [key for key in SHAPES if key in doc]
         if not kinds:
             hint = "".join(filter(None, (nearest(key, SHAPES) for key in list(doc)[:5])))
-            return self.wrong(path, f"A condition has one of all, any, not, field, performed or segment.{hint}")
+            return self.wrong(path, f"A condition has one of {KINDS}.{hint}")
         if len(kinds) > 1:
             return self.wrong(path, f"A condition has one of {kinds[0]} and {kinds[1]}, not both: join them with all.")
         kind = kinds[0]
@@ -81,6 +86,7 @@ class _Reader:
             "not": self.read_not,
             "field": self.read_comparison,
             "performed": self.read_performed,
+            "local_time": self.read_local_time,
             "segment": self.read_segment,
         }
         condition = read[kind](doc, path, depth)
@@ -124,28 +130,29 @@ class _Reader:
         if "value" not in doc and op not in ("is_set", "is_not_set"):
             return self.wrong((*path, "value"), f"The operator {op} needs a value.")
         noted = self.mistakes.total
-        value = self.attempt(OPERATORS[op].read, doc.get("value"), (*path, "value"))
+        value = self.attempt(lambda told: read_value(op, told), doc.get("value"), (*path, "value"))
+        if op == "unchanged_for" and field is not None and not _is_trait(field):
+            self.mistakes.add((*path, "field"), "unchanged_for is asked of a trait, such as profile.traits.plan.")
         if field is None or self.mistakes.total > noted:
             return None
         return Comparison(field=field, op=op, value=value)
+
+    def read_local_time(self, doc: dict[Any, Any], path: Path, _: int) -> Condition | None:
+        return read_local_time(doc["local_time"], (*path, "local_time"), self.mistakes)
 
     def read_performed(self, doc: dict[Any, Any], path: Path, depth: int) -> Condition | None:
         noted = self.mistakes.total
         event = self.attempt(read_event_name, doc["performed"], (*path, "performed"))
         where = None if doc.get("where") is None else self.read(doc["where"], (*path, "where"), depth + 1)
-        count = ONCE if doc.get("count") is None else self.read_count(doc["count"], (*path, "count"))
-        within = None
-        if doc.get("within") is not None:
-            within = self.attempt(read_window, doc["within"], (*path, "within"))
-        since = doc.get("since")
-        if since is not None and since != "entry":
-            self.mistakes.add((*path, "since"), 'The only value of since is "entry".')
-        elif since is not None and not self.entered:
-            self.mistakes.add((*path, "since"), "There is no entry yet where the trigger itself is checked.")
-        over = self.nodes > MOST_NODES
-        if over or self.mistakes.total > noted or event is None or count is None:
+        asked = read_questions(doc, path, self.mistakes)
+        if doc.get("count") is not None:
+            count = self.read_count(doc["count"], (*path, "count"))
+        else:
+            count = None if asked else ONCE
+        window = read_bounds(doc, path, self.mistakes, entered=self.entered)
+        if self.nodes > MOST_NODES or self.mistakes.total > noted or event is None:
             return None
-        return Performed(event=event, where=where, count=count, within=within, since_entry=since is not None)
+        return Performed(event=event, where=where, count=count, **asked, **window)
 
     def read_count(self, doc: object, path: Path) -> Count | None:
         if not isinstance(doc, dict):
@@ -171,6 +178,10 @@ class _Reader:
         return None
 
 
+def _is_trait(field: Field) -> bool:
+    return field.root == "profile" and field.parts[0] == "traits" and len(field.parts) == 2
+
+
 def read_event_name(value: object) -> str:
     """Accept the name of an event: 1 to 255 characters."""
     if not isinstance(value, str) or not value.strip():
@@ -178,14 +189,6 @@ def read_event_name(value: object) -> str:
     if len(value) > LONGEST_NAME:
         raise ValueError(f"The name of an event is at most {LONGEST_NAME} characters long.")
     return value
-
-
-def read_window(value: object) -> timedelta:
-    """Accept a duration longer than nothing."""
-    span = parse_duration(value)
-    if not span:
-        raise ValueError("The duration must be longer than nothing.")
-    return span
 
 
 def read_count_value(value: object) -> int:
@@ -203,3 +206,6 @@ def read_count_pair(value: object) -> tuple[int, int]:
     if low > high:
         raise ValueError("The first value of between is greater than the second, so nothing can lie between them.")
     return (low, high)
+
+
+__all__ = ["parse_condition", "read_condition", "read_event_name", "read_window"]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, TypeAlias
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
 
 from backend.domain.condition.fields import Field
+from backend.domain.condition.when import Relative
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +33,7 @@ class Not:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """One field held against one value; lists are tuples here."""
+    """One field held against one value; lists and objects are tuples here, relative times a Relative."""
 
     field: Field
     op: str
@@ -46,19 +48,84 @@ class Count:
     value: int | tuple[int, int] = 1
 
 
+TOLD = "Identify"
+"""The event by which traits are told."""
+
 ONCE = Count()
 """At least once: what `performed` asks for unless told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Edge:
+    """When the first or the last matching event was: before or after a moment."""
+
+    op: Literal["before", "after"]
+    value: datetime | Relative
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amount:
+    """What the matching events carry at the path `of`, taken together; `op` and `value` as in Count, but decimals.
+
+    What is no number adds nothing to a sum and is no part of the others; the sum of nothing is 0, and no other amount
+    of nothing holds.
+    """
+
+    kind: Literal["sum", "min", "max", "avg"]
+    of: tuple[str, ...]
+    op: str
+    value: Decimal | tuple[Decimal, Decimal]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Performed:
-    """True when the visitor did `event` often enough; in `where`, `event.` is the event that is counted."""
+    """True when what the visitor did of `event` answers every question: `count`, `first`, `last`, amounts.
+
+    Asked about are the events of the window, up to the moment: `at - within < timestamp <= at - ago`, from `since` on,
+    before `until`, after the entry. In `where`, `event.` is the event that is counted; with `same`, it carries at that
+    path the same single value as the event at hand. Without `count` nobody asks how often.
+    """
 
     event: str
     where: "Condition | None" = None
-    count: Count = ONCE
+    count: Count | None = ONCE
+    first: Edge | None = None
+    last: Edge | None = None
+    amounts: tuple[Amount, ...] = ()
     within: timedelta | None = None
+    ago: timedelta = timedelta(0)
+    since: datetime | None = None
+    until: datetime | None = None
     since_entry: bool = False
+    same: tuple[str, ...] | None = None
+
+    @property
+    def filtered(self) -> bool:
+        """Whether some events of that name may not be meant, whenever they happened."""
+        return self.where is not None or self.same is not None
+
+    @property
+    def windowed(self) -> bool:
+        """Whether some may not be meant because of when they happened."""
+        bounds = (self.within, self.since, self.until)
+        return self.since_entry or bool(self.ago) or any(bound is not None for bound in bounds)
+
+    @property
+    def asks_only_count(self) -> bool:
+        """Whether nothing is asked but how often."""
+        return self.count is not None and self.first is None and self.last is None and not self.amounts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalTime:
+    """True from minute `start` of the visitor's day up to `end`, which may lie on the next; `weekdays`: of its start.
+
+    Minutes count from midnight, 0 to 1440; Monday is 0, and no weekdays are all of them.
+    """
+
+    start: int = 0
+    end: int = 1440
+    weekdays: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +135,7 @@ class InSegment:
     segment: str
 
 
-Condition: TypeAlias = All | AnyOf | Not | Comparison | Performed | InSegment
+Condition: TypeAlias = All | AnyOf | Not | Comparison | Performed | LocalTime | InSegment
 
 
 def walk(condition: Condition) -> Iterator[Condition]:
@@ -91,9 +158,26 @@ def needed_history(condition: Condition | None, *, usually: bool = False) -> fro
     """
     if condition is None:
         return frozenset()
-    return frozenset(
+    names = {
         node.event
         for node in walk(condition)
-        if isinstance(node, Performed)
-        and (node.where or node.since_entry or (node.within and not (usually and node.count == ONCE)))
+        if isinstance(node, Performed) and _may_ask(node) and not (usually and _rarely_asks(node))
+    }
+    if any(isinstance(node, Comparison) and node.op == "unchanged_for" for node in walk(condition)):
+        names.add(TOLD)
+    return frozenset(names)
+
+
+def _may_ask(node: Performed) -> bool:
+    return node.filtered or node.windowed or not node.asks_only_count
+
+
+def _rarely_asks(node: Performed) -> bool:
+    """Whether the moment of the last event of that name usually is the answer."""
+    if node.filtered or node.since_entry:
+        return False
+    if node.asks_only_count:
+        return node.count == ONCE and not node.ago and node.until is None
+    return (
+        not node.windowed and node.last is not None and node.count is None and node.first is None and not node.amounts
     )

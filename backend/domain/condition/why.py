@@ -1,12 +1,13 @@
 """Why does a condition not hold? The parts that are at fault, each with what was asked and what was found."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from backend.domain.condition.compile import compile_condition
 from backend.domain.condition.fields import getter
+from backend.domain.condition.local import clock, local_now
 from backend.domain.condition.moment import Moment
-from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, Not, Performed
+from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, LocalTime, Not, Performed
 from backend.domain.duration import format_duration
 
 LONGEST_VALUE = 80
@@ -23,6 +24,8 @@ def why_not(condition: Condition, moment: Moment) -> list[str]:
             return ["None of these holds: " + " ".join(each for part in parts for each in why_not(part, moment))]
         case Not(part=part):
             return [f"It holds, and must not: {_told(part)}."]
+        case LocalTime():
+            return [f"{_told(condition)} was asked; it is {local_now(moment):%H:%M on %A} there."]
         case Comparison(field=field):
             return [f"{_told(condition)} was asked; {field} is {_shown(getter(field)(moment))}."]
         case _:
@@ -33,9 +36,10 @@ def _told(condition: Condition) -> str:
     match condition:
         case Comparison(field=field, op=op, value=value):
             return f"{field} {op}" + ("" if value is None else f" {_shown(value)}")
-        case Performed(event=event, count=count, within=within):
-            told = f"performed {event} {count.op} {_shown(count.value)} times"
-            return told + (f" within {format_duration(within)}" if within is not None else "")
+        case Performed():
+            return _told_performed(condition)
+        case LocalTime(start=start, end=end):
+            return f"a local time from {clock(start)} to {clock(end)}"
         case All(parts=parts):
             return "all of (" + ", ".join(map(_told, parts)) + ")"
         case AnyOf(parts=parts):
@@ -46,11 +50,26 @@ def _told(condition: Condition) -> str:
             return "a condition"
 
 
+def _told_performed(node: Performed) -> str:
+    told = f"performed {node.event}"
+    if node.count is not None:
+        told += f" {node.count.op} {_shown(node.count.value)} times"
+    for name, edge in (("first", node.first), ("last", node.last)):
+        told += "" if edge is None else f", {name} {edge.op} {_shown(edge.value)}"
+    for amount in node.amounts:
+        told += f", {amount.kind} of {'.'.join(amount.of)} {amount.op} {_shown(amount.value)}"
+    if node.within is not None:
+        told += f" within {format_duration(node.within)}"
+    return told + (f" and {format_duration(node.ago)} ago" if node.ago else "")
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "missing"
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return format_duration(value)
     if isinstance(value, tuple):
         text = "[" + ", ".join(map(_shown, value)) + "]"
     else:

@@ -147,6 +147,7 @@ class Walk:
             event=event,
             entered=event.moment if entered is None else entered,
             history=self.past,
+            zone_name=self.ruleset.site.timezone,
         )
 
     def _stale(self, event: Event) -> bool:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from backend.domain.calendar import next_occurrence, zone_of
-from backend.domain.condition import Condition, Moment, needed_history
+from backend.domain.condition import Condition, Moment, SharedTests, needed_history
 from backend.domain.condition.compile import always
 from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
@@ -44,14 +44,17 @@ TRIGGERED = "Rule Triggered"
 BROADCAST = "Broadcast"
 
 
-def compile_rule(rule: Rule) -> CompiledRule:
-    """Make a rule ready to run; a rule that parsed always compiles."""
+def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
+    """Make a rule ready to run; a rule that parsed always compiles.
+
+    With `shared`, what many rules of a site ask alike is asked once for each event.
+    """
     spec = rule.spec
     conditions = list(_conditions(spec))
     return CompiledRule(
         rule=rule,
-        **_trigger(rule),
-        audience=compile_test(spec.audience),
+        **_trigger(rule, shared),
+        audience=compile_test(spec.audience, shared),
         cancels=compile_cancels(_cancels(spec)),
         key_of=_key(spec.reentry),
         program=compile_program(spec),
@@ -81,12 +84,12 @@ def key_text(value: object) -> str | None:
     return text
 
 
-def _trigger(rule: Rule) -> dict[str, Any]:
+def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
     """What the rule listens to, as the fields of `CompiledRule`."""
     trigger = rule.spec.trigger
     match trigger:
         case EventTrigger():
-            return {"event": trigger.event, "where": compile_test(trigger.where)}
+            return {"event": trigger.event, "where": compile_test(trigger.where, shared)}
         case StageTrigger():
             return {"stage": trigger.stage, "where": always}
         case TraitTrigger():

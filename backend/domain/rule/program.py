@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from backend.domain.condition import Condition, compile_condition
+from backend.domain.condition import Condition, SharedTests, compile_condition
 from backend.domain.condition.compile import always
 from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
@@ -62,9 +62,9 @@ def compile_cancels(cancels: Sequence[Cancel]) -> Mapping[str, tuple[CompiledCan
     return {name: tuple(group) for name, group in found.items()}
 
 
-def compile_test(condition: Condition | None) -> Test:
-    """A condition as a function; what nobody wrote down always holds."""
-    return always if condition is None else compile_condition(condition)
+def compile_test(condition: Condition | None, shared: SharedTests | None = None) -> Test:
+    """A condition as a function; what nobody wrote down always holds. With `shared`, equal ones are asked once."""
+    return always if condition is None else compile_condition(condition, shared)
 
 
 def _same(path: tuple[str, ...] | None) -> Callable[[Event, Event | None], bool]:

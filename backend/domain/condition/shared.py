@@ -1,0 +1,58 @@
+"""Which tests do many rules share? Equal conditions become one function, whose answer a moment remembers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backend.domain.condition.moment import Moment
+from backend.domain.condition.tree import Comparison, Condition, Not, Performed
+from backend.domain.condition.when import Test
+
+
+@dataclass(slots=True)
+class _Known:
+    """A condition that was met: its plain test, and the one that remembers, once somebody else asks the same."""
+
+    plain: Test
+    remembering: Test | None = None
+
+
+class SharedTests:
+    """The tests of one set of rules, such as those of a site; made once, and forgotten with the rules.
+
+    The first rule that has a condition gets its plain test, so that what is used once costs nothing; the others get
+    one that looks into the moment's answers. What may read the history remembers from the first on.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def test(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
+        """The test of a condition: compiled, or the same as that of an equal condition."""
+        if isinstance(condition, Comparison | Not) or not getattr(condition, "parts", True):
+            return compile_it(condition)  # as cheap as remembering; and what is negated is shared itself
+        key = repr(condition)  # not the condition itself: true equals 1 there
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Known(compile_it(condition))
+            if not (isinstance(condition, Performed) and _is_dear(condition)):
+                return known.plain
+        if known.remembering is None:
+            known.remembering = _remembering(known.plain, len(self._known))
+        return known.remembering
+
+
+def _is_dear(node: Performed) -> bool:
+    return node.filtered or node.windowed or not node.asks_only_count
+
+
+def _remembering(test: Test, number: int) -> Test:
+    def ask(m: Moment) -> bool:
+        answers = m.answers
+        if answers is None:
+            answers = m.answers = {}
+        known = answers.get(number)
+        if known is None:
+            known = answers[number] = test(m)
+        return known
+
+    return ask
