@@ -30,7 +30,8 @@ class Contact:
     """One message said to a person, or held back for comparison; `at` is the moment of the decision.
 
     `message_id` is the message's, or the enrolment's where it was held back. `page` is the path at which the person
-    was then. `never`: they asked not to be told such things again.
+    was then. `goal_at` is when the rule's goal was reached after the decision, `converted_at` when after what the rule
+    counts from. `never`: they asked not to be told such things again.
     """
 
     message_id: str
@@ -48,6 +49,8 @@ class Contact:
     unsubscribed_at: datetime | None = None
     converted_at: datetime | None = None
     revenue: Decimal | None = None
+    goal_at: datetime | None = None
+    goal_value: Decimal | None = None
     never: bool = False
 
     @property
@@ -108,9 +111,19 @@ def _joined(a: Contact, b: Contact) -> Contact:
     """One contact that both sides know: the earliest of each moment."""
     moments: dict[str, Any] = {
         name: min((each for each in (getattr(a, name), getattr(b, name)) if each is not None), default=None)
-        for name in ("shown_at", "clicked_at", "dismissed_at", "replied_at", "unsubscribed_at", "converted_at")
+        for name in (
+            "shown_at",
+            "clicked_at",
+            "dismissed_at",
+            "replied_at",
+            "unsubscribed_at",
+            "converted_at",
+            "goal_at",
+        )
     }
-    return replace(a, **moments, never=a.never or b.never, revenue=a.revenue if a.revenue is not None else b.revenue)
+    moments["revenue"] = a.revenue if a.revenue is not None else b.revenue
+    moments["goal_value"] = a.goal_value if a.goal_value is not None else b.goal_value
+    return replace(a, **moments, never=a.never or b.never)
 
 
 def said(contacts: Iterable[Contact]) -> list[Contact]:

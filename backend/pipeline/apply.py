@@ -1,21 +1,24 @@
 """The step `apply`: events and due timers take effect in one transaction: fold, decide, write."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
+from backend.domain.calendar import zone_of
 from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
+from backend.domain.tally import Key, contact_deltas, enrolment_deltas
 from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
 from backend.pipeline.persons import Persons
-from backend.storage import enrolments, events, messages, visitors
+from backend.storage import enrolments, events, messages, tallies, visitors
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
 
@@ -76,7 +79,9 @@ def apply(
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []
     emitted: list[tuple[str, str, Event]] = []
+    numbers: Counter[tuple[str, Key]] = Counter()
     for person_id, result in advances.items():
+        _tally(numbers, ruleset_of, batch, person_id, result)
         if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
             batch.persons.profiles[person_id] = result.profile
             batch.persons.changed.add(person_id)
@@ -89,10 +94,31 @@ def apply(
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")
+    tallies.add(connection, numbers)
     messages.insert(connection, effects.messages)
     messages.record_feedback(connection, _feedback(batch))
     point("after_messages")
     return effects
+
+
+def _tally(
+    numbers: Counter[tuple[str, Key]], ruleset_of: RulesetOf, batch: _Batch, person_id: str, result: Advance
+) -> None:
+    """Counts what came of one person's walk."""
+    before = batch.persons.profiles.get(person_id)
+    contacts = before.contacts if before is not None else ()
+    if contacts is result.profile.contacts and not result.enrolments:
+        return
+    site_id = result.profile.site_id
+    ruleset = ruleset_of(site_id)
+    zone = zone_of(ruleset.site.timezone if ruleset is not None else None)
+    known = {each.id: each for each in batch.enrolled.get(person_id, ())}
+    for deltas in (
+        contact_deltas(contacts, result.profile.contacts, zone),
+        enrolment_deltas(known, result.enrolments.values(), zone),
+    ):
+        for key, number in deltas.items():
+            numbers[site_id, key] += number
 
 
 def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> _Batch:

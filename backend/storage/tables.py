@@ -181,6 +181,19 @@ Index(
     postgresql_where=text("status IN ('queued', 'claimed', 'sending')"),
 )
 
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Column("day", Text, primary_key=True),  # of the site, as 2026-03-01
+    Column("step", Text, primary_key=True),
+    Column("variant", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),  # money in millionths
+)
+
 sweeps = Table(
     "sweeps",
     metadata,

@@ -31,6 +31,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/rules/<rule_id>/archive"): (RULES, None),
     ("GET", "/sites/<site>/rules/<rule_id>/explain"): (READ, None),
     ("POST", "/sites/<site>/rules/<rule_id>/trigger"): (RULES, {"user_id": "ann"}),
+    ("GET", "/sites/<site>/rules/<rule_id>/report"): (READ, None),
+    ("GET", "/sites/<site>/report"): (READ, None),
     ("POST", "/sites/<site>/simulations"): (RULES, {"rule": RULE}),
     ("GET", "/sites/<site>/visitors"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>"): (READ, None),

@@ -30,6 +30,7 @@ class Ruleset:
     watches: Rules = ()
     former: Mapping[tuple[str, int], CompiledRule]
     limits: SiteLimits
+    goals: Mapping[str, Rules]
 
     @classmethod
     def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
@@ -55,6 +56,7 @@ class Ruleset:
             at_session=tuple(rule for rule in active if rule.session),
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
+            goals=_by_goal(ordered),
             former={(rule.id, rule.rule.version): rule for rule in former},
         )
 
@@ -79,3 +81,12 @@ class Ruleset:
             best = moment
             rules.append(rule)
         return None if best is None else (best, tuple(rules))
+
+
+def _by_goal(rules: Iterable[CompiledRule]) -> dict[str, Rules]:
+    """The rules by the event that is their goal; a rule that is paused still learns what it did."""
+    found: dict[str, Rules] = {}
+    for rule in rules:
+        if rule.goal is not None:
+            found[rule.goal.event] = (*found.get(rule.goal.event, ()), rule)
+    return found

@@ -17,6 +17,7 @@ from backend.domain.engine.steps import Steps, hops_of
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
+from backend.domain.goal import with_goals
 from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
@@ -99,6 +100,8 @@ class Walk:
         profile = self.result.profile
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
         fold_into(profile, event)
+        if profile.contacts and event.name in self.ruleset.goals:
+            self._reach(event)
         candidates: Iterable[CompiledRule] = ()
         if not self._stale(event):
             listeners = self.ruleset.by_event.get(event.name)
@@ -118,6 +121,17 @@ class Walk:
             self._to_waiting(event, moment)
         for rule in candidates:
             self._consider(rule, event, moment)
+
+    def _reach(self, event: Event) -> None:
+        """An event that is the goal of rules which spoke to this visitor, or did not, for comparison."""
+        self.past.cut = event.moment
+        profile = self.result.profile
+        rules = self.ruleset.goals[event.name]
+        try:
+            contacts = with_goals(profile.contacts, event, rules, self.moment(event.timestamp, event))
+        except HistoryNeeded as needed:
+            raise PastNeeded(frozenset().union({needed.name}, *(rule.history for rule in rules))) from needed
+        profile.__dict__["contacts"] = contacts
 
     def _changed(self, before: Any, after: Any) -> list[CompiledRule]:
         """The rules that wait for a change such as those between these traits."""

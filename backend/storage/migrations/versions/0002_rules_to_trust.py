@@ -1,4 +1,4 @@
-"""Steps of rules, moments without events, sweeps"""
+"""Steps of rules, moments without events, sweeps, tallies"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,8 +33,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sweeps")),
     )
 
+    op.create_table(
+        "tallies",
+        *(
+            sa.Column(name, sa.Text(), nullable=False)
+            for name in ("site_id", "rule_id", "day", "step", "variant", "channel", "metric")
+        ),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            *("site_id", "rule_id", "day", "step", "variant", "channel", "metric"), name=op.f("pk_tallies")
+        ),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("tallies")
     op.drop_table("sweeps")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
     op.drop_column("visitors", "wake_at")
