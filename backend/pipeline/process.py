@@ -8,6 +8,7 @@ import gc
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import uuid4
 
@@ -87,7 +88,8 @@ class Processor:
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
         self.care = Care(rt)
-        self.reader = Reader(rt, self.care)
+        self.beside = ThreadPoolExecutor(1, "beside")
+        self.reader = Reader(rt, self.care, self.beside)
         self._leased_at = 0.0
         self._rest_until = 0.0
         self._trimmed_at = time.monotonic()
@@ -127,7 +129,8 @@ class Processor:
 
     def leave(self) -> None:
         """Gives its partitions back."""
-        self.reader.close()
+        self.reader.forget()
+        self.beside.shutdown()
         try:
             self.leases.release()
         except Exception as error:
@@ -195,7 +198,9 @@ class Processor:
             self.rulesets.refresh(connection)
             due = _due(connection, read.horizon, DUE_AT_ONCE)
             try:
-                effects = apply(connection, self.rulesets.of, good, due, until=read.horizon, now=now)
+                effects = apply(
+                    connection, self.rulesets.of, good, due, until=read.horizon, now=now, beside=self.beside
+                )
             except Poisoned as poisoned:
                 if places is not None:
                     raise Poisoned({places[index]: why for index, why in poisoned.reasons.items()}) from poisoned

@@ -7,7 +7,7 @@ the cancels of what waits, then against triggers; an enrolment without delay fir
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
@@ -25,6 +25,8 @@ from backend.domain.rule import CompiledRule, Reentry
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 MOST_WAKES = 1_000
 """Moments without an event that are noticed in one stretch; the rest come with the next."""
@@ -48,7 +50,8 @@ def advance(
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
     for event in events:
-        walk.fire_until(event.timestamp, inclusive=False)
+        if walk.waiting or ruleset.watches:
+            walk.fire_until(event.timestamp, inclusive=False)
         walk.take(event)
     walk.fire_until(until, inclusive=True)
     if ruleset.watches or profile.wake_at is not None:
@@ -79,6 +82,8 @@ class Walk:
         self.ruleset = ruleset
         self.past = past
         self.now = now
+        # A live event that is older starts nothing any more; a simulated one never is too old.
+        self.earliest = EARLIEST if now is None else now - ruleset.site.policy.max_event_age
         self.result = Advance(working_copy(profile))
         self.known: dict[str, list[Enrolment]] = {}
         self.waiting: dict[str, Enrolment] = {}
@@ -103,7 +108,7 @@ class Walk:
         if profile.contacts and event.name in self.ruleset.goals:
             self._reach(event)
         candidates: Iterable[CompiledRule] = ()
-        if not self._stale(event):
+        if event.timestamp >= self.earliest:
             listeners = self.ruleset.by_event.get(event.name)
             if listeners is not None:
                 candidates = listeners.to(event)
@@ -164,10 +169,6 @@ class Walk:
             zone_name=self.ruleset.site.timezone,
         )
 
-    def _stale(self, event: Event) -> bool:
-        """Whether a live event is too old to start anything; a simulated one never is."""
-        return self.now is not None and self.now - event.timestamp > self.ruleset.site.policy.max_event_age
-
     def fire_until(self, end: datetime, *, inclusive: bool) -> None:
         """Fires what is due before `end` (or at it), in order of time."""
         if self.ruleset.watches:
@@ -208,7 +209,7 @@ class Walk:
         assert rule.watch is not None
         signal = self.signal(rule.watch.name, moment, rule.id, moment.isoformat(), hops=0)
         # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        if moment == self.promised or not self._stale(signal):
+        if moment == self.promised or signal.timestamp >= self.earliest:
             self.past.cut = signal.moment
             self._consider(rule, signal, self.moment(moment, signal))
 
