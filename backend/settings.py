@@ -105,6 +105,9 @@ class Settings:
     admin_token: str = _setting("", _token, "Bearer token of an administrator; made at first start", secret=True)
     metrics_token: str = _setting("", _token, "Bearer token for /metrics from afar; empty: loopback only", secret=True)
     proxies: int = _setting(0, partial(_integer, 0, 9), "reverse proxies in front, whose X-Forwarded-* is believed")
+    caller_rate: int = _setting(
+        1_000, partial(_integer, 0, 10**6), "reports of events a second that one address may send; 0: any number"
+    )
     partitions: int = _setting(4, partial(_integer, 1, 1024), "into how many streams the log is split; fixed for good")
     log_max_bytes: int = _setting(
         256 * 2**20, partial(_integer, 2**20, 2**50), "events waiting in the log above which collectors answer 503"
