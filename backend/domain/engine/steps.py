@@ -9,6 +9,7 @@ from backend.domain.attention import Contact, with_contact
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.decide import Gate, Saying, decide, held_back, held_out_by
+from backend.domain.engine.call_out import promised
 from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment, Note
 from backend.domain.event import Event
@@ -18,9 +19,9 @@ from backend.domain.past import LAST_OF_MOMENT
 from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import SENT
-from backend.domain.rule.compiled import BranchOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
+from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
 from backend.domain.session import GAP
-from backend.domain.template import Template, TemplateError, render, template_context
+from backend.domain.template import MissingValue, Template, TemplateError, render, template_context
 from backend.domain.variant import assign
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class Steps:
                 enrolment = replace(enrolment, position=op.starts[arm.name])
             elif isinstance(op, EmitOp):
                 enrolment = self._emit(onward, rule, op, at)
+            elif isinstance(op, CallOutOp):
+                enrolment = self._call_out(onward, rule, op, at)
             elif op.until is not None and op.until(self._moment(enrolment, at)):
                 enrolment = replace(enrolment, position=op.then)
             elif op.timeout <= timedelta(0):
@@ -237,6 +240,19 @@ class Steps:
         walk.past.add(event)
         walk.queue.append(event)
         return _noted(enrolment, at, name, "reported")
+
+    def _call_out(self, enrolment: Enrolment, rule: CompiledRule, op: CallOutOp, at: datetime) -> Enrolment:
+        """Promises a webhook and goes on at once: its answer is nobody's business here."""
+        walk = self.walk
+        now = walk.now if walk.now is not None else at
+        context = self._context(enrolment.trigger)
+        try:
+            webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
+        except ValueError as error:
+            reason = "missing_value" if isinstance(error, MissingValue) else "not_callable"
+            return _noted(enrolment, at, op.name, "skipped", reason, str(error))
+        walk.result.webhooks.append(webhook)
+        return _noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
     def _context(self, trigger: Event) -> Mapping[str, Any]:
         site = self.walk.ruleset.site

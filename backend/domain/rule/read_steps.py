@@ -27,6 +27,7 @@ from backend.domain.rule.model import (
     Wait,
 )
 from backend.domain.rule.read_trigger import read_where
+from backend.domain.rule.read_webhook import read_webhook
 from backend.domain.template import TemplateError, parse_template
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -93,6 +94,7 @@ class _Reader:
             "message": (("name",), self._message),
             "set_trait": ((), self._set_trait),
             "emit": ((), self._emit),
+            "webhook": (("name",), self._webhook),
             "stop": ((), self._stop),
         }
 
@@ -217,6 +219,11 @@ class _Reader:
         if event in INTERNAL:
             self.mistakes.add((*here, "event"), f"{quoted(event)} is an event that only chimein reports.")
         return Emit(event=event or "", properties=self._values(told.get("properties", {}), (*here, "properties")))
+
+    def _webhook(self, value: Document, path: Path, _depth: int) -> Step | None:
+        self.acts += 1
+        name = self._name(value.get("name"), "webhook", path)
+        return read_webhook(value["webhook"], (*path, "webhook"), name, self.mistakes)
 
     def _stop(self, value: Document, path: Path, _depth: int) -> Step:
         if value["stop"] is not True:
