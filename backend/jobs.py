@@ -65,7 +65,7 @@ def work(rt: Runtime, stop: threading.Event) -> None:
     try:
         _listen(rt, NAME, stop)
     finally:
-        callers.close()
+        callers.close(2.0)  # what is cut off then is sent again, with the same id
         beside.join(5)
 
 

@@ -168,7 +168,7 @@ def fetch_out(
     is there or no answer came in time; ambiguous where the request may have been read.
     """
     ends_at = time.monotonic() + out.total_seconds
-    place = _checked(out, url)
+    place = _placed(url)
     sock = _connect(out, place, checked_addresses(out, place), ends_at)
     asked = False
     try:
@@ -204,7 +204,7 @@ def _read(response: Any, most: int) -> bytes:
     return got
 
 
-def _checked(out: Outbound, url: str) -> WebAddress:
+def _placed(url: str) -> WebAddress:
     try:
         place = parse_web_address(url)
     except ValueError as error:

@@ -238,6 +238,7 @@ PIECES: list[dict[str, Any]] = [
     {"message": saying("x")},
     {"set_trait": {"seen": "{{ event.name }}"}},
     {"emit": {"event": "B"}},
+    {"webhook": {"url": "https://a.example/{{ event.name }}", "body": {"at": ["{{ event.timestamp }}"]}}},
     {"wait": {"events": [{"event": "C"}], "timeout": "3h"}, "then": [{"message": saying("then")}], "else": []},
     {
         "branch": {
@@ -272,6 +273,9 @@ def test_any_journeys_come_out_the_same_at_once_and_bit_by_bit(steps: Any, other
     }
 
 
+HOOK = "https://a.example/hook"
+
+
 @pytest.mark.parametrize(
     ("steps", "path", "sentence"),
     [
@@ -293,6 +297,57 @@ def test_any_journeys_come_out_the_same_at_once_and_bit_by_bit(steps: Any, other
         ([{"emit": {"event": "Broadcast"}}], "steps.0.emit.event", "only chimein reports"),
         ([{"name": "a", "message": saying()}, {"name": "a", "message": saying()}], "steps.1.name", "Two steps"),
         ([{"stop": 1}], "steps.0.stop", "Expected true"),
+        ([{"webhook": "https://a.example"}], "steps.0.webhook", "Expected an object"),
+        ([{"webhook": {}}], "steps.0.webhook.url", "Expected an address"),
+        ([{"webhook": {"url": HOOK, "then": []}}], "steps.0.webhook.then", "Unknown key"),
+        ([{"webhook": {"url": HOOK}, "then": []}], "steps.0.then", "Unknown key"),
+        ([{"webhok": {"url": HOOK}}], "steps.0", 'Did you mean "webhook"?'),
+        *(
+            ([{"webhook": {"url": url}}], "steps.0.webhook.url", sentence)
+            for url, sentence in (
+                ("/hook", "Expected an address"),
+                ("ftp://a.example/", "starts with https"),
+                ("{{ url }}", "Expected an address"),
+                ("https://{{ host }}/x", "not its host"),
+                ("https://a.example{{ x }}", "not its host"),
+                ("https://a.example:{{ port }}/", "not its host"),
+                ("https://{% if a %}b{% endif %}.example/", "not its host"),
+                ("https://me:pw@a.example/{{ x }}", "use a header"),
+                ("https://a.example\\@b.example/", "backslash"),
+                ("https://a.example/../x", "step such as"),
+                ("https://0x7f.1/", "neither a name nor an IP address"),
+                ("https://a.example/{{ x", ""),
+                ("https://a.example/{{ x | nope }}", ""),
+                ("https://a.example/" + "x" * 3000, "at most 2000"),
+            )
+        ),
+        ([{"webhook": {"url": HOOK, "method": "GET"}}], "steps.0.webhook.method", "POST or PUT"),
+        ([{"webhook": {"url": HOOK, "method": ["PUT"]}}], "steps.0.webhook.method", "POST or PUT"),
+        ([{"webhook": {"url": HOOK, "headers": [1]}}], "steps.0.webhook.headers", "Expected an object"),
+        *(
+            ([{"webhook": {"url": HOOK, "headers": {name: text}}}], f"steps.0.webhook.headers.{name}", sentence)
+            for name, text, sentence in (
+                ("Host", "b.example", "cannot be set"),
+                ("Transfer-Encoding", "chunked", "cannot be set"),
+                ("webhook-id", "1", "cannot be set"),
+                ("Proxy-Authorization", "x", "cannot be set"),
+                ("CONNECTION", "x", "cannot be set"),
+                ("X Y", "1", "no name of a header"),
+                ("X:Y", "1", "no name of a header"),
+                ("X\r\nY", "1", "no name of a header"),
+                ("", "1", "no name of a header"),
+                ("X", "a\r\nY: b", "one line"),
+                ("X", "ü", "one line"),
+                ("X", 5, "Expected a text"),
+                ("X", "{{ a", ""),
+            )
+        ),
+        ([{"webhook": {"url": HOOK, "headers": {"X": "1", "x": "2"}}}], "steps.0.webhook.headers.x", "twice"),
+        ([{"webhook": {"url": HOOK, "body": "text"}}], "steps.0.webhook.body", "Expected an object"),
+        ([{"webhook": {"url": HOOK, "body": {"a": ["{{ x"]}}}], "steps.0.webhook.body.a.0", ""),
+        ([{"webhook": {"url": HOOK, "body": {"a": 2**70}}}], "steps.0.webhook.body.a", "too large"),
+        ([{"webhook": {"url": HOOK, "body": {"a": [0] * 300}}}], "steps.0.webhook.body.a.198", "at most 200"),
+        ([{"webhook": {"url": HOOK}, "name": "a"}] * 2, "steps.1.name", "Two steps"),
     ],
 )
 def test_a_step_that_cannot_work_is_refused_with_its_place(steps: Any, path: str, sentence: str) -> None:
@@ -313,6 +368,26 @@ def test_steps_that_nest_too_deep_or_are_too_many_are_refused() -> None:
     for steps in (deep, [{"delay": "1m"}] * 101):
         with pytest.raises(RuleErrors):
             parse_rule({"name": "r", "trigger": {"event": "A"}, "steps": steps})
+
+
+def test_a_body_that_nests_too_deep_is_refused() -> None:
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(1_000):
+        deep = {"a": deep}
+    with pytest.raises(RuleErrors) as caught:
+        parse_rule({"name": "r", "trigger": {"event": "A"}, "steps": [{"webhook": {"url": HOOK, "body": deep}}]})
+    assert "nests at most 8 deep" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(HOOK, "http://a.example", "https://a.example?x={{ y }}", "https://a.example/{{ x }}#{{ y }}", "HTTPS://A.B/"),
+        *("https://[2606:4700::1]:8443/x", "https://bücher.example/ü", "https://8.8.8.8/{% if a %}b{% endif %}"),
+    ],
+)
+def test_an_address_of_which_only_path_and_query_vary_is_taken(url: str) -> None:
+    parse_rule({"name": "r", "trigger": {"event": "A"}, "steps": [{"webhook": {"url": url}}]})
 
 
 def test_a_rule_with_steps_reads_the_same_again() -> None:
