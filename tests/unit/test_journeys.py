@@ -13,6 +13,8 @@ from backend.domain.rule import messages_of, parse_rule
 from tests.story import NOON, Story, outcomes, rule, saying, sent
 
 DAY = 24 * 60
+HOOK = "https://a.example/hook"
+DAYS = {"steps": [{"delay": {"days": 3}}]}
 
 
 def step(name: str, **message: Any) -> dict[str, Any]:
@@ -102,6 +104,45 @@ def test_a_wait_for_a_condition_passes_at_once_where_it_holds_already() -> None:
         if second:
             story.told(50, plan=second)
         assert sent(story.run()) == [expected]
+
+
+def test_a_condition_that_comes_true_by_the_mere_clock_is_noticed_when_the_waiting_ends() -> None:
+    quiet = {"not": {"performed": "Page Viewed", "within": "1h"}}
+    wait = {"wait": {"until": quiet, "timeout": "2h"}, "then": [step("gone")], "else": [step("here")]}
+    for last, expected in ((10, ("r/gone", 120)), (100, ("r/here", 120))):
+        story = Story([rule("r", "Signed Up", steps=[wait])])
+        story.did("Page Viewed", -1)
+        story.did("Signed Up", 0)
+        story.did("Page Viewed", last)
+        assert sent(story.run()) == [expected]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        [{"delay": "1d"}],
+        [{"delay": {"days": 2, "at": "09:00"}}],
+        [{"wait": {"events": [{"event": "X"}], "timeout": "1d"}}],
+        [{"branch": {"if": {"performed": "Signed Up"}, "then": [{"split": [{"steps": [{"delay": "1d"}]}, DAYS]}]}}],
+    ],
+)
+@pytest.mark.parametrize(
+    ("leaving", "reason"),
+    [
+        ({"goal": {"event": "Order Completed"}, "exit": {"goal": True}}, "goal_met"),
+        ({"exit": {"not_matching": True}, "audience": {"not": {"performed": "Order Completed"}}}, "not_matching"),
+        ({"cancel": [{"event": "Order Completed"}]}, "cancelled"),
+    ],
+)
+def test_who_leaves_does_so_at_once_wherever_they_stand(place: Any, leaving: Any, reason: str) -> None:
+    story = Story([rule("r", "Signed Up", steps=[*place, step("late"), {"webhook": {"url": HOOK}}], **leaving)])
+    story.did("Signed Up", 0)
+    story.did("Order Completed", 10)
+    story.did("X", 20)
+    result = story.run()
+    [enrolment] = result.enrolments.values()
+    assert (enrolment.outcome, enrolment.reason, enrolment.at) == ("skipped", reason, NOON + timedelta(minutes=10))
+    assert result.messages == result.webhooks == []
 
 
 def test_branches_nest() -> None:
@@ -273,9 +314,6 @@ def test_any_journeys_come_out_the_same_at_once_and_bit_by_bit(steps: Any, other
     }
 
 
-HOOK = "https://a.example/hook"
-
-
 @pytest.mark.parametrize(
     ("steps", "path", "sentence"),
     [
@@ -288,6 +326,11 @@ HOOK = "https://a.example/hook"
         ([{"delay": "soon"}], "steps.0.delay", "Not a duration"),
         ([{"wait": {"events": [{"event": "X"}]}}], "steps.0.wait.timeout", "needs a timeout"),
         ([{"wait": {"timeout": "1h"}}], "steps.0.wait", "needs events"),
+        ([{"wait": {"events": [], "timeout": "1h"}}], "steps.0.wait", "needs events"),
+        ([{"wait": {"events": [{"event": "X"}], "timeout": "0s"}}], "steps.0.wait.timeout", "waits for nothing"),
+        ([{"delay": {"hours": 24}}], "steps.0.delay.hours", '"delay": "24h"'),
+        ([{"split": [{"name": "A"}, {"name": "A"}]}], "steps.0.split.1.name", "Two ways are named"),
+        ([{"split": [{"name": "B"}, {}]}], "steps.0.split.1.name", "Two ways are named"),
         ([{"branch": {"then": []}}], "steps.0.branch", "Expected an object"),
         ([{"split": [{"steps": []}]}], "steps.0.split", "2 to 10 ways"),
         ([{"split": [{"weight": 0}, {"weight": 0}]}], "steps.0.split", "above 0"),

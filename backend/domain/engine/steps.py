@@ -40,16 +40,12 @@ class Steps:
         self.walk = walk
 
     def fire(self, enrolment: Enrolment) -> None:
-        """An enrolment is due: a waiting that nothing ended goes the other way, everything else goes on."""
+        """An enrolment is due: a waiting that nothing ended is over, everything else goes on."""
         walk = self.walk
         rule = walk.ruleset.rule_of(enrolment.rule_id, enrolment.rule_version)
         if rule is None:
             walk.end(enrolment, "rule_paused", enrolment.due_at)
             return
-        op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
-        if enrolment.waits and isinstance(op, WaitOp):
-            enrolment = _noted(enrolment, enrolment.due_at, "wait", "timeout")
-            enrolment = replace(enrolment, position=op.otherwise, waits=False)
         self.go(enrolment, rule, enrolment.due_at)
 
     def offer(self, enrolment: Enrolment, rule: CompiledRule, event: Event, moment: Moment) -> None:
@@ -77,6 +73,8 @@ class Steps:
 
     def _go(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> None:
         program = rule.program
+        if enrolment.waits:
+            enrolment = self._timed_out(enrolment, rule, at)
         while enrolment.position < len(program):
             op = program[enrolment.position]
             onward = replace(enrolment, position=enrolment.position + 1)
@@ -115,6 +113,15 @@ class Steps:
                 return
         last = enrolment.notes[-1] if enrolment.notes else None
         self.walk.end(enrolment, last.reason if last is not None and last.result == "skipped" else None, at)
+
+    def _timed_out(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> Enrolment:
+        """A waiting whose time is over goes the other way; unless its condition has come true by the mere clock."""
+        op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
+        if not isinstance(op, WaitOp):
+            return replace(enrolment, waits=False)
+        came = op.until is not None and op.until(self._moment(enrolment, at))
+        enrolment = _noted(enrolment, at, "wait", "came" if came else "timeout")
+        return replace(enrolment, position=op.then if came else op.otherwise, waits=False)
 
     def _moment(self, enrolment: Enrolment, at: datetime) -> Moment:
         return self.walk.moment(at, enrolment.trigger)
