@@ -16,11 +16,12 @@ from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.tally import Key, contact_deltas, enrolment_deltas
+from backend.domain.webhook import Webhook
 from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
 from backend.pipeline.persons import Persons
-from backend.storage import enrolments, events, messages, tallies, visitors
+from backend.storage import enrolments, events, messages, tallies, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
 
@@ -44,12 +45,13 @@ class Poisoned(Exception):
 
 @dataclass(slots=True)
 class Effects:
-    """What a transaction brought about: the messages to send on, and how many events it folded.
+    """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
     `visited` is for how many visitors something came in or was due.
     """
 
     messages: list[Message] = field(default_factory=list)
+    webhooks: list[Webhook] = field(default_factory=list)
     folded: int = 0
     enrolled: int = 0
     visited: int = 0
@@ -143,6 +145,7 @@ def apply(
             batch.persons.changed.add(person_id)
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
+        effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
     effects.enrolled = len(changed)
     batch.persons.save(connection, beside)
@@ -152,6 +155,7 @@ def apply(
     point("after_enrolments")
     tallies.add(connection, numbers)
     messages.insert(connection, effects.messages)
+    webhooks.insert(connection, effects.webhooks)
     messages.record_feedback(connection, _feedback(batch))
     point("after_messages")
     return effects

@@ -30,6 +30,7 @@ from backend.storage.database import Connection, is_poison, is_transient
 from backend.storage.leases import Leases
 from backend.storage.log import order
 from backend.storage.partitions import LostRace
+from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -229,13 +230,15 @@ class Processor:
 
     def _send_on(self, effects: Effects) -> None:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
-        if not effects.messages:
+        if not effects.messages and not effects.webhooks:
             return
         refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]
         try:
             self.rt.live.publish(notes(effects.messages))
             if refs:
                 self.rt.queue.enqueue(refs)
+            if effects.webhooks:
+                self.rt.queue.enqueue([(each.visitor_id, each.id) for each in effects.webhooks], WEBHOOKS)
         except Exception as error:
             log.warning("bell_failed", reason=str(error)[:200])
         point("after_bell")

@@ -38,6 +38,7 @@ class Item:
     reason: str | None
     variant: str | None = None
     channel: str | None = None
+    webhooks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,10 @@ def simulate(
                 until=until,
                 now=None,
             )
+            calls = Counter(each.enrolment_id for each in result.webhooks)
             found = [each for each in result.enrolments.values() if _within(each.entered_at, since, until)]
             for enrolment in sorted(found, key=lambda each: each.trigger.moment):
-                item = _item(enrolment, profile)
+                item = _item(enrolment, profile, calls[enrolment.id])
                 if skip <= summary.total < skip + limit:
                     items.append(item)
                 summary.count(item)
@@ -128,7 +130,7 @@ def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
 
 
-def _item(enrolment: Enrolment, profile: Profile) -> Item:
+def _item(enrolment: Enrolment, profile: Profile, webhooks: int) -> Item:
     return Item(
         rule_id=enrolment.rule_id,
         visitor_id=profile.id,
@@ -141,6 +143,7 @@ def _item(enrolment: Enrolment, profile: Profile) -> Item:
         reason=enrolment.reason or enrolment.deferred,
         variant=enrolment.variant,
         channel=enrolment.channel,
+        webhooks=webhooks,
     )
 
 
@@ -151,6 +154,7 @@ class _Summary:
         self.visitors = 0
         self.events = 0
         self.total = 0
+        self.webhooks = 0
         self.outcomes: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.variants: Counter[str] = Counter()
@@ -161,6 +165,7 @@ class _Summary:
 
     def count(self, item: Item) -> None:
         self.total += 1
+        self.webhooks += item.webhooks
         self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
         self.outcomes[item.outcome] += 1
         if item.reason is not None:
@@ -186,6 +191,7 @@ class _Summary:
             "pending": self.outcomes[PENDING],
             "deferred": self.outcomes[DEFERRED],
             "completed": self.outcomes[COMPLETED],
+            "webhooks": self.webhooks,
             "reasons": dict(self.reasons),
             "variants": dict(self.variants),
             "denied": dict(self.denied),

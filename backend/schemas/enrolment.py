@@ -13,7 +13,9 @@ class NoteOut(StrictSchema):
 
     at = Moment()
     step = fields.String()
-    result = fields.String(metadata={"description": "sent, skipped, deferred, came, timeout, reported, or the arm."})
+    result = fields.String(
+        metadata={"description": "sent, skipped, deferred, came, timeout, reported, promised, or the arm."}
+    )
     reason = fields.String(allow_none=True)
     detail = fields.String(allow_none=True)
 

@@ -80,8 +80,23 @@ def _object(description: str, required: tuple[str, ...] = (), **properties: Any)
     return shape | ({"required": list(required)} if required else {})
 
 
+_STEPS = (
+    "A journey, in the place of `message`: a list of steps, of which each is one of "
+    '`{"delay": "1h"}` or `{"delay": {"days": 1, "at": "09:00", "weekdays": ["mon"]}}` (days of the visitor\'s), '
+    '`{"wait": {"events": [{"event"}], "until": condition, "timeout": "3d"}, "then": [...], "else": [...]}`, '
+    '`{"branch": {"if": condition, "then": [...], "else": [...]}}`, '
+    '`{"split": [{"weight": 1, "steps": [...]}, ...]}`, `{"message": {...}}`, `{"set_trait": {"name": "Liquid"}}`, '
+    '`{"emit": {"event", "properties"}}`, `{"stop": true}`, and '
+    '`{"webhook": {"url": "https://…", "method": "POST" or "PUT", "headers": {...}, "body": {...}}}`: its texts are '
+    "Liquid (in the url only path and query, where values are percent-encoded); without `body` it sends rule, step, "
+    "enrolment_id, visitor, event and at. It is signed, sent by a worker and retried (see webhooks); the journey goes "
+    "on at once. It is no message: unsubscribing, caps, quiet hours and holdouts do not stop it, pausing the rule and "
+    "erasing the visitor do."
+)
+
+
 class RuleIn(StrictSchema):
-    """A rule as it is written down; only name, trigger and message are needed."""
+    """A rule as it is written down; only name, trigger, and message or steps are needed."""
 
     name = fields.String(required=True, metadata={"maxLength": 200})
     priority = fields.Integer(load_default=0, metadata={"description": "The higher goes first."})
@@ -117,8 +132,29 @@ class RuleIn(StrictSchema):
             key={"type": "string", "example": "properties.cart_id"},
         )
     )
+    exit = fields.Raw(
+        metadata=_object(
+            "What ends an enrolment at once, in the middle of whatever it waits for.",
+            goal={"type": "boolean"},
+            not_matching={"type": "boolean"},
+        )
+    )
+    steps = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        metadata={
+            "description": _STEPS,
+            "example": [{"delay": "1h"}, {"webhook": {"url": "https://shop.example/hooks/chimein"}}],
+        },
+    )
+    caps = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        metadata={"description": "How much may be said to one person; as in a site's policy."},
+    )
+    overflow = fields.String(metadata={"enum": ["drop", "defer"], "description": "What a cap does to a message."})
+    ignore_caps = fields.Boolean(metadata={"description": "Caps of the site do not hold this rule back."})
+    quiet_hours = fields.Raw(metadata={"description": "As in a site's policy."})
+    send_windows = fields.Raw(metadata={"description": "When messages of this rule may go out."})
     message = fields.Raw(
-        required=True,
         metadata=_object(
             "What is said, by the first of the channels that can reach the visitor.",
             ("channels", "variants"),

@@ -57,6 +57,7 @@ class SimulatedOut(StrictSchema):
     reason = fields.String(allow_none=True)
     variant = fields.String(allow_none=True)
     channel = fields.String(allow_none=True)
+    webhooks = fields.Integer(metadata={"description": "How many webhooks it would have called."})
 
 
 class SimulationOut(StrictSchema):

@@ -181,6 +181,38 @@ Index(
     postgresql_where=text("status IN ('queued', 'claimed', 'sending')"),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),  # the visitor's id, a dot, and 32 digits
+    Column("site_id", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("enrolment_id", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("target", Text, nullable=False),  # host:port
+    Column("headers", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("answered", Integer),  # the status of the last answer
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),  # when to try next
+    Column("lease_until", BigInteger),
+    Column("ended_at", BigInteger),
+)
+Index("ix_webhooks_site_id_created_at", webhooks.c.site_id, webhooks.c.created_at)
+Index(
+    "ix_webhooks_due_at",
+    webhooks.c.due_at,
+    sqlite_where=text("status IN ('queued', 'sending')"),
+    postgresql_where=text("status IN ('queued', 'sending')"),
+)
+
 tallies = Table(
     "tallies",
     metadata,

@@ -7,6 +7,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.profile import Profile
+from backend.domain.webhook import Webhook
 
 
 class PastNeeded(Exception):
@@ -50,6 +51,7 @@ class Advance:
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     emitted: list[Event] = field(default_factory=list)
+    webhooks: list[Webhook] = field(default_factory=list)
     denials: list[Denial] = field(default_factory=list)
     collisions: list[Collision] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from backend.domain.attention import Contact, with_contact
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.decide import Gate, Saying, decide, held_back, held_out_by
+from backend.domain.engine.call_out import promised
 from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment, Note
 from backend.domain.event import Event
@@ -18,9 +19,9 @@ from backend.domain.past import LAST_OF_MOMENT
 from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import SENT
-from backend.domain.rule.compiled import BranchOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
+from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
 from backend.domain.session import GAP
-from backend.domain.template import Template, TemplateError, render, template_context
+from backend.domain.template import MissingValue, Template, TemplateError, render, template_context
 from backend.domain.variant import assign
 
 if TYPE_CHECKING:
@@ -39,16 +40,12 @@ class Steps:
         self.walk = walk
 
     def fire(self, enrolment: Enrolment) -> None:
-        """An enrolment is due: a waiting that nothing ended goes the other way, everything else goes on."""
+        """An enrolment is due: a waiting that nothing ended is over, everything else goes on."""
         walk = self.walk
         rule = walk.ruleset.rule_of(enrolment.rule_id, enrolment.rule_version)
         if rule is None:
             walk.end(enrolment, "rule_paused", enrolment.due_at)
             return
-        op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
-        if enrolment.waits and isinstance(op, WaitOp):
-            enrolment = _noted(enrolment, enrolment.due_at, "wait", "timeout")
-            enrolment = replace(enrolment, position=op.otherwise, waits=False)
         self.go(enrolment, rule, enrolment.due_at)
 
     def offer(self, enrolment: Enrolment, rule: CompiledRule, event: Event, moment: Moment) -> None:
@@ -76,6 +73,8 @@ class Steps:
 
     def _go(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> None:
         program = rule.program
+        if enrolment.waits:
+            enrolment = self._timed_out(enrolment, rule, at)
         while enrolment.position < len(program):
             op = program[enrolment.position]
             onward = replace(enrolment, position=enrolment.position + 1)
@@ -103,6 +102,8 @@ class Steps:
                 enrolment = replace(enrolment, position=op.starts[arm.name])
             elif isinstance(op, EmitOp):
                 enrolment = self._emit(onward, rule, op, at)
+            elif isinstance(op, CallOutOp):
+                enrolment = self._call_out(onward, rule, op, at)
             elif op.until is not None and op.until(self._moment(enrolment, at)):
                 enrolment = replace(enrolment, position=op.then)
             elif op.timeout <= timedelta(0):
@@ -112,6 +113,15 @@ class Steps:
                 return
         last = enrolment.notes[-1] if enrolment.notes else None
         self.walk.end(enrolment, last.reason if last is not None and last.result == "skipped" else None, at)
+
+    def _timed_out(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> Enrolment:
+        """A waiting whose time is over goes the other way; unless its condition has come true by the mere clock."""
+        op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
+        if not isinstance(op, WaitOp):
+            return replace(enrolment, waits=False)
+        came = op.until is not None and op.until(self._moment(enrolment, at))
+        enrolment = _noted(enrolment, at, "wait", "came" if came else "timeout")
+        return replace(enrolment, position=op.then if came else op.otherwise, waits=False)
 
     def _moment(self, enrolment: Enrolment, at: datetime) -> Moment:
         return self.walk.moment(at, enrolment.trigger)
@@ -237,6 +247,19 @@ class Steps:
         walk.past.add(event)
         walk.queue.append(event)
         return _noted(enrolment, at, name, "reported")
+
+    def _call_out(self, enrolment: Enrolment, rule: CompiledRule, op: CallOutOp, at: datetime) -> Enrolment:
+        """Promises a webhook and goes on at once: its answer is nobody's business here."""
+        walk = self.walk
+        now = walk.now if walk.now is not None else at
+        context = self._context(enrolment.trigger)
+        try:
+            webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
+        except ValueError as error:
+            reason = "missing_value" if isinstance(error, MissingValue) else "not_callable"
+            return _noted(enrolment, at, op.name, "skipped", reason, str(error))
+        walk.result.webhooks.append(webhook)
+        return _noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
     def _context(self, trigger: Event) -> Mapping[str, Any]:
         site = self.walk.ruleset.site

@@ -88,7 +88,18 @@ class EmitOp:
     values: Mapping[str, Template | Any]
 
 
-Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallOutOp:
+    """Call a webhook; texts are templates, in `body` however deep. Without `body` what happened is told."""
+
+    name: str
+    method: str
+    url: Template
+    headers: Mapping[str, Template]
+    body: Mapping[str, Any] | None
+
+
+Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp | CallOutOp
 Program: TypeAlias = tuple[Op, ...]
 
 

@@ -126,11 +126,22 @@ class Emit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CallOut:
+    """Call a webhook; the texts of `url`, `headers` and `body` are Liquid. Without `body` what happened is told."""
+
+    name: str
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
     """End here."""
 
 
-Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | Stop
+Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | CallOut | Stop
 Steps: TypeAlias = tuple[Step, ...]
 
 

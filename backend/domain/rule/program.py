@@ -10,6 +10,7 @@ from backend.domain.condition.values import same
 from backend.domain.event import Event
 from backend.domain.rule.compiled import (
     BranchOp,
+    CallOutOp,
     CompiledCancel,
     DelayOp,
     EmitOp,
@@ -24,6 +25,7 @@ from backend.domain.rule.compiled import (
 from backend.domain.rule.model import (
     ZERO,
     Branch,
+    CallOut,
     Cancel,
     Delay,
     Emit,
@@ -35,6 +37,7 @@ from backend.domain.rule.model import (
     Stop,
     Wait,
 )
+from backend.domain.rule.read_webhook import escaped
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.template import parse_content, parse_template
 
@@ -86,6 +89,8 @@ def _append(ops: list[Op], steps: Steps) -> None:
                 ops.append(EmitOp(event=None, values=_templates(traits)))
             case Emit(event=event, properties=properties):
                 ops.append(EmitOp(event=event, values=_templates(properties)))
+            case CallOut():
+                ops.append(_call_out(step))
             case Stop():
                 ops.append(JumpOp(to=END))
             case Branch():
@@ -131,6 +136,25 @@ def _split(ops: list[Op], step: Split) -> None:
     ops[here] = SplitOp(name=step.name, arms=step.arms, starts=starts)
     for out in outs:
         ops[out] = JumpOp(to=len(ops))
+
+
+def _call_out(step: CallOut) -> CallOutOp:
+    return CallOutOp(
+        name=step.name,
+        method=step.method,
+        url=parse_template(escaped(step.url)),
+        headers={name: parse_template(text) for name, text in step.headers.items()},
+        body=None if step.body is None else {key: _deep(value) for key, value in step.body.items()},
+    )
+
+
+def _deep(value: Any) -> Any:
+    """The value with every text in it parsed."""
+    if isinstance(value, str):
+        return parse_template(value)
+    if isinstance(value, Mapping):
+        return {key: _deep(each) for key, each in value.items()}
+    return [_deep(each) for each in value] if isinstance(value, list) else value
 
 
 def _hold(ops: list[Op]) -> int:

@@ -5,11 +5,12 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from backend.domain.mistakes import RuleErrors
+from backend.domain.mistakes import Mistakes, RuleErrors
 from backend.domain.rule import RuleSpec, Status, parse_rule
 from backend.domain.site import Site
 from backend.errors import Conflict, NotFound
 from backend.pipeline.explain import explain
+from backend.pipeline.targets import refuse_targets
 from backend.schemas.explanation import ExplanationOut, ExplanationQuery
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, RuleIn, RuleOut
@@ -192,6 +193,9 @@ def _read(body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
         mistakes["version"] = ["Must be a whole number."]
     try:
         spec = parse_rule(body)
+        refused = Mistakes()
+        refuse_targets(spec.document.get("steps"), runtime().settings.allow_private, refused)
+        mistakes.update(refused.errors)
     except RuleErrors as error:
         mistakes.update(error.errors)
     if mistakes:

@@ -1,4 +1,4 @@
-"""Steps of rules, moments without events, sweeps, tallies"""
+"""Steps of rules, moments without events, sweeps, tallies, webhooks"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,8 +45,30 @@ def upgrade() -> None:
         ),
     )
 
+    op.create_table(
+        "webhooks",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("visitor_id", "id", "site_id", "rule_id")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("enrolment_id", "step", "method", "url", "target")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("headers", "body", "status")),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("answered", sa.Integer(), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("created_at", "expires_at", "due_at")),
+        *(sa.Column(name, sa.BigInteger(), nullable=True) for name in ("lease_until", "ended_at")),
+        sa.PrimaryKeyConstraint("visitor_id", "id", name=op.f("pk_webhooks")),
+    )
+    op.create_index("ix_webhooks_site_id_created_at", "webhooks", ["site_id", "created_at"])
+    op.create_index(
+        "ix_webhooks_due_at",
+        "webhooks",
+        ["due_at"],
+        sqlite_where=sa.text("status IN ('queued', 'sending')"),
+        postgresql_where=sa.text("status IN ('queued', 'sending')"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("webhooks")
     op.drop_table("tallies")
     op.drop_table("sweeps")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
