@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from backend.domain.calendar import zone_of
-from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
+from backend.domain.engine import Advance, PastNeeded, Ruleset, VersionNeeded, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
@@ -18,6 +18,7 @@ from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
 from backend.pipeline.persons import Persons
+from backend.pipeline.rulesets import learn
 from backend.storage import enrolments, events, messages, tallies, visitors
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
@@ -39,13 +40,14 @@ class Poisoned(Exception):
 class Effects:
     """What a transaction brought about: the messages to send on, and how many events it folded.
 
-    `visited` is for how many visitors something came in or was due.
+    `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now.
     """
 
     messages: list[Message] = field(default_factory=list)
     folded: int = 0
     enrolled: int = 0
     visited: int = 0
+    changed: Sequence[Enrolment] = ()
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ def apply(
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.enrolled = len(changed)
+    effects.enrolled, effects.changed = len(changed), changed
     batch.persons.save(connection)
     point("after_profiles")
     events.insert_emitted(connection, emitted)
@@ -207,6 +209,7 @@ def _advance_all(
     todo: Iterable[str] = batch.sites
     while todo:
         asked: dict[str, frozenset[str]] = {}
+        again: list[str] = []
         for person_id in todo:
             ruleset = ruleset_of(batch.sites[person_id])
             if ruleset is None:
@@ -215,10 +218,13 @@ def _advance_all(
                 advances[person_id] = _advance(ruleset, batch, person_id, pasts.get(person_id), until, now)
             except PastNeeded as needed:
                 asked[person_id] = needed.names
+            except VersionNeeded as missing:
+                learn(connection, ruleset, missing)
+                again.append(person_id)
             except Exception as error:
                 poison.update(_culprits(ruleset, batch, person_id, until, now, error))
         pasts.update(_pasts(connection, batch, asked, pasts))
-        todo = list(asked)
+        todo = [*asked, *again]
     if poison:
         raise Poisoned(poison)
     for rule_id, reason in {found for each in advances.values() for found in each.failures.items()}:
