@@ -97,9 +97,7 @@ def list_of_rule(
     return _page(connection, query, limit, before)
 
 
-def _page(
-    connection: Connection, query: Select[Any], limit: int, before: tuple[int, str] | None
-) -> list[Enrolment]:
+def _page(connection: Connection, query: Select[Any], limit: int, before: tuple[int, str] | None) -> list[Enrolment]:
     if before is not None:
         moment, last = before
         query = query.where(

@@ -204,6 +204,18 @@ def load_rules(conn: Connection) -> list[Rule]:
     return loaded
 
 
+def lock(conn: Connection, site_id: str) -> None:
+    """Makes others who edit rules of this site wait for the transaction's end: rules are checked against each other."""
+    if conn.dialect.name != "sqlite":  # which has one writer at a time anyway
+        conn.execute(select(sites.c.id).where(sites.c.id == site_id).with_for_update())
+
+
+def active_rules(conn: Connection, site_id: str) -> list[StoredRule]:
+    """The site's rules that start enrolments, not read yet."""
+    query = select(rules).where(rules.c.site_id == site_id, rules.c.status == "active")
+    return [_stored(row) for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id))]
+
+
 def stamp(conn: Connection) -> str:
     """A short text that changes whenever any rule or site does; one aggregate and one small table are read."""
     totals = conn.execute(_TOTALS).one()

@@ -6,8 +6,9 @@ from datetime import datetime
 from backend.domain.engine.noted import noted
 from backend.domain.enrolment import Enrolment
 from backend.domain.rule import CompiledRule
-from backend.domain.rule.compiled import DelayOp, SayOp, WaitOp
+from backend.domain.rule.compiled import SayOp, WaitOp
 from backend.domain.rule.layout import Address, Spot, follow, prelude_of, said_again, spots_of
+from backend.domain.standing import in_delay, spot_of
 
 
 def move(enrolment: Enrolment, old: CompiledRule, new: CompiledRule, at: datetime) -> Enrolment | None:
@@ -34,24 +35,6 @@ def move(enrolment: Enrolment, old: CompiledRule, new: CompiledRule, at: datetim
     )
 
 
-def standing(rule: CompiledRule, enrolment: Enrolment) -> Spot | None:
-    """The step at which a waiting enrolment of this version stands; None in the delay of the rule itself."""
-    return _at(spots_of(rule), rule, enrolment)
-
-
-def _at(spots: list[Spot], rule: CompiledRule, enrolment: Enrolment) -> Spot | None:
-    position = enrolment.position
-    if in_delay(rule, enrolment):
-        return next((each for each in spots if each.start == position - 1), None)
-    return next((each for each in spots if each.start == position), None)
-
-
-def in_delay(rule: CompiledRule, enrolment: Enrolment) -> bool:
-    """Whether it waits in a delay: its place is then the one behind it."""
-    before = rule.program[enrolment.position - 1] if 0 < enrolment.position <= len(rule.program) else None
-    return isinstance(before, DelayOp) and not enrolment.waits and enrolment.deferred is None
-
-
 def _place(enrolment: Enrolment, old: CompiledRule, new: CompiledRule) -> tuple[int, bool] | None:
     """The place in the program of `new`, and whether it is that of the same step."""
     delayed = in_delay(old, enrolment)
@@ -59,7 +42,7 @@ def _place(enrolment: Enrolment, old: CompiledRule, new: CompiledRule) -> tuple[
         # So far only the first of two delays: that for seeing whether a message is shown.
         return min(enrolment.position, prelude_of(new)), True
     spots = spots_of(old)
-    here = _at(spots, old, enrolment)
+    here = spot_of(spots, old, enrolment)
     if here is None:
         return (prelude_of(new), True) if delayed else None
     found = follow(old.rule.spec.steps, new.rule.spec.steps, here.address)
