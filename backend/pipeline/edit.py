@@ -74,7 +74,7 @@ def replace(
         warnings = [*circles(connection, site, stored.rule()), *warnings]
         inside = enrolments.count_in_rule(connection, rule_id)
         if enrolled == "move" and inside:
-            move_enrolled.begin(connection, stored)
+            move_enrolled.begin(connection, stored, rt.clock())
     if enrolled == "keep" or not inside:
         return Edited(stored=stored, warnings=warnings, kept=inside)
     return Edited(stored=stored, warnings=warnings, **move_enrolled.move_now(rt, stored))

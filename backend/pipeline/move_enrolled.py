@@ -35,15 +35,15 @@ class Moved:
     last: bool
 
 
-def begin(connection: Connection, stored: StoredRule) -> None:
+def begin(connection: Connection, stored: StoredRule, now: datetime) -> None:
     """Writes down, with the edit itself, that those who are in earlier versions are to be moved to this one."""
     sweep = Sweep(
         id=derive(MOVE, stored.id, str(stored.version)),
         site_id=stored.site_id,
         rule_id=stored.id,
         kind=MOVE,
-        due_at=stored.updated_at,
-        next_at=stored.updated_at,
+        due_at=now,
+        next_at=now,
     )
     sweeps.add(connection, sweep)
 

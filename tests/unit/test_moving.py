@@ -321,7 +321,9 @@ def plans(draw: Any) -> list[Any]:
         return [one(depth) for _ in range(draw(st.integers(0, 3)))]
 
     def one(depth: int) -> Any:
-        kind = draw(st.sampled_from(["say", "say", "say", "delay", "delay", "emit", "trait", "wait", "branch", "split"]))
+        kind = draw(
+            st.sampled_from(["say", "say", "say", "delay", "delay", "emit", "trait", "wait", "branch", "split"])
+        )
         if depth > 1 and kind in {"wait", "branch", "split"}:
             kind = "delay"
         if kind == "say":

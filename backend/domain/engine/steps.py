@@ -9,6 +9,7 @@ from backend.domain.attention import Contact, with_contact
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.decide import Gate, Saying, decide, held_back, held_out_by
+from backend.domain.engine.hops import hops_of
 from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment
@@ -243,13 +244,6 @@ class Steps:
     def _context(self, trigger: Event) -> Mapping[str, Any]:
         site = self.walk.ruleset.site
         return template_context(self.walk.result.profile, trigger, site.name, site.currency)
-
-
-def hops_of(event: Event) -> int:
-    """How many rules in a row led to this event."""
-    told = event.context.get("chimein")
-    hops = told.get("hops") if isinstance(told, dict) else None
-    return hops if isinstance(hops, int) else 0
 
 
 def _passed(enrolment: Enrolment) -> Enrolment:

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine.hops import SHOWN, hops_of, traced
 from backend.domain.engine.move import move
 from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.steps import Steps, hops_of
+from backend.domain.engine.steps import Steps
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
@@ -304,6 +305,8 @@ class Walk:
         if denial is not None:
             self.result.denials.append(Denial(rule.id, denial, event.timestamp))
             return
+        if event.name == SHOWN:
+            event = traced(event, self.result.profile.contacts, self.known)
         enrolment = Enrolment(
             id=derive(rule.id, self.result.profile.id, key, event.message_id),
             site_id=self.ruleset.site.id,

@@ -121,7 +121,10 @@ class EnrolmentQuery(PageQuery):
     )
     reason = fields.String(metadata={"example": "not_matching"})
     visitor = fields.String(metadata={"description": "The id of a visitor."})
-    version = Whole(metadata={"description": "The version of the rule that they are in, or were in at their end."})
+    version = fields.Integer(
+        validate=validate.Range(1, 2**31 - 1),
+        metadata={"description": "The version of the rule that they are in, or were in at their end."},
+    )
 
 
 @blueprint.route("/sites/<site>/rules/<rule_id>/enrolments", methods=["GET"])
