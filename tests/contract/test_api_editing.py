@@ -1,5 +1,6 @@
 """Versions of rules, checks before they are saved, circles, and warnings: as the API answers them."""
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -50,10 +51,9 @@ def past(rt: Runtime, site: str) -> None:
     )
     with rt.db.begin() as conn:
         visitors.save(conn, [visitors.Stored(profile, None)], [])
-        events.insert_new(
-            conn,
-            [events.row_of(visitor_id, site, each, '{"properties": {"total": 10, "order_id": "x"}}') for each in found],
-        )
+        bodies = [json.dumps({"event": each.name, "properties": each.properties}) for each in found]
+        rows = [events.row_of(visitor_id, site, each, body) for each, body in zip(found, bodies, strict=True)]
+        events.insert_new(conn, rows)
 
 
 def test_every_version_is_kept_and_can_be_put_back(api: Api, site: str, as_role: Callable[..., Api], rule: str) -> None:

@@ -12,6 +12,7 @@ from backend.errors import NotFound
 from backend.pipeline import edit
 from backend.pipeline.edit import Edited
 from backend.pipeline.explain import explain
+from backend.schemas.enrolment import enrolment_view
 from backend.schemas.explanation import ExplanationOut, ExplanationQuery
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, RuleIn, RuleOut, SavedRuleOut
@@ -176,13 +177,28 @@ def archive_a_rule(rule_id: str, *, site: Site) -> dict[str, Any]:
 def explain_a_rule(query: Mapping[str, Any], rule_id: str, *, site: Site) -> dict[str, Any]:
     """Explain a rule
 
-    Every gate of the rule for this visitor now, each with its verdict: why would it be sent, or why not?
+    Every gate of the rule for this visitor now, each with its verdict and the values that it read: why would it be
+    sent, or why not? Whoever is in the rule is told of the version that they are in, of the step at which they stand,
+    what they wait for, and until when; a last trigger that started nothing is told of at `denied`.
     """
     rt = runtime()
     stored = rule_of(site, rule_id)
     profile = visitor_of(site, query["visitor"])
-    gates = explain(rt, site, stored.rule(), profile)
-    return {"rule_id": stored.id, "visitor_id": profile.id, "at": rt.clock(), "gates": gates}
+    told = explain(rt, site, stored.rule(), profile)
+    denied = told.denied
+    return {
+        "rule_id": stored.id,
+        "rule_version": told.rule_version,
+        "visitor_id": profile.id,
+        "at": rt.clock(),
+        "enrolment": enrolment_view(told.enrolment, told.standing) if told.enrolment is not None else None,
+        "denied": {"event_id": denied[0].message_id, "at": denied[0].timestamp, "reason": denied[1]}
+        if denied
+        else None,
+        "gates": [
+            {"gate": each.name, "open": each.open, "reason": each.reason, "detail": each.detail} for each in told.gates
+        ],
+    }
 
 
 def rule_of(site: Site, rule_id: str) -> StoredRule:

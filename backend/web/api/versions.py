@@ -14,7 +14,6 @@ from backend.pipeline import edit
 from backend.pipeline.check import circles, doubts
 from backend.pipeline.standing import Standings
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
-from backend.schemas.fields import Whole
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, CheckOut, RestoreIn, RuleIn, SavedRuleOut, VersionOut
 from backend.storage import enrolments, visitors
