@@ -10,7 +10,7 @@ from operator import attrgetter
 import structlog
 
 from backend.domain.calendar import zone_of
-from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
+from backend.domain.engine import Advance, PastNeeded, Ruleset, VersionNeeded, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
@@ -21,6 +21,7 @@ from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
 from backend.pipeline.persons import Persons
+from backend.pipeline.rulesets import learn
 from backend.storage import enrolments, events, messages, tallies, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
@@ -47,7 +48,7 @@ class Poisoned(Exception):
 class Effects:
     """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
-    `visited` is for how many visitors something came in or was due.
+    `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Effects:
     folded: int = 0
     enrolled: int = 0
     visited: int = 0
+    changed: Sequence[Enrolment] = ()
 
 
 @dataclass(slots=True)
@@ -96,10 +98,11 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Walks:
-    """How far everybody's walks came: those that ended, those that ask for the past, and the events that raise."""
+    """How far everybody's walks came: which ended, which ask for the past or a version; and events that raise."""
 
     advances: dict[str, Advance] = field(default_factory=dict)
     asked: dict[str, frozenset[str]] = field(default_factory=dict)
+    versions: dict[str, VersionNeeded] = field(default_factory=dict)
     poison: dict[int, str] = field(default_factory=dict)
 
 
@@ -147,7 +150,7 @@ def apply(
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.enrolled = len(changed)
+    effects.enrolled, effects.changed = len(changed), changed
     batch.persons.save(connection, beside)
     point("after_profiles")
     events.insert_emitted(connection, emitted)
@@ -256,6 +259,8 @@ def _walk(
                 else:
                     past = Past(by_name(batch.events.get(person_id, ())), complete=True)
                     walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
+        except VersionNeeded as missing:
+            walks.versions[person_id] = missing
         except Exception as error:
             walks.poison.update(_culprits(ruleset, batch, person_id, until, now, error))
     return walks
@@ -267,9 +272,13 @@ def _advance_all(
     """Every person's advance; those whose rules ask for the past go again, with it, all fetched in one query."""
     advances, poison = walks.advances, walks.poison
     pasts: dict[str, Past] = {}
-    while walks.asked:
+    while walks.asked or walks.versions:
+        for person_id, missing in walks.versions.items():
+            ruleset = ruleset_of(batch.sites[person_id])
+            assert ruleset is not None
+            learn(connection, ruleset, missing)
         pasts.update(_pasts(connection, batch, walks.asked, pasts))
-        walks = _walk(ruleset_of, batch, list(walks.asked), pasts, until, now)
+        walks = _walk(ruleset_of, batch, [*walks.asked, *walks.versions], pasts, until, now)
         advances.update(walks.advances)
         poison.update(walks.poison)
     if poison:

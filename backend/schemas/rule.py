@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
 from backend.domain.message import CHANNELS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
-from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.fields import Moment, StrictSchema, Whole
 
 EXAMPLE: dict[str, Any] = {
     "name": "Cart left for half an hour",
@@ -187,6 +187,32 @@ class RuleIn(StrictSchema):
     )
 
 
+class WarningOut(StrictSchema):
+    """Something that is no mistake, and hardly meant."""
+
+    path = fields.String(metadata={"example": "trigger.event"})
+    message = fields.String(
+        metadata={
+            "example": 'No event named "Order Complete" was seen among the latest 200 visitors of this site. '
+            'Did you mean "Order Completed"?'
+        }
+    )
+
+
+class InsideOut(StrictSchema):
+    """What became of those who were in the rule when it was edited."""
+
+    kept = fields.Integer(metadata={"description": "They go on by the version that they are in."})
+    moved = fields.Integer(metadata={"description": "They go on with the new version."})
+    ended = fields.Integer(metadata={"description": "Nothing follows their place there: they ended as rule_changed."})
+    moving = fields.Integer(
+        metadata={
+            "description": "Too many for one answer: they move in the next seconds, and in any case before anything "
+            "else happens to them."
+        }
+    )
+
+
 class RuleOut(RuleIn):
     """A rule and where it stands."""
 
@@ -195,3 +221,43 @@ class RuleOut(RuleIn):
     status = fields.String(metadata={"enum": ["draft", "active", "paused", "archived"]})
     created_at = Moment()
     updated_at = Moment()
+
+
+class SavedRuleOut(RuleOut):
+    """A rule that was saved or switched on, and what to know of it."""
+
+    warnings = fields.List(fields.Nested(WarningOut), metadata={"description": "Left out where a new rule has none."})
+    enrolments = fields.Nested(InsideOut, metadata={"description": "After an edit."})
+
+
+class VersionOut(StrictSchema):
+    """What a rule said in one version."""
+
+    version = fields.Integer()
+    enrolled = fields.String(
+        metadata={"enum": ["keep", "move"], "description": "What became of those who were in it when it was written."}
+    )
+    author = fields.String(allow_none=True, metadata={"description": "The name of the token by which it was written."})
+    created_at = Moment()
+    rule = fields.Raw(metadata={"type": "object", "description": "The rule as it was written, ready to be sent back."})
+
+
+class RestoreIn(StrictSchema):
+    """How to put a version back."""
+
+    enrolled = fields.String(
+        load_default="keep",
+        validate=validate.OneOf(["keep", "move"]),
+        metadata={"description": "What becomes of those who are in the rule, as in an edit."},
+    )
+    version = Whole(
+        metadata={"description": "The version that the rule has now; where it has another, nothing is done."}
+    )
+
+
+class CheckOut(StrictSchema):
+    """A rule that could be saved."""
+
+    valid = fields.Boolean(metadata={"description": "Always true: mistakes are answered with 422."})
+    warnings = fields.List(fields.Nested(WarningOut))
+    rule = fields.Raw(metadata={"type": "object", "description": "The rule with its defaults filled in."})

@@ -87,6 +87,7 @@ def place(stored: StoredSite) -> tuple[int, str]:
 def silence_site(conn: Connection, site_id: str) -> None:
     """Takes away the site's rules and tokens, so that nothing more is said in its name."""
     conn.execute(delete(tables.rules).where(tables.rules.c.site_id == site_id))
+    conn.execute(delete(tables.rule_versions).where(tables.rule_versions.c.site_id == site_id))
     conn.execute(delete(tables.tokens).where(tables.tokens.c.site_id == site_id))
 
 

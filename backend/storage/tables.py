@@ -49,6 +49,19 @@ rules = Table(
     Column("document", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("moved_to", Integer, nullable=False, server_default="0"),  # whoever is in an earlier version goes on with it
+)
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    Column("rule_id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("site_id", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("enrolled", Text, nullable=False),  # keep, move: what became of those who were in it
+    Column("author", Text),  # the name of the token
+    Column("created_at", BigInteger, nullable=False),
 )
 
 partitions = Table(
@@ -136,8 +149,18 @@ enrolments = Table(
     Column("entered_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
+    Column("rule_version", Integer, nullable=False, server_default="1"),
+    Column("outcome", Text),  # null while it waits
+    Column("reason", Text),  # of the outcome, or why it waits longer
 )
 Index("ix_enrolments_rule_id", enrolments.c.rule_id, enrolments.c.entered_at)
+Index(
+    "ix_enrolments_rule_id_rule_version",
+    enrolments.c.rule_id,
+    enrolments.c.rule_version,
+    sqlite_where=text("status = 'waiting'"),
+    postgresql_where=text("status = 'waiting'"),
+)
 Index(
     "ix_enrolments_due_at",
     enrolments.c.due_at,

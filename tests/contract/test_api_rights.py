@@ -31,6 +31,12 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/rules/<rule_id>/pause"): (RULES, None),
     ("POST", "/sites/<site>/rules/<rule_id>/archive"): (RULES, None),
     ("GET", "/sites/<site>/rules/<rule_id>/explain"): (READ, None),
+    ("POST", "/sites/<site>/rules/validate"): (RULES, RULE),
+    ("GET", "/sites/<site>/rules/<rule_id>/validate"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/enrolments"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/versions"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/versions/<version>"): (READ, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/versions/<version>/restore"): (RULES, {"enrolled": "move"}),
     ("POST", "/sites/<site>/rules/<rule_id>/trigger"): (RULES, {"user_id": "ann"}),
     ("GET", "/sites/<site>/rules/<rule_id>/report"): (READ, None),
     ("GET", "/sites/<site>/report"): (READ, None),
@@ -73,7 +79,7 @@ def webhook(rt: Runtime, site: str, rule: str, visitor: str) -> str:
 @pytest.fixture
 def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Callable[[str], str]:
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
-    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token}
+    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}
     ids["<webhook_id>"] = webhook
 
     def filled(path: str, **other: str) -> str:

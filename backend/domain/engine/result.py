@@ -18,6 +18,15 @@ class PastNeeded(Exception):
         self.names = names
 
 
+class VersionNeeded(Exception):
+    """An enrolment goes on by a version of its rule that is not at hand."""
+
+    def __init__(self, rule_id: str, version: int) -> None:
+        super().__init__(f"Version {version} of the rule {rule_id} is needed")
+        self.rule_id = rule_id
+        self.version = version
+
+
 @dataclass(frozen=True, slots=True)
 class Denial:
     """A trigger whose audience held, and that started nothing.

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine.hops import SHOWN, hops_of, traced
+from backend.domain.engine.move import move
+from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.steps import Steps, hops_of
+from backend.domain.engine.steps import Steps
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
@@ -27,6 +30,9 @@ MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+CHANGED = "rule_changed"
+"""Why an enrolment ends that was moved to a version of its rule in which nothing follows its place."""
 
 MOST_WAKES = 1_000
 """Moments without an event that are noticed in one stretch; the rest come with the next."""
@@ -94,6 +100,24 @@ class Walk:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
             if enrolment.waiting:
                 self.waiting[enrolment.id] = enrolment
+                present = ruleset.by_id.get(enrolment.rule_id)
+                if present is not None and present.rule.version != enrolment.rule_version:
+                    self._settle(enrolment, present)
+
+    def _settle(self, enrolment: Enrolment, present: CompiledRule) -> None:
+        """An enrolment that began with another version of its rule: that one is at hand, or it goes on with a later."""
+        at = self.now if self.now is not None else enrolment.due_at
+        version = self.ruleset.version_of(present, enrolment.rule_version)
+        if enrolment.rule_version >= present.rule.moved_to:
+            if version is None:
+                self.end(enrolment, CHANGED, at)
+            return
+        later = self.ruleset.version_of(present, present.rule.moved_to)
+        moved = move(enrolment, version, later, at) if version is not None and later is not None else None
+        if moved is None:
+            self.end(noted(enrolment, at, "", "ended", CHANGED), CHANGED, at)
+        else:
+            self.keep(moved)
 
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
@@ -282,6 +306,8 @@ class Walk:
         if denial is not None:
             self.result.denials.append(Denial(rule.id, denial, event.timestamp))
             return
+        if event.name == SHOWN:
+            event = traced(event, self.result.profile.contacts, self.known)
         enrolment = Enrolment(
             id=derive(rule.id, self.result.profile.id, key, event.message_id),
             site_id=self.ruleset.site.id,

@@ -135,7 +135,8 @@ class CompiledRule:
     What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `session`, `watch`. `where` is asked
     about the trigger, with `change` (before, after) for a trait; `audience` about moments; `cancels` are grouped by
     event name; `key_of` gives the trigger's key for `per_key` as text ("" for the other policies), or None where the
-    trigger lacks it; `history` names the events whose history some condition of the rule may ask for.
+    trigger lacks it; `history` names the events whose history some condition of the rule may ask for. `starts` are the
+    places in `program` at which the steps begin, those of a step's ways behind the step itself.
     """
 
     rule: Rule
@@ -150,6 +151,7 @@ class CompiledRule:
     cancels: Mapping[str, tuple[CompiledCancel, ...]]
     key_of: Callable[[Event], str | None]
     program: Program
+    starts: tuple[int, ...] = ()
     goal: CompiledGoal | None = None
     history: frozenset[str] = field(default=frozenset())
 

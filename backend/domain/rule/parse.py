@@ -29,7 +29,9 @@ KEYS = (
     *("name", "priority", "category", "trigger", "audience", "delay", "cancel", "exit", "reentry", "message", "steps"),
     *("goal", *LIMIT_KEYS),
 )
-READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
+READ_ONLY = frozenset(
+    {"id", "site", "site_id", "status", "version", "created_at", "updated_at", "enrolled", "enrolments", "warnings"}
+)
 """What a rule that was read carries beside; sent back, it is passed over."""
 
 NOT_YET = ("segments", "experiment")

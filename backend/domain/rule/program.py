@@ -45,15 +45,23 @@ END = 1_000_000
 """A place behind every program: whoever goes on there is done."""
 
 
-def compile_program(spec: RuleSpec) -> Program:
-    """The program of a rule: its delay, then its steps."""
-    ops: list[Op] = []
+class _Ops(list[Op]):
+    """A program that grows; `starts` are the places at which its steps begin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: list[int] = []
+
+
+def compile_program(spec: RuleSpec) -> tuple[Program, tuple[int, ...]]:
+    """The program of a rule (its delay, then its steps), and the places at which the steps begin."""
+    ops = _Ops()
     if isinstance(spec.trigger, MessageTrigger) and spec.trigger.within is not None:
         ops.append(DelayOp(span=spec.trigger.within))
     if spec.delay > ZERO:
         ops.append(DelayOp(span=spec.delay))
     _append(ops, spec.steps)
-    return tuple(ops)
+    return tuple(ops), tuple(ops.starts)
 
 
 def compile_cancels(cancels: Sequence[Cancel]) -> Mapping[str, tuple[CompiledCancel, ...]]:
@@ -76,8 +84,9 @@ def _same(path: tuple[str, ...] | None) -> Callable[[Event, Event | None], bool]
     return lambda event, trigger: trigger is not None and same(dig_event(event, path), dig_event(trigger, path))
 
 
-def _append(ops: list[Op], steps: Steps) -> None:
+def _append(ops: _Ops, steps: Steps) -> None:
     for step in steps:
+        ops.starts.append(len(ops))
         match step:
             case Delay(span=span):
                 ops.append(DelayOp(span=span))
@@ -101,7 +110,7 @@ def _append(ops: list[Op], steps: Steps) -> None:
                 _split(ops, step)
 
 
-def _branch(ops: list[Op], step: Branch) -> None:
+def _branch(ops: _Ops, step: Branch) -> None:
     here = _hold(ops)
     _append(ops, step.then)
     out = _hold(ops)
@@ -110,7 +119,7 @@ def _branch(ops: list[Op], step: Branch) -> None:
     ops[out] = JumpOp(to=len(ops))
 
 
-def _wait(ops: list[Op], step: Wait) -> None:
+def _wait(ops: _Ops, step: Wait) -> None:
     here = _hold(ops)
     _append(ops, step.then)
     out = _hold(ops)
@@ -125,7 +134,7 @@ def _wait(ops: list[Op], step: Wait) -> None:
     ops[out] = JumpOp(to=len(ops))
 
 
-def _split(ops: list[Op], step: Split) -> None:
+def _split(ops: _Ops, step: Split) -> None:
     here = _hold(ops)
     starts: dict[str, int] = {}
     outs: list[int] = []
@@ -157,7 +166,7 @@ def _deep(value: Any) -> Any:
     return [_deep(each) for each in value] if isinstance(value, list) else value
 
 
-def _hold(ops: list[Op]) -> int:
+def _hold(ops: _Ops) -> int:
     """A place for an op that is known only later."""
     ops.append(JumpOp(to=len(ops) + 1))
     return len(ops) - 1

@@ -21,6 +21,7 @@ from backend.web.api import (
     status,
     tokens,
     triggers,
+    versions,
     visitors,
     webhooks,
 )
@@ -73,7 +74,10 @@ def register(app: Flask) -> None:
     api.spec.components.security_scheme(
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
-    for module in (sites, rules, triggers, reports, simulations, visitors, messages, webhooks, tokens, status):
+    for module in (
+        *(sites, rules, versions, triggers, reports, simulations, visitors, messages, webhooks),
+        *(tokens, status),
+    ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api
     app.register_blueprint(docs.blueprint)

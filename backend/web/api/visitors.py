@@ -11,6 +11,7 @@ from marshmallow import Schema, fields, validate
 from backend.domain.profile import STAGES, Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
+from backend.pipeline.standing import Standings
 from backend.runtime import Runtime
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.export import ExportOut
@@ -110,13 +111,14 @@ def list_messages_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, sit
 def list_enrolments_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, site: Site) -> dict[str, Any]:
     """List a visitor's enrolments
 
-    Newest first: which rules they entered, and how that ended.
+    Newest first: which rules they entered, in which version, where they stand in them, and how that ended.
     """
     members = visitors.members_of(visitor_of(site, visitor_id))
     before = read_cursor(query.get("cursor"), int, str)
     with runtime().db.read() as conn:
         found = enrolments.list_enrolments(conn, members, query["limit"] + 1, before)
-    return page(found, query["limit"], enrolment_view, enrolments.cursor_of)
+        standings = Standings(conn)
+        return page(found, query["limit"], lambda each: enrolment_view(each, standings.of(each)), enrolments.cursor_of)
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>/export", methods=["GET"])
