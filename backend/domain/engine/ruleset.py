@@ -1,11 +1,13 @@
 """The compiled rules of one site, found by what they listen to."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
 from backend.domain.dispatch import Listeners
+from backend.domain.engine.membership import due_of
+from backend.domain.engine.segments import Segments
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -17,8 +19,9 @@ Rules = tuple[CompiledRule, ...]
 class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
-    `watches` are the rules that start at moments which no event marks. `former` are versions of rules by (id, version)
-    by which enrolments go on that began with them.
+    `watches` are the rules that start at moments which no event marks, `segments` those of the site (None: it has
+    none), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of rules by
+    (id, version) by which enrolments go on that began with them.
     """
 
     site: Site
@@ -28,17 +31,26 @@ class Ruleset:
     by_trait: Mapping[str, Rules]
     at_session: Rules = ()
     watches: Rules = ()
+    segments: Segments | None = None
+    by_segment: Mapping[tuple[str, bool], Rules] = field(default_factory=dict)
     former: Mapping[tuple[str, int], CompiledRule]
     limits: SiteLimits
     goals: Mapping[str, Rules]
 
     @classmethod
-    def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
+    def of(
+        cls,
+        site: Site,
+        rules: Iterable[CompiledRule],
+        former: Iterable[CompiledRule] = (),
+        segments: Segments | None = None,
+    ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
         by_event: dict[str, list[CompiledRule]] = {}
         by_stage: dict[str, Rules] = {}
         by_trait: dict[str, Rules] = {}
+        by_segment: dict[tuple[str, bool], Rules] = {}
         active = [rule for rule in ordered if rule.rule.status == "active"]
         for rule in active:
             if rule.event is not None:
@@ -47,12 +59,16 @@ class Ruleset:
                 by_stage[rule.stage] = (*by_stage.get(rule.stage, ()), rule)
             elif rule.trait is not None:
                 by_trait[rule.trait] = (*by_trait.get(rule.trait, ()), rule)
+            elif rule.segment is not None:
+                by_segment[rule.segment] = (*by_segment.get(rule.segment, ()), rule)
         return cls(
             site=site,
             by_id=MappingProxyType({rule.id: rule for rule in ordered}),
             by_event={name: Listeners(group) for name, group in by_event.items()},
             by_stage=by_stage,
             by_trait=by_trait,
+            segments=segments,
+            by_segment=by_segment,
             at_session=tuple(rule for rule in active if rule.session),
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
@@ -66,6 +82,12 @@ class Ruleset:
         if not self.former or present is None or present.rule.version == version:
             return present
         return self.former.get((rule_id, version), present)
+
+    def wake_of(self, profile: Profile) -> datetime | None:
+        """When somebody must look at this visitor though nothing comes in; None: there is no need to."""
+        found = self.next_wake(profile) if self.watches else None
+        due = due_of(profile) if self.segments is not None else None
+        return min((each for each in (due, found[0] if found else None) if each is not None), default=None)
 
     def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:
         """The next moment that a rule waits for without an event, and the rules that do."""

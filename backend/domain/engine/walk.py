@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine.membership import Membership
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.steps import Steps, hops_of
+from backend.domain.engine.wakes import Wakes
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
@@ -25,9 +27,6 @@ from backend.domain.rule import CompiledRule, Reentry
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
-
-MOST_WAKES = 1_000
-"""Moments without an event that are noticed in one stretch; the rest come with the next."""
 
 
 def advance(
@@ -47,12 +46,17 @@ def advance(
     has happened to the outside: run it again with that past.
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
+    if walk.membership is not None:
+        start = events[0] if events else None
+        walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
     for event in events:
         walk.fire_until(event.timestamp, inclusive=False)
         walk.take(event)
     walk.fire_until(until, inclusive=True)
-    if ruleset.watches or profile.wake_at is not None:
-        walk.note_wake()
+    if walk.membership is not None:
+        walk.wakes.settle(until)
+    if ruleset.watches or walk.membership is not None or profile.wake_at is not None:
+        walk.wakes.note()
     return walk.result
 
 
@@ -85,6 +89,8 @@ class Walk:
         self.queue: deque[Event] = deque()
         self.promised = profile.wake_at
         self.steps = Steps(self)
+        self.wakes = Wakes(self)
+        self.membership = Membership(self, ruleset.segments) if ruleset.segments is not None else None
         for enrolment in enrolments:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
             if enrolment.waiting:
@@ -93,17 +99,19 @@ class Walk:
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
         self._take(event)
-        while self.queue:
-            self._take(self.queue.popleft())
+        self.clear()
 
     def _take(self, event: Event) -> None:
         profile = self.result.profile
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
+        membership = self.membership
+        parts = membership.parts() if membership is not None else []
         fold_into(profile, event)
+        changes = membership.fold(event, parts) if membership is not None else ()
         if profile.contacts and event.name in self.ruleset.goals:
             self._reach(event)
         candidates: Iterable[CompiledRule] = ()
-        if not self._stale(event):
+        if not self.stale(event):
             listeners = self.ruleset.by_event.get(event.name)
             if listeners is not None:
                 candidates = listeners.to(event)
@@ -113,6 +121,8 @@ class Walk:
                 candidates = (*candidates, *self._changed(traits, profile.traits))
             if profile.sessions > sessions and self.ruleset.at_session:
                 candidates = (*candidates, *self.ruleset.at_session)
+            if changes and membership is not None:
+                candidates = (*candidates, *membership.rules(changes))
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
@@ -120,7 +130,7 @@ class Walk:
         if self.waiting:
             self._to_waiting(event, moment)
         for rule in candidates:
-            self._consider(rule, event, moment)
+            self.consider(rule, event, moment)
 
     def _reach(self, event: Event) -> None:
         """An event that is the goal of rules which spoke to this visitor, or did not, for comparison."""
@@ -142,7 +152,8 @@ class Walk:
                 found.extend(rule for rule in rules if rule.change is not None and rule.change(old, new))
         return found
 
-    def _consider(self, rule: CompiledRule, event: Event, moment: Moment) -> None:
+    def consider(self, rule: CompiledRule, event: Event, moment: Moment) -> None:
+        """Begins an enrolment where the rule asks for this event and its audience holds."""
         try:
             holds = rule.where(moment) and rule.audience(moment)
         except HistoryNeeded as needed:
@@ -153,64 +164,44 @@ class Walk:
         if holds:
             self._enter(rule, event)
 
-    def moment(self, at: datetime, event: Event, entered: tuple[datetime, int] | None = None) -> Moment:
+    def moment(self, at: datetime, event: Event | None, entered: tuple[datetime, int] | None = None) -> Moment:
         """What conditions are asked about now."""
         return Moment(
             profile=self.result.profile,
             at=at,
             event=event,
-            entered=event.moment if entered is None else entered,
+            entered=event.moment if entered is None and event is not None else entered,
             history=self.past,
             zone_name=self.ruleset.site.timezone,
         )
 
-    def _stale(self, event: Event) -> bool:
+    def stale(self, event: Event) -> bool:
         """Whether a live event is too old to start anything; a simulated one never is."""
         return self.now is not None and self.now - event.timestamp > self.ruleset.site.policy.max_event_age
 
     def fire_until(self, end: datetime, *, inclusive: bool) -> None:
         """Fires what is due before `end` (or at it), in order of time."""
-        if self.ruleset.watches:
-            self._wake_until(end, inclusive)
+        if self.ruleset.watches or self.membership is not None:
+            self.wakes.until(end, inclusive)
         elif self.waiting:
-            self._fire_until(end, inclusive)
+            while self.fire_next(end, inclusive):
+                continue
 
-    def _fire_until(self, end: datetime, inclusive: bool) -> None:
-        """Fires what waits; what one firing makes due is fired with the next."""
-        while due := [
-            each for each in self.waiting.values() if each.due_at < end or (inclusive and each.due_at == end)
-        ]:
-            enrolment = min(due, key=self._turn)
-            self.past.cut = (enrolment.due_at, END_OF_MOMENT)
-            self.steps.fire(enrolment)
-            while self.queue:
-                self._take(self.queue.popleft())
+    def fire_next(self, end: datetime, inclusive: bool) -> bool:
+        """Fires what waits and is due next before `end` (or at it); False where nothing is."""
+        due = [each for each in self.waiting.values() if each.due_at < end or (inclusive and each.due_at == end)]
+        if not due:
+            return False
+        enrolment = min(due, key=self._turn)
+        self.past.cut = (enrolment.due_at, END_OF_MOMENT)
+        self.steps.fire(enrolment)
+        self.clear()
+        return True
 
-    def _wake_until(self, end: datetime, inclusive: bool) -> None:
-        """Fires what waits, and between that notices the moments that no event marks."""
-        profile = self.result.profile
-        for _ in range(MOST_WAKES):
-            found = self.ruleset.next_wake(profile)
-            if found is None or found[0] > end or (found[0] == end and not inclusive):
-                break
-            moment, rules = found
-            self._fire_until(moment, inclusive=True)
-            profile.__dict__["woken_at"] = moment
-            self.result.woken = True
-            for rule in rules:
-                self._notice(rule, moment)
-            while self.queue:
-                self._take(self.queue.popleft())
-        self._fire_until(end, inclusive)
-
-    def _notice(self, rule: CompiledRule, moment: datetime) -> None:
-        """A moment that this rule waited for has come."""
-        assert rule.watch is not None
-        signal = self.signal(rule.watch.name, moment, rule.id, moment.isoformat(), hops=0)
-        # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        if moment == self.promised or not self._stale(signal):
-            self.past.cut = signal.moment
-            self._consider(rule, signal, self.moment(moment, signal))
+    def clear(self) -> None:
+        """Takes what rules have reported."""
+        while self.queue:
+            self._take(self.queue.popleft())
 
     def signal(self, name: str, at: datetime, rule_id: str, *parts: str, hops: int, **properties: str | None) -> Event:
         """An event that nobody did; the same one gets the same id whenever it is made."""
@@ -227,14 +218,6 @@ class Walk:
             properties={"rule_id": rule_id, **properties},
             context={"chimein": {"rule": rule_id, "hops": hops}},
         )
-
-    def note_wake(self) -> None:
-        """Writes down when somebody must look at this visitor again."""
-        found = self.ruleset.next_wake(self.result.profile)
-        wake_at = None if found is None else found[0]
-        if wake_at != self.result.profile.wake_at:
-            self.result.profile.__dict__["wake_at"] = wake_at
-            self.result.woken = True
 
     def _turn(self, enrolment: Enrolment) -> tuple[datetime, int, datetime, str]:
         rule = self.ruleset.by_id.get(enrolment.rule_id)
