@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.condition import Moment
-from backend.domain.condition.why import why_not
+from backend.domain.condition.why import memberships, why_not
 from backend.domain.decide import Gate, gates
 from backend.domain.engine import denial_of
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.past import Past, by_name
-from backend.domain.profile import Profile
+from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule, Rule, SiteLimits, compile_rule
 from backend.domain.rule.compiled import SayOp
 from backend.domain.site import Site
@@ -54,10 +54,12 @@ def _next_saying(rule: CompiledRule, position: int) -> SayOp | None:
 
 def _told(gate: Gate, rule: Rule, moment: Moment) -> Gate:
     """The gate with the values that it read, where it is closed and they tell more than its reason."""
+    audience = rule.spec.audience
+    if gate.name == "audience" and audience is not None:
+        told = [*(why_not(audience, moment) if not gate.open else ()), *memberships(audience, moment)]
+        return replace(gate, detail=" ".join(told)) if told else gate
     if gate.open:
         return gate
-    if gate.name == "audience" and rule.spec.audience is not None:
-        return replace(gate, detail=" ".join(why_not(rule.spec.audience, moment)))
     if gate.name == "template" and moment.event is None:
         return replace(gate, detail=f"{gate.detail} The trigger has not happened, so nothing is known of its event.")
     return gate
@@ -83,6 +85,8 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
     if rule.stage is not None:
         told = f"The stage is {profile.stage}; the rule starts at {rule.stage}."
         return Gate("trigger", profile.stage == rule.stage, None, told)
+    if rule.segment is not None:
+        return _segment_gate(profile, *rule.segment)
     if rule.trait is not None:
         at = profile.trait_times.get(rule.trait)
         value = profile.traits.get(rule.trait)
@@ -93,6 +97,15 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
         told = f"It comes at {_written(following)}." if following else "No such moment lies ahead."
         return Gate("trigger", following is not None and following <= now, None, told)
     return Gate("trigger", profile.sessions > 0, None, f"{profile.sessions} sessions so far.")
+
+
+def _segment_gate(profile: Profile, segment_id: str, entered: bool) -> Gate:
+    standing = profile.segments.get(segment_id, Standing())
+    if standing.entered_at is not None:
+        told = f"Member since {_written(standing.entered_at)}."
+    else:
+        told = f"Left at {_written(standing.left_at)}." if standing.left_at is not None else "Never was a member."
+    return Gate("trigger", (standing.entered_at if entered else standing.left_at) is not None, None, told)
 
 
 def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event | None, now: datetime) -> Gate:

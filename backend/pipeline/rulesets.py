@@ -6,10 +6,10 @@ from collections import defaultdict
 import structlog
 
 from backend.domain.condition import SharedTests
-from backend.domain.engine import Ruleset
+from backend.domain.engine import Ruleset, Segments
 from backend.domain.rule import CompiledRule, compile_rule
 from backend.runtime import Runtime
-from backend.storage import rules
+from backend.storage import rules, segments
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -22,6 +22,7 @@ class Rulesets:
         self.rt = rt
         self._stamp: str | None = None
         self._compiled: dict[str, list[CompiledRule]] = {}
+        self._segments: dict[str, Segments] = {}
         self._rulesets: dict[str, Ruleset] = {}
         self._lock = threading.Lock()
 
@@ -41,13 +42,14 @@ class Rulesets:
             except Exception:
                 # A mistake of ours, or a rule that an older version let in: the others must run.
                 log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)
+        self._segments = {site_id: Segments(group) for site_id, group in segments.load_segments(connection).items()}
         self.rt.sites.forget()
         self._compiled, self._rulesets, self._stamp = compiled, {}, stamp
         log.debug("rules_loaded", rules=sum(len(group) for group in compiled.values()))
 
     def site_ids(self) -> list[str]:
-        """The sites that have rules."""
-        return list(self._compiled)
+        """The sites that have rules or segments."""
+        return list(self._compiled | self._segments)
 
     def of(self, site_id: str) -> Ruleset | None:
         """A site's ruleset; None for a site that is gone."""
@@ -56,6 +58,6 @@ class Rulesets:
             site = self.rt.sites.by_id(site_id)
             if site is None:
                 return None
-            ruleset = Ruleset.of(site, self._compiled.get(site_id, ()))
+            ruleset = Ruleset.of(site, self._compiled.get(site_id, ()), segments=self._segments.get(site_id))
             self._rulesets[site_id] = ruleset
         return ruleset

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
-from backend.storage.tables import rules, sites
+from backend.storage.segments import known
+from backend.storage.tables import rules, segments, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,9 @@ _TOTALS = select(
     func.coalesce(func.max(rules.c.updated_at), 0),
     # The remainder keeps the sum far from 2**63, however many rules there are.
     func.coalesce(func.sum(rules.c.updated_at % 1_000_000_007), 0),
+    # Rules may ask for segments: what changes these changes the rules.
+    select(func.count() + func.coalesce(func.sum(segments.c.revision + segments.c.version), 0)).scalar_subquery(),
+    select(func.count(segments.c.deleted_at)).select_from(segments).scalar_subquery(),
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
@@ -36,7 +40,10 @@ _Row = Row[tuple[str, str, str, int, str, int, int]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRule:
-    """A rule as the API shows it: `document` is what was written down."""
+    """A rule as the API shows it: `document` is what was written down, `segments` the names of the site's by id.
+
+    `segments` is None where the rule does not refer to any.
+    """
 
     id: str
     site_id: str
@@ -45,13 +52,14 @@ class StoredRule:
     document: Mapping[str, Any]
     created_at: datetime
     updated_at: datetime
+    segments: Mapping[str, str] | None = None
 
     def rule(self) -> Rule:
         """The rule for the engine; RuleErrors where this version of chimein no longer understands it."""
         return Rule(
             id=self.id,
             site_id=self.site_id,
-            spec=parse_rule(dict(self.document)),
+            spec=parse_rule(dict(self.document), segments=self.segments),
             status=self.status,
             version=self.version,
         )
@@ -87,7 +95,7 @@ def create_rule(
 def get_rule(conn: Connection, site_id: str, rule_id: str) -> StoredRule | None:
     """The site's rule with this id."""
     row = conn.execute(select(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).first()
-    return None if row is None else _stored(row)
+    return None if row is None else _stored(conn, row)
 
 
 def list_rules(
@@ -105,7 +113,7 @@ def list_rules(
     if after is not None:
         moment, rule_id = after
         query = query.where(or_(rules.c.created_at > moment, (rules.c.created_at == moment) & (rules.c.id > rule_id)))
-    return [_stored(row) for row in conn.execute(query)]
+    return [_stored(conn, row) for row in conn.execute(query).all()]
 
 
 def place(stored: StoredRule) -> tuple[int, str]:
@@ -134,9 +142,10 @@ def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
 def load_rules(conn: Connection) -> list[Rule]:
     """Every site's rules that are active or paused; one that can no longer be read is logged and left out."""
     loaded: list[Rule] = []
-    for row in conn.execute(select(rules).where(rules.c.status.in_(LIVE)).order_by(rules.c.created_at, rules.c.id)):
+    query = select(rules).where(rules.c.status.in_(LIVE)).order_by(rules.c.created_at, rules.c.id)
+    for row in conn.execute(query).all():
         try:
-            loaded.append(_stored(row).rule())
+            loaded.append(_stored(conn, row).rule())
         except RuleErrors as error:
             logger.error("rule %s of site %s cannot be read and does nothing: %s", row.id, row.site_id, error)
     return loaded
@@ -167,7 +176,7 @@ def _dump(spec: RuleSpec) -> str:
     return json.dumps(spec.document, ensure_ascii=False)
 
 
-def _stored(row: _Row) -> StoredRule:
+def _stored(conn: Connection, row: _Row) -> StoredRule:
     return StoredRule(
         id=row.id,
         site_id=row.site_id,
@@ -176,4 +185,5 @@ def _stored(row: _Row) -> StoredRule:
         document=json.loads(row.document),
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
+        segments=known(conn, row.site_id) if '"segment"' in row.document else None,
     )

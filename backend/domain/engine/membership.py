@@ -40,7 +40,7 @@ class Membership:
     def __init__(self, walk: "Walk", segments: Segments) -> None:
         self.walk = walk
         self.segments = segments
-        self.due = due_of(self._profile)
+        self.due = segments_due(self._profile, self.segments)
 
     @property
     def _profile(self) -> Profile:
@@ -159,7 +159,7 @@ class Membership:
             if (after.entered_at is not None) is not was:
                 changes.append(Change(each.id, not was))
                 todo = todo.union(self.segments.followers(each.id))
-        self.due = due_of(profile)
+        self.due = segments_due(profile, self.segments)
         self.walk.result.woken = True
         return changes
 
@@ -180,9 +180,13 @@ class Membership:
         """Drops what is known of segments that are no longer there."""
         places, state = self.segments.places, self._profile.__dict__
         state["segments"] = {key: each for key, each in state["segments"].items() if key in places}
-        self.due = due_of(self._profile)
+        self.due = segments_due(self._profile, self.segments)
 
 
-def due_of(profile: Profile) -> datetime | None:
-    """When time alone may change how this visitor stands with a segment."""
-    return min((each.due_at for each in profile.segments.values() if each.due_at is not None), default=None)
+def segments_due(profile: Profile, segments: Segments) -> datetime | None:
+    """When time alone may change how this visitor stands with one of these segments."""
+    due: datetime | None = None
+    for segment_id, each in profile.segments.items():
+        if each.due_at is not None and (due is None or each.due_at < due) and segment_id in segments.places:
+            due = each.due_at
+    return due

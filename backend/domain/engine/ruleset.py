@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from backend.domain.dispatch import Listeners
-from backend.domain.engine.membership import due_of
+from backend.domain.engine.membership import segments_due
 from backend.domain.engine.segments import Segments
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
@@ -86,7 +86,7 @@ class Ruleset:
     def wake_of(self, profile: Profile) -> datetime | None:
         """When somebody must look at this visitor though nothing comes in; None: there is no need to."""
         found = self.next_wake(profile) if self.watches else None
-        due = due_of(profile) if self.segments is not None else None
+        due = segments_due(profile, self.segments) if self.segments is not None else None
         return min((each for each in (due, found[0] if found else None) if each is not None), default=None)
 
     def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:

@@ -60,6 +60,18 @@ def advance(
     return walk.result
 
 
+def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
+    """Asks those definitions of segments that are newer than the profile knows, and nothing else, at `at`.
+
+    Raises `PastNeeded` as `advance` does.
+    """
+    walk = Walk(ruleset, profile, (), past, None)
+    if walk.membership is not None:
+        walk.membership.build(at, END_OF_MOMENT)
+    walk.wakes.note()
+    return walk.result
+
+
 def denial_of(reentry: Reentry, entered: Iterable[Enrolment], key: str, moment: datetime) -> str | None:
     """Why a trigger at `moment` starts no enrolment, after those that this visitor `entered`; None where it does."""
     earlier = [each for each in entered if each.key == key]

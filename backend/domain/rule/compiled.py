@@ -123,8 +123,8 @@ class CompiledRule:
 
     What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `segment` (its id, and whether it is
     entered), `session`, `watch`. `where` is asked about the trigger, with `change` (before, after) for a trait;
-    `audience` about moments; `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as text
-    ("" for the other policies), or None where the trigger lacks it; `history` names the events whose history some
+    `audience` about moments; `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as
+    text ("" for the other policies), or None where the trigger lacks it; `history` names the events whose history some
     condition of the rule may ask for.
     """
 

@@ -84,9 +84,10 @@ class ApiTrigger:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BroadcastTrigger:
-    """Everybody, from `at` on (None: as soon as it is active), again after `every`; with `segment` (its id) its members.
+    """Everybody, from `at` on (None: as soon as it is active), again after `every`.
 
-    `rate` is how many messages leave a minute, `most` how many in all of one round.
+    `rate` is how many messages leave a minute, `most` how many in all of one round; with `segment` (its id) it is for
+    the members only.
     """
 
     at: datetime | None = None
