@@ -1,11 +1,12 @@
 """What is a segment? Visitors under a name: those for whom a condition holds now, or a list that is kept by hand."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.domain.condition import Condition, InSegment, read_condition
-from backend.domain.condition.tree import walk
+from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
+from backend.domain.condition.tree import LocalTime, walk
 from backend.domain.mistakes import Mistakes
 
 KEYS = ("name", "description", "condition", "manual")
@@ -13,6 +14,7 @@ READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_
 """What a segment that was read carries beside; sent back, it is passed over."""
 
 LONGEST_NAME = 100
+_ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_DESCRIPTION = 1_000
 
 
@@ -59,6 +61,8 @@ def parse_segment(doc: object, segments: Mapping[str, str] | None = None) -> Seg
     name = _text(doc.get("name"), "name", LONGEST_NAME, mistakes)
     if not name and "name" not in mistakes.errors:
         mistakes.add(("name",), "A segment needs a name.")
+    if _ID.fullmatch(name):
+        mistakes.add(("name",), "A name must not look like an id.")
     description = _text(doc.get("description") or "", "description", LONGEST_DESCRIPTION, mistakes)
     manual, written = doc.get("manual", False), doc.get("condition")
     condition = None
@@ -90,6 +94,26 @@ def asked_for(condition: Condition | None) -> frozenset[str]:
     """The ids of the segments that a condition asks for."""
     nodes = () if condition is None else walk(condition)
     return frozenset(node.segment for node in nodes if isinstance(node, InSegment))
+
+
+def parts_read(condition: Condition) -> frozenset[str]:
+    """The parts of a profile that asking this condition may read, beside ids."""
+    parts = set[str]()
+    for node in walk(condition):
+        match node:
+            case Performed():
+                parts |= {"counts", "last_at"}
+            case LocalTime():
+                parts.add("device")
+            case InSegment():
+                parts.add("segments")
+            case Comparison(field=where, op=op) if where.root == "profile":
+                parts |= {where.parts[0], "device"}
+                if op == "unchanged_for":
+                    parts.add("trait_times")
+            case _:
+                pass
+    return frozenset(parts)
 
 
 def in_order(segments: Iterable[Segment]) -> list[Segment]:

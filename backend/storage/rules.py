@@ -1,10 +1,11 @@
 """Rules: a small reference table; each row holds the document as written, with its defaults filled in."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -149,6 +150,18 @@ def load_rules(conn: Connection) -> list[Rule]:
         except RuleErrors as error:
             logger.error("rule %s of site %s cannot be read and does nothing: %s", row.id, row.site_id, error)
     return loaded
+
+
+def referring(conn: Connection, site_id: str, names: Collection[str]) -> list[StoredRule]:
+    """The site's rules, in whatever status, that refer to a segment by one of these names."""
+    query = select(rules).where(rules.c.site_id == site_id, rules.c.document.contains('"segment"'))
+    found: list[StoredRule] = []
+    for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id)).all():
+        stored = _stored(conn, row)
+        with contextlib.suppress(RuleErrors):  # what cannot be read does nothing
+            if not stored.rule().spec.segments.isdisjoint(names):
+                found.append(stored)
+    return found
 
 
 def stamp(conn: Connection) -> str:

@@ -122,6 +122,17 @@ def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> l
     return list(connection.scalars(query))
 
 
+def texts_after(connection: Connection, site_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+    """As `ids_after`, each id with the profile as it is kept."""
+    query = (
+        select(visitors.c.visitor_id, visitors.c.profile)
+        .where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
+        .order_by(visitors.c.visitor_id)
+        .limit(limit)
+    )
+    return [(row.visitor_id, row.profile) for row in connection.execute(query)]
+
+
 def record_merge(connection: Connection, rows: Sequence[tuple[str, str, str, str, datetime]]) -> None:
     """Journals merges as (visitor id, member id, source, message id, at)."""
     insert_rows(connection, merges, [(*row[:4], to_micros(row[4])) for row in rows], ignore=True)

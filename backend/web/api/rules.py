@@ -15,6 +15,7 @@ from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, RuleIn, RuleOut
 from backend.storage import rules as stored_rules
 from backend.storage.rules import StoredRule
+from backend.storage.segments import known
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.paging import page
 from backend.web.api.visitors import visitor_of
@@ -65,8 +66,9 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
     the path of each mistake: `errors.audience.all.1.op`. A `goal` is checked and kept, but not measured yet.
     """
     rt = runtime()
-    spec, envelope = _read(object_body())
+    body = object_body()
     with rt.db.begin() as conn:
+        spec, envelope = _read(body, known(conn, site.id, lock=True))
         stored = stored_rules.create_rule(conn, site.id, spec, status=envelope.get("status", "draft"), now=rt.clock())
     return _view(stored)
 
@@ -91,8 +93,9 @@ def replace_a_rule(rule_id: str, *, site: Site) -> dict[str, Any]:
     Its `version` grows by one; its status stays unless the body says another.
     """
     rt = runtime()
-    spec, envelope = _read(object_body())
+    body = object_body()
     with rt.db.begin() as conn:
+        spec, envelope = _read(body, known(conn, site.id, lock=True))
         current = _present(stored_rules.get_rule(conn, site.id, rule_id))
         if envelope.get("version", current.version) != current.version:
             raise Conflict(f"The rule has changed in the meantime: its version is {current.version}.")
@@ -183,7 +186,7 @@ def _set_status(site: Site, rule_id: str, status: Status) -> dict[str, Any]:
         return _view(_present(stored_rules.set_status(conn, site.id, rule_id, status, now=rt.clock())))
 
 
-def _read(body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
+def _read(body: dict[str, Any], segments: Mapping[str, str]) -> tuple[RuleSpec, dict[str, Any]]:
     """The rule, and apart from it what only says where it stands; the rest of what GET adds is passed over."""
     mistakes: dict[str, Any] = {}
     if body.get("status", "draft") not in STATUSES:
@@ -191,7 +194,7 @@ def _read(body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
     if type(body.get("version", 1)) is not int:
         mistakes["version"] = ["Must be a whole number."]
     try:
-        spec = parse_rule(body)
+        spec = parse_rule(body, segments=segments)
     except RuleErrors as error:
         mistakes.update(error.errors)
     if mistakes:
