@@ -1,14 +1,20 @@
 """Who belongs to a segment, by what happens and as time passes: the engine alone, without any storage."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+from backend.domain.condition import Moment, compile_condition, parse_condition
 from backend.domain.engine import Advance
 from backend.domain.engine.membership import ADDED, REMOVED
-from backend.domain.event import SIGNAL
-from backend.domain.profile import Standing
+from backend.domain.event import SIGNAL, Event
+from backend.domain.fold import fold
+from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile, Standing
+from tests.core_histories import one_visitors_events
 from tests.story import NOON, Story, minutes, rule, segment, sent
 
 DAY = 24 * 60
@@ -179,6 +185,80 @@ def test_a_definition_that_is_new_is_asked_of_the_past_without_a_word() -> None:
     assert standing(result, "t") == (None, 31, None)
     assert "s" not in result.profile.segments
     assert len(old) == 1
+
+
+CONDITIONS: dict[str, Any] = {
+    "bought": {"performed": "Order Completed", "within": "1h"},
+    "looking": {"performed": "Product Viewed", "count": {"op": "gte", "value": 2}, "within": "40m"},
+    "dear": {
+        "performed": "Product Added",
+        "where": {"field": "event.properties.price", "op": "gte", "value": 100},
+        "count": {"op": "between", "value": [1, 2]},
+        "within": "90m",
+    },
+    "before": {"performed": "Page Viewed", "between": {"from": "70m", "to": "30m"}},
+    "quiet": {"field": "profile.last_seen", "op": "lte", "value": {"ago": "20m"}},
+    "spent": {
+        "performed": "Order Completed",
+        "sum": {"of": "properties.total", "op": "gte", "value": 100},
+        "within": "50m",
+    },
+    "stale": {"performed": "Page Viewed", "last": {"op": "before", "value": {"ago": "30m"}}},
+    "plan": {"field": "profile.traits.plan", "op": "unchanged_for", "value": "25m"},
+    "morning": {"local_time": {"from": "13:30", "to": "14:15"}},
+    "followed": {
+        "performed": "Product Viewed",
+        "where": {"performed": "Page Viewed", "within": "15m"},
+        "within": "45m",
+    },
+    "warm": {"all": [{"segment": "looking"}, {"not": {"segment": "bought"}}]},
+    "gone": {"any": [{"all": [{"segment": "warm"}, {"segment": "quiet"}]}, {"segment": "dear"}]},
+    "empty cart": {"field": "profile.cart.total", "op": "eq", "value": 0},
+    "much": {"field": "profile.counts.Page Viewed", "op": "gte", "value": 3},
+}
+
+
+def naive(events: list[Event], at: datetime) -> set[str]:
+    """Which segments somebody is in at this moment: everything folded and asked anew, nothing remembered."""
+    known = [each for each in events if each.timestamp <= at]
+    profile = Profile(id="visitor", site_id="site", person="visitor")
+    for each in known:
+        profile = fold(profile, each)
+    inside: set[str] = set()
+    for name, condition in CONDITIONS.items():
+        standings = {each: Standing(at) for each in inside}
+        moment = Moment(
+            profile=replace(profile, segments=standings),
+            at=at,
+            history=Past(by_name(known), complete=True),
+            zone_name="Europe/Berlin",
+        )
+        if known and compile_condition(parse_condition(condition))(moment):
+            inside.add(name)
+    return inside
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(history=one_visitors_events(most=12))
+def test_at_every_minute_somebody_is_in_those_segments_that_a_naive_reader_finds(history: list[Event]) -> None:
+    begins = min(each.timestamp for each in history).replace(second=0)
+    events = [replace(each, timestamp=each.timestamp.replace(second=0)) for each in history]
+    story = Story([], events=events, segments=[segment(name, each) for name, each in CONDITIONS.items()])
+    ids, order = set(CONDITIONS), list(range(360))
+    for minute in order[::3]:
+        at = begins + timedelta(minutes=minute)
+        profile = story.run(at).profile
+        assert {each for each in ids if profile.is_in(each)} == naive(sorted(events, key=lambda e: e.moment), at), at
+    end = begins + timedelta(hours=6)
+    whole, (steps, _, _) = story.run(end).profile, story.run_in_steps(end)
+    assert steps.segments == whole.segments
+    for each in ids:
+        entered = whole.segments.get(each, Standing()).entered_at
+        if entered is not None:  # and not a moment before
+            assert each not in naive(
+                [e for e in sorted(events, key=lambda e: e.moment) if e.timestamp < entered],
+                entered - timedelta(seconds=1),
+            )
 
 
 def test_late_events_put_right_what_was_decided_without_them() -> None:

@@ -41,6 +41,8 @@ class Membership:
         self.walk = walk
         self.segments = segments
         self.due = segments_due(self._profile, self.segments)
+        standings = self._profile.segments.values() if self.due is not None else ()
+        self.promised = frozenset(each.due_at for each in standings)
 
     @property
     def _profile(self) -> Profile:

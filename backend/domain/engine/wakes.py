@@ -75,6 +75,7 @@ class Wakes:
         walk = self.walk
         signal = walk.signal(name, moment, rule.id, moment.isoformat(), hops=0)
         # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        if moment == walk.promised or not walk.stale(signal):
+        written = walk.membership.promised if name in (ENTERED, LEFT) and walk.membership is not None else ()
+        if moment == walk.promised or moment in written or not walk.stale(signal):
             walk.past.cut = signal.moment
             walk.consider(rule, signal, walk.moment(moment, signal))
