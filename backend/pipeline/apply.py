@@ -15,6 +15,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile
 from backend.domain.tally import Key, contact_deltas, enrolment_deltas
 from backend.domain.webhook import Webhook
 from backend.pipeline import persons as people
@@ -22,7 +23,7 @@ from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
 from backend.pipeline.persons import Persons
 from backend.pipeline.rulesets import learn
-from backend.storage import enrolments, events, messages, tallies, visitors, webhooks
+from backend.storage import enrolments, events, messages, segments, tallies, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
 
@@ -137,13 +138,17 @@ def apply(
     advances = _advance_all(connection, ruleset_of, batch, walks, until, now)
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []
+    regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
     numbers: Counter[tuple[str, Key]] = Counter()
-    before = batch.persons.profiles
     for person_id, result in advances.items():
-        if result.enrolments or result.profile.contacts is not before[person_id].contacts:
+        before = batch.persons.profiles[person_id]
+        if result.enrolments or result.profile.contacts is not before.contacts:
             _tally(numbers, ruleset_of, batch, person_id, result)
         if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
+            merged = person_id in batch.persons.merged
+            if result.profile.segments or merged or before.segments:
+                regrouped.append((None if merged else before, result.profile))
             batch.persons.profiles[person_id] = result.profile
             batch.persons.changed.add(person_id)
         changed.extend(result.enrolments.values())
@@ -152,6 +157,8 @@ def apply(
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
     effects.enrolled, effects.changed = len(changed), changed
     batch.persons.save(connection, beside)
+    if regrouped:
+        segments.save_members(connection, regrouped)
     point("after_profiles")
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)

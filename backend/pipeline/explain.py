@@ -12,6 +12,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
+from backend.domain.profile import Standing as SegmentStanding
 from backend.domain.reach import reach
 from backend.domain.rule import CompiledRule, Rule, SiteLimits, compile_rule
 from backend.domain.rule.compiled import SayOp
@@ -145,6 +146,8 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
     if rule.stage is not None:
         told = f"The stage is {profile.stage}; the rule starts at {rule.stage}."
         return Gate("trigger", profile.stage == rule.stage, None, told)
+    if rule.segment is not None:
+        return _segment_gate(profile, *rule.segment)
     if rule.trait is not None:
         at = profile.trait_times.get(rule.trait)
         value = profile.traits.get(rule.trait)
@@ -155,6 +158,15 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
         told = f"It comes at {_written(following)}." if following else "No such moment lies ahead."
         return Gate("trigger", following is not None and following <= now, None, told)
     return Gate("trigger", profile.sessions > 0, None, f"{profile.sessions} sessions so far.")
+
+
+def _segment_gate(profile: Profile, segment_id: str, entered: bool) -> Gate:
+    standing = profile.segments.get(segment_id, SegmentStanding())
+    if standing.entered_at is not None:
+        told = f"Member since {_written(standing.entered_at)}."
+    else:
+        told = f"Left at {_written(standing.left_at)}." if standing.left_at is not None else "Never was a member."
+    return Gate("trigger", (standing.entered_at if entered else standing.left_at) is not None, None, told)
 
 
 def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event | None, now: datetime) -> Gate:

@@ -24,6 +24,7 @@ class Persons:
     links: dict[str, str] = field(default_factory=dict)
     existing: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    merged: set[str] = field(default_factory=set)
     journal: list[tuple[str, str, str, str, datetime]] = field(default_factory=list)
 
     def of(self, visitor_id: str) -> str:
@@ -123,4 +124,6 @@ def _link(persons: Persons, arrived: Arrived, known_id: str, member_id: str) -> 
     persons.profiles[known_id] = joined
     persons.links[member_id] = known_id
     persons.changed.update((known_id, member_id))
+    if joined.segments:
+        persons.merged.add(known_id)
     persons.journal.append((known_id, member_id, event.type, event.message_id, event.timestamp))

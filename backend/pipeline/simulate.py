@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from backend.domain.engine import Collision, Denial, Ruleset, advance
+from backend.domain.engine import Collision, Denial, Ruleset, Segments, advance
 from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.event import Event
 from backend.domain.identity import known_visitor
@@ -18,6 +18,7 @@ from backend.domain.site import Site
 from backend.runtime import Runtime
 from backend.storage import events, visitors
 from backend.storage.database import Connection
+from backend.storage.segments import load_segments
 
 VISITORS_AT_ONCE = 200
 """Visitors whose history is in memory at a time."""
@@ -64,12 +65,13 @@ def simulate(
     `until` is now when left out, `since` the beginning. `cursor` is `next_cursor` of the page before.
     """
     until = until if until is not None else rt.clock()
-    ruleset = Ruleset.of(site, [compile_rule(replace(rule, status="active")) for rule in rules])
+    compiled = [compile_rule(replace(rule, status="active")) for rule in rules]
     simulated = {rule.id for rule in rules}
     summary = _Summary()
     skip = int(cursor) if cursor else 0
     items: list[Item] = []
     with rt.db.read() as connection:
+        ruleset = Ruleset.of(site, compiled, segments=_asked_for(connection, site, rules))
         for profile, stored in _histories(connection, site, until):
             history = [event for event in stored if _reported_by(event) not in simulated]
             summary.visitors += 1
@@ -94,6 +96,15 @@ def simulate(
             summary.collide(each for each in result.collisions if _within(each.at, since, until))
     more = summary.total > skip + limit
     return SimulationResult(items, summary.as_dict(), str(skip + limit) if more else None)
+
+
+def _asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
+    """The segments that these rules ask for; all others need not be asked."""
+    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
+    if not named:
+        return None
+    found = load_segments(connection, site.id).get(site.id, [])
+    return Segments(found).only(each.id for each in found if named & {each.id, each.spec.name})
 
 
 def _histories(connection: Connection, site: Site, until: datetime) -> Iterator[tuple[Profile, Sequence[Event]]]:

@@ -50,17 +50,18 @@ EXAMPLE: dict[str, Any] = {
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
-_CONDITION = {
+CONDITION = {
     "type": "object",
     "description": (
         'One of {"all": [condition]}, {"any": [condition]}, {"not": condition}, {"field", "op", "value"}, '
-        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}. '
+        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}, '
+        '{"segment": its id or name}. '
         f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event. or profile.; "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
         "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates."
     ),
 }
-_WHERE = {**_CONDITION, "description": "A condition, as in audience."}
+_WHERE = {**CONDITION, "description": "A condition, as in audience."}
 _CONTENT = {
     "type": "object",
     "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
@@ -104,13 +105,15 @@ class RuleIn(StrictSchema):
     trigger = fields.Raw(
         required=True,
         metadata=_object(
-            "What starts it: an event, or a stage that is entered.",
+            "What starts it: an event, a stage that is entered, or a segment that is entered or left.",
             event=_EVENT,
             where=_WHERE,
             stage={"type": "string", "enum": list(STAGES)},
+            segment={"type": "string", "description": "The id or the name of a segment."},
+            change={"type": "string", "enum": ["entered", "left"], "default": "entered"},
         ),
     )
-    audience = fields.Raw(allow_none=True, load_default=None, metadata={**_CONDITION, "nullable": True})
+    audience = fields.Raw(allow_none=True, load_default=None, metadata={**CONDITION, "nullable": True})
     delay = fields.String(load_default="0s", metadata=_DURATION)
     cancel = fields.List(
         fields.Raw(

@@ -4,7 +4,7 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
 
 REVISION = "0002"
 """The newest version in `migrations/versions`; a process does not start on another."""
@@ -63,6 +63,36 @@ rule_versions = Table(
     Column("author", Text),  # the name of the token
     Column("created_at", BigInteger, nullable=False),
 )
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # orders all definitions of a site, those taken away too
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    UniqueConstraint("site_id", "name"),
+)
+
+segment_members = Table(
+    "segment_members",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("segment_id", Text, primary_key=True),
+    Column("entered_at", BigInteger, nullable=False),
+)
+Index(
+    "ix_segment_members_segment_id_entered_at",
+    segment_members.c.segment_id,
+    segment_members.c.entered_at,
+    segment_members.c.visitor_id,
+)
+Index("ix_segment_members_segment_id_visitor_id", segment_members.c.segment_id, segment_members.c.visitor_id)
 
 partitions = Table(
     "partitions",
@@ -254,8 +284,8 @@ sweeps = Table(
     metadata,
     Column("id", Text, primary_key=True),  # of what goes through all visitors, such as a round of a broadcast
     Column("site_id", Text, nullable=False),
-    Column("rule_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # broadcast, wake
+    Column("rule_id", Text, nullable=False),  # of segments: the revision that everybody is asked
+    Column("kind", Text, nullable=False),  # broadcast, wake, segments
     Column("due_at", BigInteger, nullable=False),
     Column("cursor", Text, nullable=False, server_default=""),  # the last visitor that was looked at
     Column("done", BigInteger, nullable=False, server_default="0"),  # visitors that were addressed

@@ -11,7 +11,7 @@ from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, merges, messages, visitors, webhooks
+from backend.storage.tables import enrolments, events, merges, messages, segment_members, visitors, webhooks
 from backend.storage.times import to_micros
 
 AT_ONCE = 500
@@ -92,10 +92,11 @@ def find(
     user_id: str | None = None,
     email: str | None = None,
     stage: str | None = None,
+    segment: str | None = None,
     limit: int = 50,
     after: tuple[int, str] | None = None,
 ) -> list[Profile]:
-    """Profiles of a site, last seen first; ids find the one visitor that they belong to.
+    """Profiles of a site, last seen first; ids find the one visitor that they belong to. `segment` is an id.
 
     `after` is (last seen in µs, id) of the last profile of the page before.
     """
@@ -109,12 +110,16 @@ def find(
         if one is None or not same or after is not None:
             return []
         fits = (email is None or _email(one) == email.lower()) and (stage is None or one.stage == stage)
+        fits = fits and (segment is None or one.is_in(segment))
         return [one] if fits and one.site_id == site_id else []
     query = select(visitors.c.profile).where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None))
     if email is not None:
         query = query.where(visitors.c.email == email.lower())
     if stage is not None:
         query = query.where(visitors.c.stage == stage)
+    if segment is not None:
+        members = select(segment_members.c.visitor_id).where(segment_members.c.segment_id == segment)
+        query = query.where(visitors.c.visitor_id.in_(members))
     if after is not None:
         seen, last = after
         query = query.where(
@@ -135,6 +140,17 @@ def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> l
     return list(connection.scalars(query))
 
 
+def texts_after(connection: Connection, site_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+    """As `ids_after`, each id with the profile as it is kept."""
+    query = (
+        select(visitors.c.visitor_id, visitors.c.profile)
+        .where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
+        .order_by(visitors.c.visitor_id)
+        .limit(limit)
+    )
+    return [(row.visitor_id, row.profile) for row in connection.execute(query)]
+
+
 def record_merge(connection: Connection, rows: Sequence[tuple[str, str, str, str, datetime]]) -> None:
     """Journals merges as (visitor id, member id, source, message id, at)."""
     insert_rows(connection, merges, [(*row[:4], to_micros(row[4])) for row in rows], ignore=True)
@@ -147,7 +163,7 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
         return False
     ids = members_of(profile)
     load(connection, ids, lock=True)  # whoever folds for them now ends first
-    for table in (events, enrolments, messages, webhooks, merges, visitors):
+    for table in (events, enrolments, messages, webhooks, merges, segment_members, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return True
 

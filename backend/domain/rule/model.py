@@ -171,7 +171,8 @@ class Goal:
 class RuleSpec:
     """Everything a person writes down about a rule; `document` is that JSON again, with the defaults filled in.
 
-    A rule of one message has one step, a `Say` without name.
+    A rule of one message has one step, a `Say` without name. `segments` are those that it refers to, by the id or name
+    that is written there.
     """
 
     name: str
@@ -186,6 +187,7 @@ class RuleSpec:
     reentry: Reentry = Reentry()
     limits: Limits = NO_LIMITS
     goal: Goal | None = None
+    segments: frozenset[str] = frozenset()
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,5 +1,6 @@
 """From JSON to a rule: every mistake is found in one go, each with its path and a sentence."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -58,12 +59,13 @@ SIMULATED: Steps = (
 """What a simulated rule says that says nothing."""
 
 
-def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
+def parse_rule(doc: object, *, simulated: bool = False, segments: Mapping[str, str] | None = None) -> RuleSpec:
     """Read a rule document; raise RuleErrors carrying all its mistakes.
 
-    With `simulated`, name and message may be missing: a rule that is only tried out needs neither.
+    With `simulated`, name and message may be missing: a rule that is only tried out needs neither. `segments` are those
+    that it may refer to, as the name of each by its id; None: any.
     """
-    mistakes = Mistakes()
+    mistakes = Mistakes(segments)
     if not isinstance(doc, dict):
         mistakes.add((), "A rule is an object with name, trigger, message and so on.")
         doc = {}
@@ -88,7 +90,8 @@ def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
     if spec.get("exit", Exit()).goal and "goal" not in given:
         mistakes.add(("exit", "goal"), "There is no goal at which to leave.")
     mistakes.raise_if_any()
-    return RuleSpec(**{**spec, "steps": steps, "limits": limits}, document=DEFAULTS | given)
+    parts = {**spec, "steps": steps, "limits": limits, "segments": frozenset(mistakes.referred)}
+    return RuleSpec(**parts, document=DEFAULTS | given)
 
 
 _MISSING = {

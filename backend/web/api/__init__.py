@@ -16,6 +16,7 @@ from backend.web.api import (
     messages,
     reports,
     rules,
+    segments,
     simulations,
     sites,
     status,
@@ -75,7 +76,7 @@ def register(app: Flask) -> None:
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
     for module in (
-        *(sites, rules, versions, triggers, reports, simulations, visitors, messages, webhooks),
+        *(sites, rules, versions, segments, triggers, reports, simulations, visitors, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

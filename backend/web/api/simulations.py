@@ -15,6 +15,7 @@ from backend.pipeline.simulate import simulate
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
 from backend.schemas.simulation import SimulationIn, SimulationOut
+from backend.storage import segments
 from backend.storage.times import from_micros, to_micros
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.rules import rule_of
@@ -55,19 +56,21 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
 
 
 def _rules(site: Site, body: Mapping[str, Any]) -> list[Rule]:
+    with runtime().db.read() as conn:
+        known = segments.known(conn, site.id)
     if "rule" in body:
-        return [_rule(site, body["rule"], ("rule",))]
-    return [_rule(site, given, ("rules", str(place))) for place, given in enumerate(body["rules"])]
+        return [_rule(site, body["rule"], ("rule",), known)]
+    return [_rule(site, given, ("rules", str(place)), known) for place, given in enumerate(body["rules"])]
 
 
-def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...]) -> Rule:
+def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...], known: Mapping[str, str]) -> Rule:
     if isinstance(given, str):
         try:
             return rule_of(site, given).rule()
         except NotFound:
             raise ValidationError(_at(path, ["There is no rule with this id."])) from None
     try:
-        spec = parse_rule(given, simulated=True)
+        spec = parse_rule(given, simulated=True, segments=known)
     except RuleErrors as error:
         raise RuleErrors(_at(path, error.errors)) from None
     # The same rule, asked again, must deal out the same variants: so its id follows from what it says.

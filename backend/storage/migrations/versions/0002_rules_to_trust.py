@@ -88,6 +88,31 @@ def upgrade() -> None:
         sqlite_where=sa.text("status IN ('queued', 'sending')"),
         postgresql_where=sa.text("status IN ('queued', 'sending')"),
     )
+    op.create_table(
+        "segments",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segments")),
+        sa.UniqueConstraint("site_id", "name", name=op.f("uq_segments_site_id_name")),
+    )
+    op.create_table(
+        "segment_members",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("segment_id", sa.Text(), nullable=False),
+        sa.Column("entered_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("visitor_id", "segment_id", name=op.f("pk_segment_members")),
+    )
+    op.create_index(
+        "ix_segment_members_segment_id_entered_at", "segment_members", ["segment_id", "entered_at", "visitor_id"]
+    )
+    op.create_index("ix_segment_members_segment_id_visitor_id", "segment_members", ["segment_id", "visitor_id"])
     _fill(op.get_bind())
 
 
@@ -123,6 +148,8 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("segment_members")
+    op.drop_table("segments")
     op.drop_table("webhooks")
     op.drop_index("ix_enrolments_rule_id_rule_version", table_name="enrolments")
     for name in ("reason", "outcome", "rule_version"):
