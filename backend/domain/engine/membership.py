@@ -66,7 +66,7 @@ class Membership:
         profile.__dict__["segments_built"] = segments.revision
         if self._is_new():
             return
-        newer = {place for place, each in enumerate(segments.all) if each.segment.revision > built}
+        newer = frozenset(place for place, each in enumerate(segments.all) if each.segment.revision > built)
         latest = max(filter(None, (at, profile.last_seen, profile.segments_at)))
         self.walk.past.cut = (at, order - 1) if latest == at else (latest, END_OF_MOMENT)
         merged = built > 0 and profile.segments_at is None
@@ -79,12 +79,12 @@ class Membership:
         """What an event changes, which was folded just now; `before` are the parts as they were."""
         profile, segments = self._profile, self.segments
         if profile.segments_at is None:
-            places = set(range(len(segments.all)))
+            places = frozenset(range(len(segments.all)))
         else:
             places = segments.concerned(event.name, before, profile.__dict__)
             if self.due is not None and self.due <= event.timestamp:
-                places |= self._due_places(event.timestamp)
-        given = self._given(event)
+                places = places | self._due_places(event.timestamp)
+        given = self._given(event) if event.type == SIGNAL else None
         if not places and not given:
             return []
         at = event.timestamp if profile.segments_at is None else max(event.timestamp, profile.segments_at)
@@ -103,7 +103,7 @@ class Membership:
             return []
         at = until if profile.last_seen is None else max(until, profile.last_seen)
         self.walk.past.cut = (at, END_OF_MOMENT)
-        return self._ask(set(range(len(self.segments.all))), at)
+        return self._ask(frozenset(range(len(self.segments.all))), at)
 
     def rules(self, changes: Iterable[Change]) -> list[CompiledRule]:
         """The rules that wait for these changes."""
@@ -114,24 +114,24 @@ class Membership:
         """Whether nothing at all has happened to this visitor yet."""
         return self._profile.first_seen is None and self._profile.segments_at is None
 
-    def _due_places(self, at: datetime) -> set[int]:
+    def _due_places(self, at: datetime) -> frozenset[int]:
         places = self.segments.places
-        return {
+        return frozenset(
             places[segment_id]
             for segment_id, each in self._profile.segments.items()
             if each.due_at is not None and each.due_at <= at and segment_id in places
-        }
+        )
 
     def _given(self, event: Event) -> dict[int, bool]:
         """Which list is told by hand that this visitor belongs to it, or does not."""
-        if event.type != SIGNAL or event.name not in (ADDED, REMOVED):
+        if event.name not in (ADDED, REMOVED):
             return {}
         place = self.segments.places.get(str(event.properties.get("segment_id")))
         if place is None or self.segments.all[place].test is not None:
             return {}
         return {place: event.name == ADDED}
 
-    def _ask(self, places: set[int], at: datetime, given: dict[int, bool] | None = None) -> list[Change]:
+    def _ask(self, places: frozenset[int], at: datetime, given: dict[int, bool] | None = None) -> list[Change]:
         """Asks these, and those that ask for one that changes, each behind those that it asks for."""
         profile = self._profile
         state = profile.__dict__

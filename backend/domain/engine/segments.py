@@ -65,7 +65,9 @@ class Segments:
                 followers.setdefault(segment_id, []).append(place)
             if reads.anything:
                 always.append(place)
-        self._by_name, self._by_part, self._followers, self._always = by_name, by_part, followers, tuple(always)
+        self._followers, self._always = followers, frozenset(always)
+        self._by_name = {name: frozenset((*places, *always)) for name, places in by_name.items()}
+        self._by_part = [(part, frozenset(places)) for part, places in by_part.items()]
         self.watched: tuple[str, ...] = tuple(by_part)
 
     def only(self, ids: Iterable[str]) -> "Segments | None":
@@ -78,12 +80,12 @@ class Segments:
                 todo.extend(asked_for(self.all[self.places[segment_id]].segment.spec.condition))
         return Segments(each.segment for each in self.all if each.id in wanted) if wanted else None
 
-    def concerned(self, name: str, before: Sequence[Any], after: Mapping[str, Any]) -> set[int]:
+    def concerned(self, name: str, before: Sequence[Any], after: Mapping[str, Any]) -> frozenset[int]:
         """The places of those that an event of this name may change; `before` are the watched parts as they were."""
-        found = {*self._by_name.get(name, ()), *self._always}
-        for part, was in zip(self.watched, before, strict=True):
+        found = self._by_name.get(name, self._always)
+        for (part, places), was in zip(self._by_part, before, strict=True):
             if after[part] is not was:
-                found.update(self._by_part[part])
+                found = found | places
         return found
 
     def followers(self, segment_id: str) -> Sequence[int]:

@@ -221,7 +221,8 @@ class Walk:
 
     def fire_until(self, end: datetime, *, inclusive: bool) -> None:
         """Fires what is due before `end` (or at it), in order of time."""
-        if self.ruleset.watches or self.membership is not None:
+        due = self.membership.due if self.membership is not None else None
+        if self.ruleset.watches or (due is not None and due <= end) or (self.membership is not None and self.waiting):
             self.wakes.until(end, inclusive)
         elif self.waiting:
             while self.fire_next(end, inclusive):
