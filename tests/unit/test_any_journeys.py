@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
-from backend.domain.engine.steps import MOST_NOTES
+from backend.domain.engine.noted import MOST_NOTES
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
