@@ -106,8 +106,11 @@ def _fold_context(state: State, event: Event) -> None:
         if touch is not None:
             state["source"] = with_touch(state["source"], touch)
     if page.__class__ is dict and page and (state["page_at"] is None or moment >= state["page_at"]):
+        before = state["page"].get("path")
         state["page"] = {key: value[:2048] for key in PAGE_KEYS if (value := page.get(key)).__class__ is str}
         state["page_at"] = moment
+        if event.type == "page" or state["page"].get("path") != before:
+            state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
         _fold_traits(state, traits, moment)

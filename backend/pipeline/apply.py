@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import structlog
 
@@ -13,7 +13,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
-from backend.domain.tally import Key, contact_deltas, enrolment_deltas
+from backend.domain.tally import Key, contact_deltas, enrolment_deltas, exposure_deltas
 from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
@@ -79,7 +79,7 @@ def apply(
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []
     emitted: list[tuple[str, str, Event]] = []
-    numbers: Counter[tuple[str, Key]] = Counter()
+    numbers = _merged(ruleset_of, batch)
     for person_id, result in advances.items():
         _tally(numbers, ruleset_of, batch, person_id, result)
         if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
@@ -94,10 +94,11 @@ def apply(
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")
-    tallies.add(connection, numbers)
     messages.insert(connection, effects.messages)
     messages.record_feedback(connection, _feedback(batch))
     point("after_messages")
+    tallies.add(connection, numbers)  # behind the messages, as in every transaction: so none waits in a circle
+    point("after_tallies")
     return effects
 
 
@@ -105,20 +106,35 @@ def _tally(
     numbers: Counter[tuple[str, Key]], ruleset_of: RulesetOf, batch: _Batch, person_id: str, result: Advance
 ) -> None:
     """Counts what came of one person's walk."""
-    before = batch.persons.profiles.get(person_id)
-    contacts = before.contacts if before is not None else ()
-    if contacts is result.profile.contacts and not result.enrolments:
+    after = result.profile
+    if not after.contacts and not result.enrolments:
         return
-    site_id = result.profile.site_id
-    ruleset = ruleset_of(site_id)
-    zone = zone_of(ruleset.site.timezone if ruleset is not None else None)
+    before = batch.persons.get(after.site_id, person_id)
+    if before.contacts is after.contacts and before.exposures is after.exposures and not result.enrolments:
+        return
+    zone = _zone(ruleset_of, after.site_id)
     known = {each.id: each for each in batch.enrolled.get(person_id, ())}
     for deltas in (
-        contact_deltas(contacts, result.profile.contacts, zone),
+        contact_deltas(before.contacts, (*result.forgotten, *after.contacts), zone),
+        exposure_deltas(before.exposures, after.exposures, zone),
         enrolment_deltas(known, result.enrolments.values(), zone),
     ):
         for key, number in deltas.items():
+            numbers[after.site_id, key] += number
+
+
+def _merged(ruleset_of: RulesetOf, batch: _Batch) -> Counter[tuple[str, Key]]:
+    """Takes back what was counted twice: two visitors in the comparison of one rule who are one person."""
+    numbers: Counter[tuple[str, Key]] = Counter()
+    for site_id, before, after in batch.persons.joined:
+        for key, number in exposure_deltas(before, after, _zone(ruleset_of, site_id)).items():
             numbers[site_id, key] += number
+    return numbers
+
+
+def _zone(ruleset_of: RulesetOf, site_id: str) -> tzinfo:
+    ruleset = ruleset_of(site_id)
+    return zone_of(ruleset.site.timezone if ruleset is not None else None)
 
 
 def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> _Batch:

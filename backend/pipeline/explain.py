@@ -5,7 +5,7 @@ from datetime import datetime
 
 from backend.domain.condition import Moment
 from backend.domain.condition.why import why_not
-from backend.domain.decide import Gate, gates
+from backend.domain.decide import Gate, Setting, gates
 from backend.domain.engine import denial_of
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
@@ -15,7 +15,7 @@ from backend.domain.rule import CompiledRule, Rule, SiteLimits, compile_rule
 from backend.domain.rule.compiled import SayOp
 from backend.domain.site import Site
 from backend.runtime import Runtime
-from backend.storage import enrolments, events, visitors
+from backend.storage import contests, enrolments, events, visitors
 
 
 def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[str, object]]:
@@ -27,6 +27,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
     with rt.db.read() as connection:
         entered = [each for each in enrolments.of_visitors(connection, members) if each.rule_id == rule.id]
         past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
+        winners = contests.winners(connection, site.id).get(site.id, {})
     trigger = _trigger_gate(compiled, site, profile, past, now)
     waiting = [each for each in entered if each.waiting]
     event = waiting[-1].trigger if waiting else trigger[1] or (entered[-1].trigger if entered else None)
@@ -40,7 +41,8 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
     )
     verdicts = [trigger[0], _reentry_gate(compiled, entered, event, now)]
     op = _next_saying(compiled, waiting[-1].position if waiting else 0)
-    asked = gates(site, SiteLimits.of(site.policy), compiled, op, moment, event)
+    setting = Setting(site=site, limits=SiteLimits.of(site.policy), winners=winners)
+    asked = gates(setting, compiled, op, moment, event)
     verdicts.extend(_told(gate, rule, moment) for gate in asked if isinstance(gate, Gate))
     return [{"gate": each.name, "open": each.open, "reason": each.reason, "detail": each.detail} for each in verdicts]
 

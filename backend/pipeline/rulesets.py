@@ -8,8 +8,9 @@ import structlog
 from backend.domain.condition import SharedTests
 from backend.domain.engine import Ruleset
 from backend.domain.rule import CompiledRule, compile_rule
+from backend.domain.winner import Winners
 from backend.runtime import Runtime
-from backend.storage import rules
+from backend.storage import contests, rules
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ class Rulesets:
         self._stamp: str | None = None
         self._compiled: dict[str, list[CompiledRule]] = {}
         self._rulesets: dict[str, Ruleset] = {}
+        self._winners: dict[str, Winners] = {}
         self._lock = threading.Lock()
 
     def refresh(self, connection: Connection) -> None:
@@ -41,6 +43,7 @@ class Rulesets:
             except Exception:
                 # A mistake of ours, or a rule that an older version let in: the others must run.
                 log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)
+        self._winners = dict(contests.winners(connection))
         self.rt.sites.forget()
         self._compiled, self._rulesets, self._stamp = compiled, {}, stamp
         log.debug("rules_loaded", rules=sum(len(group) for group in compiled.values()))
@@ -56,6 +59,6 @@ class Rulesets:
             site = self.rt.sites.by_id(site_id)
             if site is None:
                 return None
-            ruleset = Ruleset.of(site, self._compiled.get(site_id, ()))
+            ruleset = Ruleset.of(site, self._compiled.get(site_id, ()), winners=self._winners.get(site_id))
             self._rulesets[site_id] = ruleset
         return ruleset

@@ -16,7 +16,7 @@ from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule
 from backend.domain.site import Site
 from backend.runtime import Runtime
-from backend.storage import events, visitors
+from backend.storage import contests, events, visitors
 from backend.storage.database import Connection
 
 VISITORS_AT_ONCE = 200
@@ -63,12 +63,13 @@ def simulate(
     `until` is now when left out, `since` the beginning. `cursor` is `next_cursor` of the page before.
     """
     until = until if until is not None else rt.clock()
-    ruleset = Ruleset.of(site, [compile_rule(replace(rule, status="active")) for rule in rules])
+    compiled = [compile_rule(replace(rule, status="active")) for rule in rules]
     simulated = {rule.id for rule in rules}
     summary = _Summary()
     skip = int(cursor) if cursor else 0
     items: list[Item] = []
     with rt.db.read() as connection:
+        ruleset = Ruleset.of(site, compiled, winners=contests.winners(connection, site.id).get(site.id))
         for profile, stored in _histories(connection, site, until):
             history = [event for event in stored if _reported_by(event) not in simulated]
             summary.visitors += 1

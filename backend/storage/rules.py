@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
-from backend.storage.tables import rules, sites
+from backend.storage.tables import contests, rules, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _TOTALS = select(
     func.coalesce(func.max(rules.c.updated_at), 0),
     # The remainder keeps the sum far from 2**63, however many rules there are.
     func.coalesce(func.sum(rules.c.updated_at % 1_000_000_007), 0),
+    select(func.count(contests.c.variant)).scalar_subquery(),
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
@@ -143,7 +144,7 @@ def load_rules(conn: Connection) -> list[Rule]:
 
 
 def stamp(conn: Connection) -> str:
-    """A short text that changes whenever any rule or site does; one aggregate and one small table are read."""
+    """A short text that changes whenever any rule or site does, or a variant wins; only small tables are read."""
     totals = conn.execute(_TOTALS).one()
     digest = hashlib.blake2b(digest_size=12)
     for site_id, document in conn.execute(_SITES):

@@ -9,6 +9,7 @@ from backend.domain.dispatch import Listeners
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 
 Rules = tuple[CompiledRule, ...]
 
@@ -18,7 +19,7 @@ class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
     `watches` are the rules that start at moments which no event marks. `former` are versions of rules by (id, version)
-    by which enrolments go on that began with them.
+    by which enrolments go on that began with them. `winners` are the variants that get everybody who is new.
     """
 
     site: Site
@@ -31,9 +32,16 @@ class Ruleset:
     former: Mapping[tuple[str, int], CompiledRule]
     limits: SiteLimits
     goals: Mapping[str, Rules]
+    winners: Winners
 
     @classmethod
-    def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
+    def of(
+        cls,
+        site: Site,
+        rules: Iterable[CompiledRule],
+        former: Iterable[CompiledRule] = (),
+        winners: Winners | None = None,
+    ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
         by_event: dict[str, list[CompiledRule]] = {}
@@ -57,6 +65,7 @@ class Ruleset:
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
+            winners=winners or {},
             former={(rule.id, rule.rule.version): rule for rule in former},
         )
 

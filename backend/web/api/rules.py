@@ -62,7 +62,7 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
     """Create a rule
 
     It is a draft until it is activated, unless it says `"status": "active"`. A rule that cannot work is refused, with
-    the path of each mistake: `errors.audience.all.1.op`. A `goal` is checked and kept, but not measured yet.
+    the path of each mistake: `errors.audience.all.1.op`.
     """
     rt = runtime()
     spec, envelope = _read(object_body())

@@ -39,14 +39,26 @@ def upgrade() -> None:
             sa.Column(name, sa.Text(), nullable=False)
             for name in ("site_id", "rule_id", "day", "step", "variant", "channel", "metric")
         ),
-        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Numeric(38, 0), "postgresql"), nullable=False),
         sa.PrimaryKeyConstraint(
             *("site_id", "rule_id", "day", "step", "variant", "channel", "metric"), name=op.f("pk_tallies")
         ),
     )
+    op.create_table(
+        "contests",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("rule_id", "step", "test", "site_id")),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=True),
+        sa.Column("variant", sa.Text(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("document", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "step", "test", name=op.f("pk_contests")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("contests")
     op.drop_table("tallies")
     op.drop_table("sweeps")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
