@@ -12,6 +12,7 @@ from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule, parse_rule
 from backend.domain.site import Policy, Site
+from backend.domain.winner import Winners
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday."""
@@ -43,6 +44,7 @@ class Story:
     profile: Profile = field(default_factory=lambda: Profile(id="visitor", site_id=SITE.id, person="visitor"))
     events: list[Event] = field(default_factory=list)
     zone: str | None = None
+    winners: Winners | None = None
 
     def did(self, name: str, at: datetime | float, **properties: Any) -> Event:
         """An event; `at` may be minutes after noon."""
@@ -70,7 +72,7 @@ class Story:
 
     def ruleset(self) -> Ruleset:
         site = Site(**{**{name: getattr(SITE, name) for name in SITE.__slots__}, "policy": self.policy})
-        return Ruleset.of(site, [compile_rule(each) for each in self.rules])
+        return Ruleset.of(site, [compile_rule(each) for each in self.rules], winners=self.winners)
 
     def run(self, until: datetime | float = 60 * 24 * 30) -> Advance:
         """The whole story in one go, up to `until` (minutes after noon, or a moment)."""

@@ -6,7 +6,7 @@ only with many people in each group: the means are then near enough to normal, b
 """
 
 from dataclasses import dataclass
-from math import exp, inf, lgamma, log, log1p, sqrt
+from math import exp, inf, lgamma, log, sqrt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,17 +65,17 @@ def t_quantile(share: float, freedom: float) -> float:
 
 def t_share(t: float, freedom: float) -> float:
     """The probability with which Student's t lies below `t` (0 or more)."""
-    return 1 - _beta_share(freedom / 2, 0.5, freedom / (freedom + t * t)) / 2
+    return 0.5 + _beta_share(0.5, freedom / 2, t * t / (freedom + t * t), freedom / (freedom + t * t)) / 2
 
 
-def _beta_share(a: float, b: float, x: float) -> float:
-    """The regularized incomplete beta function."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
+def _beta_share(a: float, b: float, x: float, rest: float) -> float:
+    """The regularized incomplete beta function; `rest` is 1 - x, told apart because near 1 that loses its digits."""
+    if x <= 0 or rest <= 0:
+        return float(rest <= 0)
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log(rest))
     if x < (a + 1) / (a + b + 2):
         return front * _fraction(a, b, x) / a
-    return 1 - front * _fraction(b, a, 1 - x) / b
+    return 1 - front * _fraction(b, a, rest) / b
 
 
 def _fraction(a: float, b: float, x: float) -> float:
