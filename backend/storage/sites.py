@@ -103,7 +103,10 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
 
 def delete_site(conn: Connection, site_id: str) -> bool:
     """Removes the site and what is kept by its id alone; False where there is none."""
-    for table in (tables.messages, tables.enrolments, tables.events, tables.unsubscribes, tables.dead_events):
+    for table in (
+        *(tables.messages, tables.enrolments, tables.events, tables.unsubscribes, tables.dead_events),
+        *(tables.tallies, tables.contests),
+    ):
         conn.execute(delete(table).where(table.c.site_id == site_id))
     silence_site(conn, site_id)
     return conn.execute(delete(sites).where(sites.c.id == site_id)).rowcount > 0
