@@ -5,7 +5,7 @@ import warnings
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,11 +18,13 @@ def sample(values: list[int], unit: int = 1) -> Sample:
     return Sample(count=len(values), total=sum(values), squares=sum(each * each for each in values), unit=unit)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 0.99995), st.floats(1, 1e6))
 def test_the_quantile_of_student_s_t_is_that_of_scipy(share: float, freedom: float) -> None:
     assert t_quantile(share, freedom) == pytest.approx(stats.t.ppf(share, freedom), rel=1e-6, abs=1e-8)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 50), st.floats(1, 1e5))
 def test_and_so_is_its_share(t: float, freedom: float) -> None:
     assert t_share(t, freedom) == pytest.approx(stats.t.cdf(t, freedom), abs=1e-8)
@@ -31,6 +33,7 @@ def test_and_so_is_its_share(t: float, freedom: float) -> None:
 amounts = st.lists(st.integers(0, 10**10), min_size=2, max_size=60)
 
 
+@settings(deadline=None)  # SciPy takes its time at first
 @given(amounts, amounts, st.sampled_from([0.8, 0.95, 0.99]))
 def test_welch_s_interval_is_that_of_scipy(a: list[int], b: list[int], confidence: float) -> None:
     assume(len(set(a)) > 1 or len(set(b)) > 1)

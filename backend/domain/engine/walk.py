@@ -10,21 +10,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backend.domain import exposure
-from backend.domain.attention import FEEDBACK
 from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine.measure import measure
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.steps import Steps, hops_of
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
-from backend.domain.goal import after_report, goal_value, with_goal
 from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, Reentry
-from backend.domain.rule.compiled import CompiledGoal
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
@@ -104,7 +101,7 @@ class Walk:
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
         fold_into(profile, event)
         if profile.contacts:
-            self._measure(event)
+            measure(self, event)
         candidates: Iterable[CompiledRule] = ()
         if not self._stale(event):
             listeners = self.ruleset.by_event.get(event.name)
@@ -127,51 +124,6 @@ class Walk:
             self._to_waiting(event, moment)
         for rule in candidates:
             self._consider(rule, event, moment)
-
-    def _measure(self, event: Event) -> None:
-        """What an event says about what was said to this visitor before, or was not, for comparison."""
-        profile = self.result.profile
-        until = profile.attended_until
-        if until is not None and event.timestamp <= until and exposure.shows_presence(event):
-            exposures = exposure.with_presence(profile.exposures, event.timestamp)
-            profile.__dict__["exposures"] = exposures
-            profile.__dict__["attended_until"] = exposure.attended_until(exposures)
-        if event.name in FEEDBACK:
-            self._reported(event)
-        elif event.name == "Unsubscribed":
-            profile.__dict__["exposures"] = exposure.with_leave(profile.exposures, event.timestamp)
-        for rule in self.ruleset.goals.get(event.name, ()):
-            if rule.goal is not None and any(each.rule_id == rule.id for each in profile.contacts):
-                self._reach(rule, rule.goal, event)
-
-    def _reported(self, event: Event) -> None:
-        """The page told what became of a message."""
-        profile, told = self.result.profile, event.properties.get("message_id")
-        contact = next((each for each in profile.contacts if each.message_id == told and each.said), None)
-        if contact is None:
-            return
-        if contact.clicked_at is not None:
-            profile.__dict__["exposures"] = exposure.with_click(profile.exposures, contact.rule_id, contact.step)
-        rule = self.ruleset.by_id.get(contact.rule_id)
-        if rule is not None and rule.goal is not None:
-            profile.__dict__["contacts"] = after_report(profile.contacts, told, rule.goal)
-
-    def _reach(self, rule: CompiledRule, goal: CompiledGoal, event: Event) -> None:
-        """An event that may be the goal of a rule which spoke to this visitor, or did not, for comparison."""
-        self.past.cut = event.moment
-        profile = self.result.profile
-        try:
-            if not goal.where(self.moment(event.timestamp, event)):
-                return
-            value = goal_value(event, goal)
-        except HistoryNeeded as needed:
-            raise PastNeeded(rule.history | {needed.name}) from needed
-        except Exception as error:
-            self.failed(rule.id, error)
-            return
-        at = event.timestamp
-        profile.__dict__["contacts"] = with_goal(profile.contacts, rule.id, goal, at, value)
-        profile.__dict__["exposures"] = exposure.with_goal(profile.exposures, rule.id, at, goal.within, value)
 
     def _changed(self, before: Any, after: Any) -> list[CompiledRule]:
         """The rules that wait for a change such as those between these traits."""
