@@ -14,6 +14,7 @@ from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule, parse_rule
 from backend.domain.segment import Segment, parse_segment
 from backend.domain.site import Policy, Site
+from backend.domain.winner import Winners
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday."""
@@ -52,6 +53,7 @@ class Story:
     events: list[Event] = field(default_factory=list)
     zone: str | None = None
     segments: list[Segment] = field(default_factory=list)
+    winners: Winners | None = None
 
     def did(self, name: str, at: datetime | float, **properties: Any) -> Event:
         """An event; `at` may be minutes after noon."""
@@ -80,7 +82,7 @@ class Story:
     def ruleset(self) -> Ruleset:
         site = Site(**{**{name: getattr(SITE, name) for name in SITE.__slots__}, "policy": self.policy})
         segments = Segments(self.segments) if self.segments else None
-        return Ruleset.of(site, [compile_rule(each) for each in self.rules], segments=segments)
+        return Ruleset.of(site, [compile_rule(each) for each in self.rules], segments=segments, winners=self.winners)
 
     def run(self, until: datetime | float = 60 * 24 * 30) -> Advance:
         """The whole story in one go, up to `until` (minutes after noon, or a moment)."""

@@ -107,12 +107,15 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
         if touch is not None:
             state["source"] = with_touch(state["source"], touch)
     if page.__class__ is dict and page and (state["page_at"] is None or moment >= state["page_at"]):
+        before = state["page"].get("path")
         state["page"] = shown = {}
         for key in PAGE_KEYS:
             value = page.get(key)
             if value.__class__ is str:
                 shown[key] = value if len(value) <= PAGE_LENGTH else value[:PAGE_LENGTH]
         state["page_at"] = moment
+        if event.type == "page" or state["page"].get("path") != before:
+            state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
         _fold_traits(state, traits, moment)

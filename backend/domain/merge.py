@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backend.domain import attention, session
+from backend.domain import attention, exposure, session
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
@@ -58,10 +58,13 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         groups=tuple(sorted({*known.groups, *anonymous.groups}))[-GROUP_LIMIT:],
         page=newer.page,
         page_at=newer.page_at,
+        page_since=newer.page_since,
         unsubscribed=tuple(sorted({*known.unsubscribed, *anonymous.unsubscribed})),
-        person=known.person if known.first_seen is not None else anonymous.person,
+        person=known.person if known.first_seen is not None or known.members else anonymous.person,
         members=_union(known.members, (anonymous.id, *anonymous.members)),
         contacts=attention.merged(known.contacts, anonymous.contacts),
+        exposures=(exposures := exposure.merged(known.exposures, anonymous.exposures)),
+        attended_until=exposure.attended_until(exposures),
         woken_at=max((each for each in (known.woken_at, anonymous.woken_at) if each), default=None),
     )
     return replace(joined, stage=stage_of(joined), **_merged_segments(known, anonymous))

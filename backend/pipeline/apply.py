@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from operator import attrgetter
 
 import structlog
@@ -16,7 +16,7 @@ from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
-from backend.domain.tally import Key, contact_deltas, enrolment_deltas
+from backend.domain.tally import Key, contact_deltas, enrolment_deltas, exposure_deltas
 from backend.domain.webhook import Webhook
 from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
@@ -140,16 +140,17 @@ def apply(
     changed: list[Enrolment] = []
     regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
-    numbers: Counter[tuple[str, Key]] = Counter()
+    numbers = _merged(ruleset_of, batch)
     for person_id, result in advances.items():
-        before = batch.persons.profiles[person_id]
-        if result.enrolments or result.profile.contacts is not before.contacts:
+        before, after = batch.persons.profiles[person_id], result.profile
+        spoken = after.contacts is not before.contacts or after.exposures is not before.exposures
+        if spoken or result.enrolments:
             _tally(numbers, ruleset_of, batch, person_id, result)
         if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
             merged = person_id in batch.persons.merged
-            if result.profile.segments or merged or before.segments:
-                regrouped.append((None if merged else before, result.profile))
-            batch.persons.profiles[person_id] = result.profile
+            if after.segments or merged or before.segments:
+                regrouped.append((None if merged else before, after))
+            batch.persons.profiles[person_id] = after
             batch.persons.changed.add(person_id)
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
@@ -163,11 +164,12 @@ def apply(
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")
-    tallies.add(connection, numbers)
     messages.insert(connection, effects.messages)
     webhooks.insert(connection, effects.webhooks)
     messages.record_feedback(connection, _feedback(batch))
     point("after_messages")
+    tallies.add(connection, numbers)  # behind the messages, as in every transaction: so none waits in a circle
+    point("after_tallies")
     return effects
 
 
@@ -175,17 +177,30 @@ def _tally(
     numbers: Counter[tuple[str, Key]], ruleset_of: RulesetOf, batch: _Batch, person_id: str, result: Advance
 ) -> None:
     """Counts what came of one person's walk."""
-    contacts = batch.persons.profiles[person_id].contacts
-    site_id = result.profile.site_id
-    ruleset = ruleset_of(site_id)
-    zone = zone_of(ruleset.site.timezone if ruleset is not None else None)
+    after, before = result.profile, batch.persons.profiles[person_id]
+    zone = _zone(ruleset_of, after.site_id)
     known = {each.id: each for each in batch.enrolled.get(person_id, ())}
     for deltas in (
-        contact_deltas(contacts, result.profile.contacts, zone),
+        contact_deltas(before.contacts, (*result.forgotten, *after.contacts), zone),
+        exposure_deltas(before.exposures, after.exposures, zone),
         enrolment_deltas(known, result.enrolments.values(), zone),
     ):
         for key, number in deltas.items():
+            numbers[after.site_id, key] += number
+
+
+def _merged(ruleset_of: RulesetOf, batch: _Batch) -> Counter[tuple[str, Key]]:
+    """Takes back what was counted twice: two visitors in the comparison of one rule who are one person."""
+    numbers: Counter[tuple[str, Key]] = Counter()
+    for site_id, before, after in batch.persons.joined:
+        for key, number in exposure_deltas(before, after, _zone(ruleset_of, site_id)).items():
             numbers[site_id, key] += number
+    return numbers
+
+
+def _zone(ruleset_of: RulesetOf, site_id: str) -> tzinfo:
+    ruleset = ruleset_of(site_id)
+    return zone_of(ruleset.site.timezone if ruleset is not None else None)
 
 
 def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> _Batch:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from backend.domain.condition import Moment
-from backend.domain.decide import Gate, gates
+from backend.domain.decide import Gate, Setting, gates
 from backend.domain.engine import denial_of
 from backend.domain.engine.move import move
 from backend.domain.enrolment import Enrolment
@@ -22,7 +22,7 @@ from backend.domain.telling import Telling
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline.rulesets import former
 from backend.runtime import Runtime
-from backend.storage import enrolments, events, unsubscribes, visitors
+from backend.storage import contests, enrolments, events, unsubscribes, visitors
 from backend.storage.database import Connection
 
 
@@ -50,6 +50,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
         compiled, waiting = _as_it_goes_on(connection, rule, alive, now)
         names = set(compiled.history) | ({compiled.event} if compiled.event else set())
         past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
+        winners = contests.winners(connection, site.id).get(site.id, {})
     triggered, trigger = _trigger_gate(compiled, site, profile, past, now)
     event = waiting.trigger if waiting else trigger or (entered[-1].trigger if entered else None)
     moment = Moment(
@@ -64,7 +65,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
     op = _next_saying(compiled, waiting.position if waiting else 0)
     limits = SiteLimits.of(site.policy)
     told = Telling(site=site, limits=limits, rule=compiled, op=op, moment=moment)
-    asked = gates(site, limits, compiled, op, moment, event)
+    asked = gates(Setting(site=site, limits=limits, winners=winners), compiled, op, moment, event)
     verdicts.extend(told.of(gate) for gate in asked if isinstance(gate, Gate))
     with rt.db.read() as connection:
         verdicts.extend(_refusals(connection, site, profile, op))

@@ -10,8 +10,9 @@ from backend.domain.condition import SharedTests
 from backend.domain.engine import Ruleset, Segments, VersionNeeded
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
+from backend.domain.winner import Winners
 from backend.runtime import Runtime
-from backend.storage import rules, segments
+from backend.storage import contests, rules, segments
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ class Rulesets:
         self._compiled: dict[str, list[CompiledRule]] = {}
         self._segments: dict[str, Segments] = {}
         self._rulesets: dict[str, Ruleset] = {}
+        self._winners: dict[str, Winners] = {}
         self._lock = threading.Lock()
 
     def refresh(self, connection: Connection) -> None:
@@ -45,6 +47,7 @@ class Rulesets:
                 # A mistake of ours, or a rule that an older version let in: the others must run.
                 log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)
         self._segments = {site_id: Segments(group) for site_id, group in segments.load_segments(connection).items()}
+        self._winners = dict(contests.winners(connection))
         self.rt.sites.forget()
         self._compiled, self._rulesets, self._stamp = compiled, {}, stamp
         log.debug("rules_loaded", rules=sum(len(group) for group in compiled.values()))
@@ -60,7 +63,12 @@ class Rulesets:
             site = self.rt.sites.by_id(site_id)
             if site is None:
                 return None
-            ruleset = Ruleset.of(site, self._compiled.get(site_id, ()), segments=self._segments.get(site_id))
+            ruleset = Ruleset.of(
+                site,
+                self._compiled.get(site_id, ()),
+                segments=self._segments.get(site_id),
+                winners=self._winners.get(site_id),
+            )
             self._rulesets[site_id] = ruleset
         return ruleset
 

@@ -16,7 +16,7 @@ from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule
 from backend.domain.site import Site
 from backend.runtime import Runtime
-from backend.storage import events, visitors
+from backend.storage import contests, events, visitors
 from backend.storage.database import Connection
 from backend.storage.segments import load_segments
 
@@ -71,7 +71,12 @@ def simulate(
     skip = int(cursor) if cursor else 0
     items: list[Item] = []
     with rt.db.read() as connection:
-        ruleset = Ruleset.of(site, compiled, segments=_asked_for(connection, site, rules))
+        ruleset = Ruleset.of(
+            site,
+            compiled,
+            segments=_asked_for(connection, site, rules),
+            winners=contests.winners(connection, site.id).get(site.id),
+        )
         for profile, stored in _histories(connection, site, until):
             history = [event for event in stored if _reported_by(event) not in simulated]
             summary.visitors += 1

@@ -176,6 +176,21 @@ class RuleIn(StrictSchema):
             holdout={"type": "number", "minimum": 0, "maximum": 100, "default": 0},
             fallback_after=_DURATION,
             expires_after={**_DURATION, "default": "7d"},
+            winner=_object(
+                "When the variants are compared: one that beats all others beyond chance then gets everybody who is "
+                "new. Looked at after the time (or number of people) that is named, and after twice, four and eight "
+                "times that; the risk of error is shared out between the looks. New wordings begin a new contest.",
+                ("after",),
+                after={
+                    "oneOf": [
+                        _DURATION,
+                        {"type": "object", "properties": {"persons": {"type": "integer", "minimum": 100}}},
+                    ],
+                    "example": "7d",
+                },
+                by={"type": "string", "enum": ["goal", "clicked"], "default": "goal"},
+                confidence={"type": "number", "minimum": 80, "maximum": 99.9, "default": 95},
+            ),
         ),
     )
     goal = fields.Raw(
@@ -183,7 +198,12 @@ class RuleIn(StrictSchema):
         load_default=None,
         metadata={
             **_object(
-                "What counts as success; kept, but not measured yet.", ("event",), event=_EVENT, within=_DURATION
+                "What counts as success, within so long after the message was sent, shown or clicked.",
+                ("event",),
+                event=_EVENT,
+                within={**_DURATION, "default": "7d"},
+                **{"from": {"type": "string", "enum": ["sent", "shown", "clicked"], "default": "sent"}},
+                value={"type": "string", "example": "properties.revenue"},
             ),
             "nullable": True,
         },

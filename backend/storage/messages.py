@@ -33,7 +33,7 @@ def get(connection: Connection, visitor_id: str, message_id: str) -> Message | N
     row = connection.execute(
         select(messages).where(messages.c.visitor_id == visitor_id, messages.c.id == message_id)
     ).one_or_none()
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 def waiting_on_site(connection: Connection, members: Collection[str], now: datetime) -> list[Message]:
@@ -48,7 +48,7 @@ def waiting_on_site(connection: Connection, members: Collection[str], now: datet
         )
         .order_by(messages.c.created_at, messages.c.id)
     )
-    return [_message(row) for row in connection.execute(query)]
+    return [message_of(row) for row in connection.execute(query)]
 
 
 def list_messages(
@@ -78,7 +78,7 @@ def list_messages(
             or_(messages.c.created_at < moment, and_(messages.c.created_at == moment, messages.c.id < last))
         )
     query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
-    return [_message(row) for row in connection.execute(query)]
+    return [message_of(row) for row in connection.execute(query)]
 
 
 def cursor_of(message: Message) -> tuple[int, str]:
@@ -159,7 +159,8 @@ def _row(message: Message) -> tuple[Any, ...]:
     )
 
 
-def _message(row: Row[Any]) -> Message:
+def message_of(row: Row[Any]) -> Message:
+    """The message of a whole row."""
     return Message(
         id=row.id,
         site_id=row.site_id,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.storage.segments import known
-from backend.storage.tables import rule_versions, rules, segments, sites
+from backend.storage.tables import contests, rule_versions, rules, segments, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ _TOTALS = select(
     # Rules may ask for segments: what changes these changes the rules.
     select(func.count() + func.coalesce(func.sum(segments.c.revision + segments.c.version), 0)).scalar_subquery(),
     select(func.count(segments.c.deleted_at)).select_from(segments).scalar_subquery(),
+    select(func.count(contests.c.variant)).scalar_subquery(),
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
@@ -239,7 +240,7 @@ def referring(conn: Connection, site_id: str, names: Collection[str]) -> list[St
 
 
 def stamp(conn: Connection) -> str:
-    """A short text that changes whenever any rule or site does; one aggregate and one small table are read."""
+    """A short text that changes whenever any rule or site does, or a variant wins; only small tables are read."""
     totals = conn.execute(_TOTALS).one()
     digest = hashlib.blake2b(digest_size=12)
     for site_id, document in conn.execute(_SITES):

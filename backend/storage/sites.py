@@ -108,7 +108,10 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
 
 def delete_site(conn: Connection, site_id: str) -> bool:
     """Removes the site and what is kept by its id alone; False where there is none."""
-    kept = (tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes, tables.dead_events)
+    kept = (
+        *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
+        *(tables.dead_events, tables.tallies, tables.contests),
+    )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))
     silence_site(conn, site_id)

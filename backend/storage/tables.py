@@ -4,10 +4,43 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeEngine
 
 REVISION = "0002"
 """The newest version in `migrations/versions`; a process does not start on another."""
+
+
+class Whole(TypeDecorator[int]):
+    """A sum that hostile numbers must not make fail: beyond 64 bits SQLite goes on with a float, PostgreSQL exactly."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Decimals of 38 digits on PostgreSQL."""
+        wide = Numeric(38, 0) if dialect.name == "postgresql" else BigInteger()
+        return dialect.type_descriptor(wide)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> int | None:
+        """Whole numbers as Python knows them."""
+        return None if value is None else int(value)
+
 
 metadata = MetaData(
     naming_convention={
@@ -276,7 +309,22 @@ tallies = Table(
     Column("variant", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
     Column("metric", Text, primary_key=True),
-    Column("number", BigInteger, nullable=False),  # money in millionths
+    Column("number", Whole, nullable=False),  # money in millionths
+)
+
+contests = Table(
+    "contests",
+    metadata,
+    Column("rule_id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("test", Text, primary_key=True),  # of these wordings; another one when they change
+    Column("site_id", Text, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("looked_at", BigInteger),
+    Column("variant", Text),  # the one that has won
+    Column("since", BigInteger),  # from when on it gets everybody who is new
+    Column("document", Text, nullable=False, server_default="{}"),  # the numbers of the last look
 )
 
 sweeps = Table(

@@ -93,7 +93,7 @@ def test_an_example_that_is_copied_does_no_harm_and_what_is_not_there_yet_says_s
 
     assert example("/api/v1/sites/{site}", "patch") == {"timezone": "Europe/Berlin"}
     assert example("/api/v1/sites/{site}/simulations", "post")["rule"] == "RULE_ID"
-    assert "not measured yet" in spec["components"]["schemas"]["RuleIn"]["properties"]["goal"]["description"]
+    assert "What counts as success" in spec["components"]["schemas"]["RuleIn"]["properties"]["goal"]["description"]
     page = client.get("/api/docs").text
     assert "<code>DIR/admin_token</code>" in page
     assert "https://shop.example" not in page.partition('id="change_a_site"')[2].partition("</article>")[0]

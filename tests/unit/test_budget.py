@@ -207,7 +207,7 @@ def test_those_held_out_are_remembered_where_they_would_have_been_told_and_take_
     result = story.run()
     assert sent(result) == [("in", 1)]
     assert [(each.rule_id, each.variant) for each in result.profile.contacts] == [("out", HELD_OUT), ("in", "A")]
-    assert [each[2] for each in outcomes(result)] == ["holdout", "holdout", None]
+    assert [each[2] for each in outcomes(result)] == ["no_address", "holdout", None]
 
 
 def test_a_share_of_the_people_is_left_alone_by_every_rule() -> None:

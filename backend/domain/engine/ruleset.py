@@ -12,6 +12,7 @@ from backend.domain.engine.segments import Segments
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 
 Rules = tuple[CompiledRule, ...]
 
@@ -23,7 +24,7 @@ class Ruleset:
     `watches` are the rules that start at moments which no event marks, `segments` those of the site (None: it has
     none), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of rules by
     (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one that
-    nobody has.
+    nobody has. `winners` are the variants that get everybody who is new.
     """
 
     site: Site
@@ -37,10 +38,17 @@ class Ruleset:
     by_segment: Mapping[tuple[str, bool], Rules] = field(default_factory=dict)
     limits: SiteLimits
     goals: Mapping[str, Rules]
+    winners: Winners
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, site: Site, rules: Iterable[CompiledRule], segments: Segments | None = None) -> "Ruleset":
+    def of(
+        cls,
+        site: Site,
+        rules: Iterable[CompiledRule],
+        segments: Segments | None = None,
+        winners: Winners | None = None,
+    ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
         by_event: dict[str, list[CompiledRule]] = {}
@@ -69,6 +77,7 @@ class Ruleset:
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
+            winners=winners or {},
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.engine.hops import SHOWN, hops_of, traced
+from backend.domain.engine.measure import measure
 from backend.domain.engine.membership import Membership
 from backend.domain.engine.move import move
 from backend.domain.engine.noted import noted
@@ -22,7 +23,6 @@ from backend.domain.engine.wakes import Wakes
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
-from backend.domain.goal import with_goals
 from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
@@ -148,21 +148,24 @@ class Walk:
         parts = membership.parts() if membership is not None else []
         fold_into(profile, event)
         changes = membership.fold(event, parts) if membership is not None else ()
-        if profile.contacts and event.name in self.ruleset.goals:
-            self._reach(event)
+        if profile.contacts:
+            measure(self, event)
         candidates: Iterable[CompiledRule] = ()
         if event.timestamp >= self.earliest:
             listeners = self.ruleset.by_event.get(event.name)
             if listeners is not None:
                 candidates = listeners.to(event)
+            others: list[CompiledRule] = []
             if profile.stage != stage:
-                candidates = (*candidates, *self.ruleset.by_stage.get(profile.stage, ()))
+                others.extend(self.ruleset.by_stage.get(profile.stage, ()))
             if profile.traits is not traits and self.ruleset.by_trait:
-                candidates = (*candidates, *self._changed(traits, profile.traits))
+                others.extend(self._changed(traits, profile.traits))
             if profile.sessions > sessions and self.ruleset.at_session:
-                candidates = (*candidates, *self.ruleset.at_session)
+                others.extend(self.ruleset.at_session)
             if changes and membership is not None:
-                candidates = (*candidates, *membership.rules(changes))
+                others.extend(membership.rules(changes))
+            if others:  # from several lists: the most important speaks first
+                candidates = sorted((*candidates, *others), key=_priority)
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
@@ -171,17 +174,6 @@ class Walk:
             self._to_waiting(event, moment)
         for rule in candidates:
             self.consider(rule, event, moment)
-
-    def _reach(self, event: Event) -> None:
-        """An event that is the goal of rules which spoke to this visitor, or did not, for comparison."""
-        self.past.cut = event.moment
-        profile = self.result.profile
-        rules = self.ruleset.goals[event.name]
-        try:
-            contacts = with_goals(profile.contacts, event, rules, self.moment(event.timestamp, event))
-        except HistoryNeeded as needed:
-            raise PastNeeded(frozenset().union({needed.name}, *(rule.history for rule in rules))) from needed
-        profile.__dict__["contacts"] = contacts
 
     def _changed(self, before: Any, after: Any) -> list[CompiledRule]:
         """The rules that wait for a change such as those between these traits."""
@@ -350,3 +342,7 @@ class Walk:
         siblings = self.known[enrolment.rule_id]
         siblings[[each.id for each in siblings].index(enrolment.id)] = enrolment
         self.result.enrolments[enrolment.id] = enrolment
+
+
+def _priority(rule: CompiledRule) -> tuple[int, str]:
+    return (-rule.rule.spec.priority, rule.id)

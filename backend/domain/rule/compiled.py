@@ -73,11 +73,15 @@ class JumpOp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SayOp:
-    """Say something; `templates` hold the parsed content by variant name."""
+    """Say something; `templates` hold the parsed content by variant name.
+
+    `test` names the contest of its variants, and changes with what they say; "" where no winner is looked for.
+    """
 
     name: str
     message: Message
     templates: Mapping[str, ContentTemplates]
+    test: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

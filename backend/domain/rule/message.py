@@ -7,6 +7,7 @@ from backend.domain.condition.parse import read_window
 from backend.domain.message import CHANNELS
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.rule.model import Message, Variant
+from backend.domain.rule.read_winner import read_winner
 from backend.domain.template import read_content
 
 PLANNED = frozenset(
@@ -26,7 +27,7 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
     if not isinstance(value, dict):
         mistakes.add(path, "A message is an object with channels and variants.")
         return None
-    known = ("channels", "variants", "holdout", "fallback_after", "expires_after")
+    known = ("channels", "variants", "holdout", "fallback_after", "expires_after", "winner")
     mistakes.known_keys(value, known, path)
     channels = _read_channels(value.get("channels"), (*path, "channels"), mistakes)
     variants = _read_variants(value.get("variants"), channels, (*path, "variants"), mistakes)
@@ -38,6 +39,8 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
         for name in ("fallback_after", "expires_after")
         if value.get(name) is not None
     }
+    if value.get("winner") is not None:
+        given["winner"] = read_winner(value["winner"], variants, (*path, "winner"), mistakes)
     return Message(channels=channels, variants=variants, holdout=holdout or 0, **given)
 
 

@@ -48,6 +48,19 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WinnerRule:
+    """When the variants are compared, by what, and how sure it must be: then the best gets everybody who is new.
+
+    The first look is taken `after` that time, or once so many `persons` were given a variant; one of both is None.
+    """
+
+    after: timedelta | None = None
+    persons: int | None = None
+    by: Literal["goal", "clicked"] = "goal"
+    confidence: float = 95
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference."""
 
@@ -56,6 +69,7 @@ class Message:
     holdout: float = 0
     fallback_after: timedelta | None = None
     expires_after: timedelta = timedelta(days=7)
+    winner: WinnerRule | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

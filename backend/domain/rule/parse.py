@@ -22,6 +22,7 @@ from backend.domain.rule.model import (
     Say,
     Steps,
     Variant,
+    messages_of,
 )
 from backend.domain.rule.read_steps import read_cancels, read_steps
 from backend.domain.rule.read_trigger import read_trigger, read_where
@@ -89,6 +90,13 @@ def parse_rule(doc: object, *, simulated: bool = False, segments: Mapping[str, s
     limits = read_limits(given, mistakes)
     if spec.get("exit", Exit()).goal and "goal" not in given:
         mistakes.add(("exit", "goal"), "There is no goal at which to leave.")
+    if "goal" not in given:
+        for say in messages_of(steps):
+            if say.message.winner is not None and say.message.winner.by == "goal":
+                where = ("message",) if say.name == "" else ("steps",)
+                told = "There is no goal by which to choose a winner"
+                told += "." if say.name == "" else f" (message {quoted(say.name)})."
+                mistakes.add((*where, "winner", "by") if say.name == "" else where, told)
     mistakes.raise_if_any()
     parts = {**spec, "steps": steps, "limits": limits, "segments": frozenset(mistakes.referred)}
     return RuleSpec(**parts, document=DEFAULTS | given)

@@ -41,7 +41,7 @@ def upgrade() -> None:
             sa.Column(name, sa.Text(), nullable=False)
             for name in ("site_id", "rule_id", "day", "step", "variant", "channel", "metric")
         ),
-        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Numeric(38, 0), "postgresql"), nullable=False),
         sa.PrimaryKeyConstraint(
             *("site_id", "rule_id", "day", "step", "variant", "channel", "metric"), name=op.f("pk_tallies")
         ),
@@ -113,6 +113,17 @@ def upgrade() -> None:
         "ix_segment_members_segment_id_entered_at", "segment_members", ["segment_id", "entered_at", "visitor_id"]
     )
     op.create_index("ix_segment_members_segment_id_visitor_id", "segment_members", ["segment_id", "visitor_id"])
+    op.create_table(
+        "contests",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("rule_id", "step", "test", "site_id")),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=True),
+        sa.Column("variant", sa.Text(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("document", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "step", "test", name=op.f("pk_contests")),
+    )
     _fill(op.get_bind())
 
 
@@ -148,6 +159,7 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("contests")
     op.drop_table("segment_members")
     op.drop_table("segments")
     op.drop_table("webhooks")
