@@ -15,6 +15,7 @@ from backend.domain.session import GAP
 Per: TypeAlias = Literal["day", "session", "page"]
 
 LONGEST_BACKOFF = timedelta(days=90)
+NO_BACKOFF = timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +109,13 @@ def _session_began(profile: Profile, at: datetime) -> datetime:
     return at
 
 
+def wants_no_more(contacts: Contacts, channel: str, at: datetime) -> bool:
+    """Whether the person has asked not to be told such things again, of what was said on the site before."""
+    return channel in ON_SITE and any(
+        contact.never and contact.channel in ON_SITE and contact.at <= at for contact in contacts
+    )
+
+
 def waved_away(contacts: Contacts, channel: str, at: datetime, base: timedelta) -> Held | None:
     """Whether the person has waved messages on the site away, and for how long that holds.
 
@@ -116,9 +124,9 @@ def waved_away(contacts: Contacts, channel: str, at: datetime, base: timedelta) 
     if channel not in ON_SITE:
         return None
     earlier = [contact for contact in said(contacts) if contact.channel in ON_SITE and contact.at <= at]
-    if any(contact.never for contact in earlier):
+    if wants_no_more(contacts, channel, at):
         return Held("no_consent", "They asked not to be told such things again.")
-    if base <= timedelta(0):
+    if base <= NO_BACKOFF:
         return None
     row = 0
     last: datetime | None = None

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from backend.domain.attention import GLOBALLY_HELD_OUT, HELD_OUT
-from backend.domain.budget import Held, over_cap, waved_away
+from backend.domain.budget import NO_BACKOFF, over_cap, waved_away
 from backend.domain.calendar import QuietHours, SendWindow, open_from, zone_of
 from backend.domain.condition import Moment
 from backend.domain.event import Event
@@ -131,11 +131,11 @@ def _time_gates(
         yield _quiet_gate(quiet if quiet is not None and _concerns(quiet, channel) else None, own.windows, at, zone)
     if transactional:
         return
-    held: Held | None = None
-    if not own.ignore_caps:
-        held = waved_away(profile.contacts, channel, at, limits.dismiss_backoff) or over_cap(
-            limits.caps, profile.contacts, profile, channel, spec.category, at, zone
-        )
+    # Whoever asked not to be told again is heard by every rule, caps or not.
+    backoff = NO_BACKOFF if own.ignore_caps else limits.dismiss_backoff
+    held = waved_away(profile.contacts, channel, at, backoff)
+    if held is None and not own.ignore_caps:
+        held = over_cap(limits.caps, profile.contacts, profile, channel, spec.category, at, zone)
     if held is None and own.caps:
         mine = [contact for contact in profile.contacts if contact.rule_id == rule.id]
         held = over_cap(own.caps, mine, profile, channel, spec.category, at, zone)

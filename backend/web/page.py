@@ -5,12 +5,14 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, current_app, jsonify, render_template, request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from backend.errors import Forbidden, NotFound, Unauthorized
 from backend.pipeline.status import ready
-from backend.schemas.site import capture_of
+from backend.runtime import Runtime
+from backend.schemas.capture import page_attention, page_capture
+from backend.storage.asked import Asked
 from backend.web.auth import is_secret
 from backend.web.context import runtime
 from backend.web.cors import allow, preflight
@@ -22,6 +24,7 @@ health = Blueprint("health", __name__)
 
 DIST = Path(__file__).parents[2] / "sdk_js" / "dist"
 WIDGET = "/chimein-widget.js"
+ASKED = "chimein.asked"
 SCRIPTS = ("chimein.js", "chimein-widget.js")
 
 
@@ -51,7 +54,8 @@ def config() -> Response:
         "site": site.id,
         "live": rt.settings.live_url,
         "widget": WIDGET,
-        "capture": capture_of(site),
+        "capture": page_capture(site, _asked(rt).of(site)),
+        "attention": page_attention(site),
         "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
     }
     response = jsonify(body)
@@ -59,6 +63,14 @@ def config() -> Response:
     response.headers["Cache-Control"] = "private, max-age=30"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return allow(response, site)
+
+
+def _asked(rt: Runtime) -> Asked:
+    extensions = current_app.extensions
+    if ASKED not in extensions:
+        extensions[ASKED] = Asked(rt.db)
+    found: Asked = extensions[ASKED]
+    return found
 
 
 @blueprint.route("/v1/config", methods=["OPTIONS"], provide_automatic_options=False)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from backend.domain.answer import Answers, answers_of
 from backend.domain.attention import Contact, with_contact
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
@@ -160,7 +161,7 @@ class Steps:
             enrolment_id=enrolment.id,
             channel=way.channel,
             variant=saying.variant.name,
-            content=saying.content,
+            content=_shown_as(saying.content, op.message.display),
             created_at=created,
             expires_at=expires,
             due_at=created if way.channel not in ON_SITE else created + fallback if fallback is not None else expires,
@@ -169,7 +170,7 @@ class Steps:
             step=op.name,
         )
         walk.result.messages.append(message)
-        self._remember(rule, op, message.id, way.channel, message.variant, at)
+        self._remember(rule, op, message.id, way.channel, message.variant, at, answers_of(message.content))
         if SENT in walk.ruleset.by_event:
             hops = hops_of(enrolment.trigger) + 1
             told = {"message_id": message.id, "channel": way.channel}
@@ -196,7 +197,14 @@ class Steps:
             self._remember(rule, op, enrolment.id, "", variant, at)
 
     def _remember(
-        self, rule: CompiledRule, op: SayOp, message_id: str, channel: str, variant: str, at: datetime
+        self,
+        rule: CompiledRule,
+        op: SayOp,
+        message_id: str,
+        channel: str,
+        variant: str,
+        at: datetime,
+        answers: Answers | None = None,
     ) -> None:
         profile = self.walk.result.profile
         contact = Contact(
@@ -208,6 +216,7 @@ class Steps:
             variant=variant,
             at=at,
             page=profile.page.get("path"),
+            answers=answers,
         )
         profile.__dict__["contacts"] = with_contact(profile.contacts, contact)
 
@@ -241,6 +250,11 @@ class Steps:
     def _context(self, trigger: Event) -> Mapping[str, Any]:
         site = self.walk.ruleset.site
         return template_context(self.walk.result.profile, trigger, site.name, site.currency)
+
+
+def _shown_as(content: Mapping[str, Any], display: str | None) -> Mapping[str, Any]:
+    """The content, with the way in which a pop-up is to come into sight where the rule says one."""
+    return content if display is None else {**content, "display": display}
 
 
 def hops_of(event: Event) -> int:
