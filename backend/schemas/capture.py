@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from marshmallow import ValidationError, fields, validate
 
@@ -32,6 +33,7 @@ SIGNALS: Mapping[str, str] = {
 }
 """What a page notices without a click, and the events that tell of it."""
 
+SIGNALS_SCRIPT = "/chimein-signals.js"
 LONGEST_WAIT = parse_duration("10m")
 
 
@@ -140,6 +142,16 @@ def page_capture(site: Site, asked: Collection[str]) -> dict[str, Any]:
         if when == "never" or (when == "asked" and event not in asked) or not capture[name]:
             del capture[name]
     return capture
+
+
+def page_signals(capture: Mapping[str, Any]) -> str | None:
+    """Where a page finds the script that reports these signals, told what to report; None where nobody asks."""
+    asked = {
+        name: ",".join(map(str, marks)) if isinstance(marks := capture[name], list) else "1"
+        for name in SIGNALS
+        if name in capture
+    }
+    return f"{SIGNALS_SCRIPT}?{urlencode(asked, safe=',')}" if asked else None
 
 
 def page_attention(site: Site) -> dict[str, Any]:

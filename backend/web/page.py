@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from backend.errors import Forbidden, NotFound, Unauthorized
 from backend.pipeline.status import ready
 from backend.runtime import Runtime
-from backend.schemas.capture import page_attention, page_capture
+from backend.schemas.capture import page_attention, page_capture, page_signals
 from backend.storage.asked import Asked
 from backend.web.auth import is_secret
 from backend.web.context import runtime
@@ -25,7 +25,6 @@ health = Blueprint("health", __name__)
 DIST = Path(__file__).parents[2] / "sdk_js" / "dist"
 WIDGET = "/chimein-widget.js"
 ASKED = "chimein.asked"
-SCRIPTS = ("chimein.js", "chimein-widget.js")
 
 
 @blueprint.get("/")
@@ -50,11 +49,13 @@ def config() -> Response:
     origin = request.headers.get("Origin")
     if site.origins and origin is not None and origin not in site.origins:
         return allow(answer(Forbidden("This origin is not one of the site's.")), site)
+    capture = page_capture(site, _asked(rt).of(site))
     body = {
         "site": site.id,
         "live": rt.settings.live_url,
         "widget": WIDGET,
-        "capture": page_capture(site, _asked(rt).of(site)),
+        "capture": capture,
+        "signals": page_signals(capture),
         "attention": page_attention(site),
         "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
     }
@@ -81,8 +82,9 @@ def config_preflight() -> Response:
 
 @blueprint.get("/chimein.js")
 @blueprint.get("/chimein-widget.js")
+@blueprint.get("/chimein-signals.js")
 def script() -> Response:
-    """The SDK's core, or its widget; any page may load them."""
+    """The SDK's core, its widget, or its signals; any page may load them."""
     name = request.path[1:]
     try:
         stat = (DIST / name).stat()

@@ -34,6 +34,7 @@ def test_the_configuration_tells_the_page_what_to_do(client: FlaskClient, api: A
             ],
             "data_layer": "dataLayer",
         },
+        "signals": None,
         "attention": {"settle": 2.0, "after_error": 5.0, "checkout": ["*/checkout*"], "teaser_first": False},
         "policy": {"require_signature": False, "honour_gpc": True},
     }
@@ -243,6 +244,8 @@ def test_a_page_reports_the_signals_that_an_active_rule_names(client: FlaskClien
     assert signals() == {"exit_intent": True}
     api("PATCH", f"/sites/{site}", {"capture": {"signals": "always"}})
     assert signals() == {"exit_intent": True, "time_on_page": [45]}
+    told = client.get("/v1/config", query_string={"writeKey": key}).json["signals"]
+    assert told == "/chimein-signals.js?time_on_page=45&exit_intent=1"
     api("PATCH", f"/sites/{site}", {"capture": {"signals": "never"}})
     assert signals() == {}
 

@@ -1,4 +1,4 @@
-"""Answers under a message: how they are written, and that a press sets the trait that the message names, and no other."""
+"""Answers under a message: how they are written, and that a press sets the trait that the message names."""
 
 from datetime import timedelta
 from typing import Any
