@@ -19,7 +19,7 @@ export function makeChat(root, words, thread, on) {
   );
   const corner = h('aside', { class: 'corner', 'aria-label': words.chat }, status, launcher);
   root.append(corner);
-  let teaser; // {message, element, told}
+  let teaser; // {message, element, told, since}
   let panel; // {element, log, field}
 
   /** Shows the bubble of a message; `told` as in `makeTeaser`, and `hidden()` where something else takes its place. */
@@ -36,7 +36,7 @@ export function makeChat(root, words, thread, on) {
       dismissed: after(told.dismissed),
       never: after(told.never),
     });
-    teaser = { message, element, told };
+    teaser = { message, element, told, since: Date.now() };
     corner.insertBefore(element, launcher);
     launcher.hidden = true;
     setTimeout(() => (status.textContent = [message.title, message.body].filter(Boolean).join('. ')), 100);
@@ -160,6 +160,8 @@ export function makeChat(root, words, thread, on) {
     say,
     tease,
     hideTeaser,
+    /** When the bubble that stands came, in milliseconds; 0 where none does. */
+    teasedAt: () => (teaser ? teaser.since : 0),
     showLauncher,
     isOpen: () => !!panel,
     revoke(id) {

@@ -34,7 +34,7 @@ window.chimein.widget((context) => {
     },
   });
   let popup; // {id, close}
-  let teased; // {message, since}: the pop-up whose bubble stands
+  let teased; // the pop-up whose bubble stands
   let quietUntil = 0;
   let timer;
   let claiming = false;
@@ -79,7 +79,7 @@ window.chimein.widget((context) => {
       popup ||
       chat.isOpen() ||
       Date.now() < quietUntil ||
-      (teased && Date.now() - teased.since < TEASER_STANDS) ||
+      ((teased || attention.asTeaser(message)) && Date.now() - chat.teasedAt() < TEASER_STANDS) ||
       !attention.allows(message)
     );
 
@@ -141,7 +141,6 @@ window.chimein.widget((context) => {
 
   // The bubble stays with the visitor from page to page, until they open it or wave it away.
   function tease(message) {
-    teased = { message, since: Date.now() };
     store.write('teaser', message);
     const done = (work) => () => {
       settle();
@@ -156,13 +155,14 @@ window.chimein.widget((context) => {
       never: message.rule_id && done(() => never(message)),
       // Something else took its place in the corner: it comes again when there is room.
       hidden() {
-        if (teased && teased.message === message) {
-          pending.set(message.id, { ...message, again: true });
-          later(AGAIN);
-        }
+        if (teased !== message) return;
         teased = null;
+        pending.set(message.id, { ...message, again: true });
+        later(AGAIN);
       },
     });
+    teased = message;
+    later(AGAIN);
   }
 
   function settle() {
@@ -205,7 +205,7 @@ window.chimein.widget((context) => {
     'storage',
     safe(({ key, newValue }) => {
       // Another tab has opened it, or waved it away.
-      if (teased && `${key}`.endsWith(':teaser') && !/^{/.test(newValue)) forget(teased.message.id);
+      if (teased && `${key}`.endsWith(':teaser') && !/^{/.test(newValue)) forget(teased.id);
     }),
   );
 

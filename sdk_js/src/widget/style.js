@@ -78,7 +78,7 @@ dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: cent
 .never:hover { color: var(--text); text-decoration: underline; }
 .teaser .never { display: block; margin: -8px 0 8px; margin-inline-start: 8px; }
 .answers { display: grid; gap: 8px; width: 100%; }
-.answer { padding: 10px 16px; border: 1px solid var(--line); border-radius: calc(var(--radius) * .625); background: var(--surface);
+.answer { padding: 10px 16px; border: 1px solid var(--muted); border-color: color-mix(in srgb, var(--muted) 75%, var(--surface)); border-radius: calc(var(--radius) * .625); background: var(--surface);
   color: var(--text); text-align: start; line-height: 1.4; overflow-wrap: anywhere; cursor: pointer; }
 .answer:hover { border-color: var(--accent); background: var(--soft); }
 .said .answer { padding: 8px 12px; font-size: 14px; }
