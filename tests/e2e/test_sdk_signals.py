@@ -114,9 +114,9 @@ def test_a_finger_that_hurries_back_up_is_told_and_one_that_reads_is_not(site: S
 
 
 def test_without_consent_nothing_is_told(site: Site, visitor: Visitor) -> None:
-    page = noticing(site, visitor, "time_on_page=1&scroll_depth=25&exit_intent=1")
+    page = noticing(site, visitor, "time_on_page=5&scroll_depth=25&exit_intent=1")
     page.evaluate("chimein.consent(false)")
     page.mouse.wheel(0, 5000)
     leave(page, -1)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(5500)
     assert not [event for event in site.events if event.get("event") in ("Time On Page", "Scrolled", "Exit Intent")]
