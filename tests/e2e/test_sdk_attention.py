@@ -262,6 +262,18 @@ def test_a_bubble_goes_along_from_page_to_page_but_not_into_checkout_and_is_told
     assert site.tracked("Message Dismissed") == [REPORT]
 
 
+def test_a_bubble_that_expired_on_the_way_is_forgotten(site: Site, visitor: Visitor) -> None:
+    heeding(site, teaser_first=True)
+    page = opened(site, visitor)
+    site.send({**POPUP, "expires_at": (datetime.now(UTC) + timedelta(seconds=4)).isoformat()})
+    page.locator(".teaser").wait_for()
+    page.wait_for_timeout(4000)
+    page.goto(site.page("/b", BODY))
+    loaded(page)
+    none_comes(page)
+    assert page.evaluate("localStorage['chimein:key:teaser']") is None, "no page loads the widget for it any more"
+
+
 @pytest.mark.parametrize("what", ["revoke", "reset", "identify", "close"])
 def test_a_bubble_of_a_message_that_was_taken_back_or_was_meant_for_another_goes(
     site: Site, visitor: Visitor, what: str
@@ -304,6 +316,22 @@ def test_a_message_of_the_chat_takes_the_place_of_a_bubble_which_comes_again(sit
     page.locator(".teaser").get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Chat")).to_be_visible()
     assert len(site.tracked("Message Shown")) == 2
+
+
+def test_not_again_takes_away_a_bubble_too(site: Site, visitor: Visitor) -> None:
+    heeding(site)
+    page = opened(site, visitor)
+    site.send({**POPUP, "display": "teaser"})
+    page.locator(".teaser").wait_for()
+    page.clock.install()
+    site.send({**POPUP, "id": "p2", "title": "Another", "display": "window"})
+    page.wait_for_timeout(300)
+    page.clock.run_for(32_000)  # a bubble that nobody looks at gives way
+    page.get_by_role("dialog", name="Another").get_by_role("button", name=NEVER).click()
+    expect(page.locator("chimein-widget dialog, chimein-widget .teaser")).to_have_count(0)
+    page.reload()
+    loaded(page)
+    none_comes(page)
 
 
 @pytest.mark.parametrize("place", ["window", "teaser", "chat"])

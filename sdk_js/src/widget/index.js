@@ -63,9 +63,12 @@ window.chimein.widget((context) => {
     const decided = Date.parse(message.created_at);
     store.write('never', (decided ? decided + Date.now() - (message.arrived || 0) : Date.now()) + DECIDED);
     [...pending.values()].forEach(drop);
+    settle();
+    chat.hideTeaser();
   }
 
   function drop({ id }) {
+    unkeep(id);
     pending.delete(id);
     inbox.delete(id);
     remember(id);
@@ -87,8 +90,10 @@ window.chimein.widget((context) => {
     clearTimeout(timer);
     if (document.hidden) return;
     pending.forEach((message, id) => {
-      if (message.expires_at && Date.parse(message.expires_at) < Date.now()) pending.delete(id);
-      else if (unwanted(message)) drop(message);
+      if (message.expires_at && Date.parse(message.expires_at) < Date.now()) {
+        unkeep(id);
+        pending.delete(id);
+      } else if (unwanted(message)) drop(message);
     });
     if (teased && attention.inCheckout()) chat.hideTeaser(); // a single-page application has gone there
     const message = claiming ? null : [...pending.values()].find(mayShow);
@@ -165,6 +170,10 @@ window.chimein.widget((context) => {
     later(AGAIN);
   }
 
+  function unkeep(id) {
+    if ((store.read('teaser') || {}).id === id) store.write('teaser', null);
+  }
+
   function settle() {
     teased = null;
     store.write('teaser', null);
@@ -193,7 +202,8 @@ window.chimein.widget((context) => {
   }
 
   function forget(id) {
-    if ((store.read('teaser') || {}).id === id) settle();
+    if (teased && teased.id === id) teased = null;
+    unkeep(id);
     pending.delete(id);
     chat.revoke(id);
   }
