@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from backend.domain.answer import Answers
 from backend.domain.event import Event
 
 CONTACT_LIMIT = 100
@@ -35,7 +36,7 @@ class Contact:
     Where a message that no page showed goes on by another channel, that is the moment of that. `message_id` is the
     message's, or the enrolment's where it was held back. `page` is the path at which the person was then. `goal_at` is
     when the rule's goal was reached after the decision, `converted_at` when after what the rule counts from. `never`:
-    they asked not to be told such things again.
+    they asked not to be told such things again. `answers` are those that it offered.
     """
 
     message_id: str
@@ -56,6 +57,7 @@ class Contact:
     goal_at: datetime | None = None
     goal_value: Decimal | None = None
     never: bool = False
+    answers: Answers | None = None
 
     @property
     def said(self) -> bool:
@@ -102,6 +104,19 @@ def with_feedback(contacts: Contacts, event: Event) -> Contacts:
                 changed = replace(changed, shown_at=moment)  # who clicked has seen it
             return (*contacts[:index], changed, *contacts[index + 1 :])
     return contacts
+
+
+def answered(contacts: Contacts, event: Event) -> tuple[str, Any] | None:
+    """Which trait an answer sets, and to what; None for an answer that no message to this person offered.
+
+    Only the message that was sent says so: the page reports the value alone, and whatever else it claims is not read.
+    """
+    message_id = event.properties.get("message_id")
+    for contact in contacts:
+        if contact.message_id == message_id and contact.answers is not None:
+            value = contact.answers.chosen(event.properties.get("value"))
+            return None if value is None else (contact.answers.trait, value)
+    return None
 
 
 def with_unsubscribed(contacts: Contacts, moment: datetime) -> Contacts:

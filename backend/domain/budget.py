@@ -153,9 +153,14 @@ def _session_began(profile: Profile, at: datetime) -> datetime:
     return at
 
 
-def refused(contacts: Contacts, channel: str) -> Held | None:
+def wants_no_more(contacts: Contacts, channel: str) -> bool:
     """Whether the person has asked not to be told anything on the site again: no rule may."""
-    if channel in ON_SITE and any(contact.never for contact in contacts):
+    return channel in ON_SITE and any(contact.never for contact in contacts)
+
+
+def refused(contacts: Contacts, channel: str) -> Held | None:
+    """The verdict on somebody who has asked that."""
+    if wants_no_more(contacts, channel):
         return Held("no_consent", "They asked not to be told such things again.")
     return None
 

@@ -243,6 +243,13 @@ def _fold_feedback(state: State, event: Event) -> None:
         state["contacts"] = attention.with_feedback(state["contacts"], event)
 
 
+def _fold_answer(state: State, event: Event) -> None:
+    _fold_feedback(state, event)
+    told = attention.answered(state["contacts"], event)
+    if told is not None:
+        _fold_traits(state, dict([told]), event.timestamp)
+
+
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Product Added": _fold_cart,
     "Product Removed": _fold_cart,
@@ -254,4 +261,5 @@ SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Unsubscribed": _fold_unsubscribed,
     "Subscribed": _fold_subscribed,
     **dict.fromkeys(attention.FEEDBACK, _fold_feedback),
+    "Message Answered": _fold_answer,
 }

@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from backend.domain.answer import MOST_OPTIONS
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
-from backend.domain.message import CHANNELS
+from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
 from backend.schemas.fields import Moment, StrictSchema, Whole
@@ -62,6 +63,21 @@ CONDITION = {
     ),
 }
 _WHERE = {**CONDITION, "description": "A condition, as in audience."}
+_ANSWERS = {
+    "type": "object",
+    "description": (
+        "On the site, buttons under the message; a press sets the trait, is reported as Message Answered and counts "
+        f"as a reply. At most {MOST_OPTIONS}; an option is a text, or text and value. Mails leave them out."
+    ),
+    "properties": {
+        "trait": {"type": "string"},
+        "options": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"text": {"type": "string"}, "value": {}}},
+        },
+    },
+    "example": {"trait": "why_not_bought", "options": ["Too dear", {"text": "Shipping", "value": "shipping"}]},
+}
 _CONTENT = {
     "type": "object",
     "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
@@ -69,6 +85,8 @@ _CONTENT = {
         name: (
             {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
             if name == "button"
+            else _ANSWERS
+            if name == "answers"
             else {"type": "string"}
         )
         for name in CONTENT_FIELDS
@@ -191,6 +209,12 @@ class RuleIn(StrictSchema):
                 by={"type": "string", "enum": ["goal", "clicked"], "default": "goal"},
                 confidence={"type": "number", "minimum": 80, "maximum": 99.9, "default": 95},
             ),
+            display={
+                "type": "string",
+                "enum": list(DISPLAYS),
+                "description": "How a pop-up comes into sight: a small bubble that opens into the window, the window, "
+                "or the window at once where it answers a click. Left out: as the site's attention.teaser_first says.",
+            },
         ),
     )
     goal = fields.Raw(

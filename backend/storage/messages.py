@@ -17,6 +17,7 @@ FEEDBACK = {
     "Message Clicked": "clicked",
     "Message Dismissed": "dismissed",
     "Message Replied": "replied",
+    "Message Answered": "replied",
 }
 """What the page reports, and the status that it means."""
 
@@ -109,8 +110,13 @@ def record_feedback(
         lower = _RANK[: _RANK.index(status)]
         connection.execute(update(messages).where(mine, messages.c.status.in_(lower)).values(status=status))
         text = properties.get("text")
-        if status == "replied" and isinstance(text, str):
+        if name == "Message Replied" and isinstance(text, str):
             connection.execute(update(messages).where(mine).values(reply=text[:10_000]))
+        pressed = properties.get("answer")
+        if name == "Message Answered" and isinstance(pressed, str):
+            # What they wrote themselves says more than the button that they pressed.
+            wanted = and_(mine, messages.c.reply.is_(None))
+            connection.execute(update(messages).where(wanted).values(reply=pressed[:10_000]))
 
 
 def set_status(

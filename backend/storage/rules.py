@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
@@ -201,6 +201,17 @@ def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
         return False
     conn.execute(delete(rule_versions).where(rule_versions.c.rule_id == rule_id))
     return True
+
+
+def naming(conn: Connection, site_id: str, names: Collection[str]) -> frozenset[str]:
+    """Those of these names (of events, of plain letters) that stand in some active rule of the site."""
+    if not names:
+        return frozenset()
+    found = [
+        func.max(case((rules.c.document.contains(json.dumps(name), autoescape=True), 1), else_=0)) for name in names
+    ]
+    row = conn.execute(select(*found).where(rules.c.site_id == site_id, rules.c.status == "active")).one()
+    return frozenset(name for name, there in zip(names, row, strict=True) if there)
 
 
 def load_rules(conn: Connection) -> list[Rule]:

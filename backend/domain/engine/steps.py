@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from backend.domain.answer import Answers, answers_of
 from backend.domain.attention import Contact, Contacts, forgetting, with_contact
 from backend.domain.budget import needed_by
 from backend.domain.calendar import LocalDelay, local_until, zone_of
@@ -176,7 +177,7 @@ class Steps:
             enrolment_id=enrolment.id,
             channel=way.channel,
             variant=saying.variant.name,
-            content=saying.content,
+            content=_shown_as(saying.content, op.message.display),
             created_at=created,
             expires_at=expires,
             due_at=created if way.channel not in ON_SITE else created + fallback if fallback is not None else expires,
@@ -185,7 +186,8 @@ class Steps:
             step=op.name,
         )
         walk.result.messages.append(message)
-        self._remember(rule, op, message.id, way.channel, message.variant, self._spoken(at))
+        spoken = self._spoken(at)
+        self._remember(rule, op, message.id, way.channel, message.variant, spoken, answers_of(message.content))
         if SENT in walk.ruleset.by_event:
             hops = hops_of(enrolment.trigger) + 1
             told = {"message_id": message.id, "channel": way.channel}
@@ -210,7 +212,14 @@ class Steps:
         return at
 
     def _remember(
-        self, rule: CompiledRule, op: SayOp, message_id: str, channel: str, variant: str, at: datetime
+        self,
+        rule: CompiledRule,
+        op: SayOp,
+        message_id: str,
+        channel: str,
+        variant: str,
+        at: datetime,
+        answers: Answers | None = None,
     ) -> None:
         """Keeps in mind that this was said, or would have been."""
         profile = self.walk.result.profile
@@ -223,6 +232,7 @@ class Steps:
             variant=variant,
             at=at,
             page=profile.page.get("path"),
+            answers=answers,
         )
         contacts, forgotten = forgetting(with_contact(profile.contacts, contact), self._needed)
         self.walk.result.forgotten += forgotten
@@ -296,6 +306,11 @@ class Steps:
 def _passed(enrolment: Enrolment) -> Enrolment:
     """The enrolment behind a message that it does not wait for any more."""
     return replace(enrolment, deferred=None, deferred_at=None) if enrolment.deferred is not None else enrolment
+
+
+def _shown_as(content: Mapping[str, Any], display: str | None) -> Mapping[str, Any]:
+    """The content, with the way in which a pop-up is to come into sight where the rule says one."""
+    return content if display is None else {**content, "display": display}
 
 
 def _may_wait(rule: CompiledRule, verdict: Gate) -> bool:

@@ -62,7 +62,10 @@ class WinnerRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference."""
+    """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference.
+
+    `display` is how a pop-up comes into sight, one of `DISPLAYS`; None: as the site has it.
+    """
 
     channels: tuple[str, ...]
     variants: tuple[Variant, ...]
@@ -70,6 +73,7 @@ class Message:
     fallback_after: timedelta | None = None
     expires_after: timedelta = timedelta(days=7)
     winner: WinnerRule | None = None
+    display: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
