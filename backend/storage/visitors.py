@@ -20,6 +20,10 @@ AT_ONCE = 500
 _LOADED = (visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile)
 
 
+FEW = 1_000
+"""Members of a segment, up to which they are looked up one by one."""
+
+
 @dataclass(slots=True)
 class Stored:
     """A visitor's row: its profile, and the id of the visitor that it was merged into."""
@@ -112,7 +116,12 @@ def find(
         fits = (email is None or _email(one) == email.lower()) and (stage is None or one.stage == stage)
         fits = fits and (segment is None or one.is_in(segment))
         return [one] if fits and one.site_id == site_id else []
-    query = select(visitors.c.profile).where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None))
+    query = select(visitors.c.profile).where(visitors.c.merged_into.is_(None))
+    few = None if segment is None else _few(connection, segment)
+    if few is None:
+        query = query.where(visitors.c.site_id == site_id)
+    else:
+        query = query.where(visitors.c.visitor_id.in_(few))  # by their keys; the site's index would find everybody
     if email is not None:
         query = query.where(visitors.c.email == email.lower())
     if stage is not None:
@@ -127,6 +136,13 @@ def find(
         )
     query = query.order_by(visitors.c.last_seen.desc(), visitors.c.visitor_id).limit(limit)
     return [decode_profile(text) for (text,) in connection.execute(query)]
+
+
+def _few(connection: Connection, segment: str) -> list[str] | None:
+    """The members of a small segment; None for a large one."""
+    query = select(segment_members.c.visitor_id).where(segment_members.c.segment_id == segment).limit(FEW + 1)
+    found = list(connection.scalars(query))
+    return found if len(found) <= FEW else None
 
 
 def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> list[str]:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("wake_at IS NOT NULL"),
         postgresql_where=sa.text("wake_at IS NOT NULL"),
     )
+    op.create_index("ix_visitors_site_id_visitor_id", "visitors", ["site_id", "visitor_id"])
     op.create_table(
         "sweeps",
         sa.Column("id", sa.Text(), nullable=False),
@@ -170,6 +171,7 @@ def downgrade() -> None:
     op.drop_table("rule_versions")
     op.drop_table("tallies")
     op.drop_table("sweeps")
+    op.drop_index("ix_visitors_site_id_visitor_id", table_name="visitors")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
     op.drop_column("visitors", "wake_at")
     op.drop_column("messages", "step")
