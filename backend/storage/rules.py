@@ -4,15 +4,18 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
+from backend.errors import Conflict
 from backend.storage.tables import rules, sites
 from backend.storage.times import from_micros, to_micros
 
@@ -31,7 +34,7 @@ _TOTALS = select(
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
-_Row = Row[tuple[str, str, str, int, str, int, int]]
+_Row = Row[tuple[str, str, str, int, str, int, int, str | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,12 +60,23 @@ class StoredRule:
         )
 
 
+def new_id() -> str:
+    """The id of a rule that is yet to be stored."""
+    return uuid.uuid4().hex
+
+
 def create_rule(
-    conn: Connection, site_id: str, spec: RuleSpec, *, status: Status = "draft", now: datetime
+    conn: Connection,
+    site_id: str,
+    spec: RuleSpec,
+    *,
+    status: Status = "draft",
+    now: datetime,
+    rule_id: str | None = None,
 ) -> StoredRule:
-    """Stores a new rule, version 1."""
+    """Stores a new rule, version 1; Conflict where its key is taken."""
     stored = StoredRule(
-        id=uuid.uuid4().hex,
+        id=rule_id or new_id(),
         site_id=site_id,
         status=status,
         version=1,
@@ -70,17 +84,19 @@ def create_rule(
         created_at=now,
         updated_at=now,
     )
-    conn.execute(
-        insert(rules).values(
-            id=stored.id,
-            site_id=site_id,
-            status=status,
-            version=1,
-            document=_dump(spec),
-            created_at=to_micros(now),
-            updated_at=to_micros(now),
+    with _unique_key():
+        conn.execute(
+            insert(rules).values(
+                id=stored.id,
+                site_id=site_id,
+                status=status,
+                version=1,
+                document=_dump(spec),
+                key=spec.document.get("key"),
+                created_at=to_micros(now),
+                updated_at=to_micros(now),
+            )
         )
-    )
     return stored
 
 
@@ -116,9 +132,14 @@ def place(stored: StoredRule) -> tuple[int, str]:
 def replace_rule(
     conn: Connection, site_id: str, rule_id: str, spec: RuleSpec, *, status: Status | None = None, now: datetime
 ) -> StoredRule | None:
-    """Puts a new document in the place of the old one; its version grows by one."""
-    values: dict[str, Any] = {"document": _dump(spec), "version": rules.c.version + 1}
-    return _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
+    """Puts a new document in the place of the old one; its version grows by one. Conflict where its key is taken."""
+    values: dict[str, Any] = {
+        "document": _dump(spec),
+        "version": rules.c.version + 1,
+        "key": spec.document.get("key"),
+    }
+    with _unique_key():
+        return _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
 
 
 def set_status(conn: Connection, site_id: str, rule_id: str, status: Status, *, now: datetime) -> StoredRule | None:
@@ -129,6 +150,11 @@ def set_status(conn: Connection, site_id: str, rule_id: str, status: Status, *, 
 def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
     """Removes the rule; False where there is none."""
     return conn.execute(delete(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).rowcount > 0
+
+
+def lock(conn: Connection, site_id: str) -> None:
+    """Keeps others from changing the site's rules as a whole, until the transaction ends."""
+    conn.execute(select(sites.c.id).where(sites.c.id == site_id).with_for_update())
 
 
 def load_rules(conn: Connection) -> list[Rule]:
@@ -161,6 +187,14 @@ def _change(conn: Connection, site_id: str, rule_id: str, values: dict[str, Any]
         .values(updated_at=forward(moment, rules.c.updated_at + 1), **values)
     )
     return get_rule(conn, site_id, rule_id)
+
+
+@contextmanager
+def _unique_key() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict("Another rule has this key.", {"key": ["Is taken by another rule of this site."]}) from error
 
 
 def _dump(spec: RuleSpec) -> str:

@@ -49,6 +49,8 @@ rules = Table(
     Column("document", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("key", Text),
+    Index("ux_rules_key", "site_id", "key", unique=True),
 )
 
 partitions = Table(

@@ -1,5 +1,6 @@
 """From JSON to a rule: every mistake is found in one go, each with its path and a sentence."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -27,10 +28,12 @@ from backend.domain.rule.read_trigger import read_trigger, read_where
 
 KEYS = (
     *("name", "priority", "category", "trigger", "audience", "delay", "cancel", "exit", "reentry", "message", "steps"),
-    *("goal", *LIMIT_KEYS),
+    *("goal", "key", *LIMIT_KEYS),
 )
 READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
 """What a rule that was read carries beside; sent back, it is passed over."""
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 NOT_YET = ("segments", "experiment")
 """Names under which people look for what nothing serves yet."""
@@ -41,7 +44,9 @@ POLICIES = ("once", "every", "per_key")
 LONGEST_NAME = 200
 HIGHEST_PRIORITY = 1_000_000
 MOST_ENTRIES = 1_000_000
+LONGEST_KEY = 100
 DEFAULTS: dict[str, Any] = {
+    "key": None,
     "priority": 0,
     "category": "promotional",
     "audience": None,
@@ -83,6 +88,8 @@ def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
     spec = {key: read(given[key], mistakes) for key, read in _READERS.items() if key in given}
     steps = spec.pop("message", None) or spec.get("steps") or SIMULATED
     limits = read_limits(given, mistakes)
+    if "key" in given:
+        mistakes.attempt(read_key, given["key"], ("key",))
     if spec.get("exit", Exit()).goal and "goal" not in given:
         mistakes.add(("exit", "goal"), "There is no goal at which to leave.")
     mistakes.raise_if_any()
@@ -93,6 +100,15 @@ _MISSING = {
     "name": "A rule needs a name.",
     "trigger": 'A rule needs a trigger: {"event": "…"} or {"stage": "…"}.',
 }
+
+
+def read_key(value: object) -> str:
+    """Accept a rule's key: by it a rule is the same one in every installation."""
+    if not isinstance(value, str) or len(value) > LONGEST_KEY or _KEY.fullmatch(value) is None:
+        raise ValueError(
+            f"A key is 1 to {LONGEST_KEY} small letters, digits, hyphens, dots and underscores, such as cart-left."
+        )
+    return value
 
 
 def _read_name(value: object, mistakes: Mistakes) -> str:

@@ -10,9 +10,12 @@ from backend.domain.rule import RuleSpec, Status, parse_rule
 from backend.domain.site import Site
 from backend.errors import Conflict, NotFound
 from backend.pipeline.explain import explain
+from backend.pipeline.import_rules import MOST_RULES, Plan, import_rules
 from backend.schemas.explanation import ExplanationOut, ExplanationQuery
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, RuleIn, RuleOut
+from backend.schemas.rule_import import EXAMPLE as IMPORT_EXAMPLE
+from backend.schemas.rule_import import RuleImportIn, RulePlanOut
 from backend.storage import rules as stored_rules
 from backend.storage.rules import StoredRule
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
@@ -69,6 +72,25 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
     with rt.db.begin() as conn:
         stored = stored_rules.create_rule(conn, site.id, spec, status=envelope.get("status", "draft"), now=rt.clock())
     return _view(stored)
+
+
+@blueprint.route("/sites/<site>/rules/import", methods=["POST"])
+@blueprint.allow("rules")
+@blueprint.arguments(RuleImportIn, example=IMPORT_EXAMPLE)
+@blueprint.response(200, RulePlanOut)
+@blueprint.alt_response(409, "CONFLICT")
+def import_all_rules(body: Mapping[str, Any], *, site: Site) -> Plan:
+    """Import rules
+
+    The site's rules become those that are sent, all or none: what `chimein rules import` does. A rule is found by its
+    `key`, else by its `id`, else by its name. What is the same already is not touched, so that a second time changes
+    nothing. Rules that are not among these stay, or are archived with `prune`. Mistakes: `errors.rules.3.audience…`.
+    """
+    if len(body["rules"]) > MOST_RULES:
+        raise RuleErrors({"rules": [f"At most {MOST_RULES} rules at a time."]})
+    options = {name: body[name] for name in ("prune", "keep_status", "dry_run")}
+    rt = runtime()
+    return import_rules(rt.db, site.id, body["rules"], now=rt.clock(), **options)
 
 
 @blueprint.route("/sites/<site>/rules/<rule_id>", methods=["GET"])
