@@ -51,7 +51,7 @@ def export(path: Path | None, archived: bool, **where: Any) -> None:
     with _place(**where) as place:
         found = [each for each in place.rules() if archived or each.get("status") != "archived"]
         name = place.name
-    told = f"{len(found)} rule{'' if len(found) == 1 else 's'} of {name}"
+    told = f"{_some(len(found), 'rule')} of {name}"
     if path is None:
         click.echo(dump_rules(found), nl=False)
     elif path.suffix in (".yaml", ".yml"):
@@ -114,6 +114,34 @@ def diff(paths: tuple[str, ...], prune: bool, status: str, **where: Any) -> None
     sys.exit(1 if _changes(plan) else 0)
 
 
+@rules.command()
+@click.argument("name", required=False)
+@click.option("--set", "given", multiple=True, metavar="PARAMETER=VALUE", help="such as delay=1h; may be repeated")
+def template(name: str | None, given: tuple[str, ...]) -> None:
+    """Print a ready rule as YAML, or without NAME the list of them."""
+    from backend.domain.mistakes import RuleErrors
+    from backend.domain.rule_template import filled, read_text
+    from backend.ops.rules_screen import template_comment, template_lines
+    from backend.schemas.rule_yaml import dump_rule
+    from backend.storage.rule_templates import get_rule_template, rule_templates
+
+    if name is None:
+        for line in template_lines(rule_templates()):
+            click.echo(line)
+        return
+    found = get_rule_template(name)
+    kinds = {each.name: each.kind for each in found.parameters}
+    pairs = [text.partition("=") for text in given]
+    if odd := next((text for text, sign, _ in pairs if not sign), None):
+        raise click.UsageError(f"--set {odd}: write it as PARAMETER=VALUE.")
+    try:
+        rule = filled(found, {key: read_text(kinds.get(key, "text"), value) for key, _, value in pairs})
+    except RuleErrors as error:
+        wrong = [f"{key}: {told[0]}" for key, told in error.errors["parameters"].items()]
+        raise click.ClickException("\n".join(wrong)) from None
+    click.echo(template_comment(found) + dump_rule({"key": found.id, **rule}), nl=False)
+
+
 def _changes(plan: dict[str, Any]) -> bool:
     return any(plan["summary"][action] for action in ("new", "changed", "archived"))
 
@@ -150,5 +178,9 @@ def _run(place: "Place", filed: "Sequence[Filed]", **options: bool) -> dict[str,
             raise
     for line in mistake_lines(found):
         click.echo(line, err=True)
-    count = f"{len(found)} mistake{'' if len(found) == 1 else 's'}"
-    raise click.ClickException(f"{count} in {len({each.file for each in found})} file(s); nothing was written.")
+    files = len({each.file for each in found})
+    raise click.ClickException(f"{_some(len(found), 'mistake')} in {_some(files, 'file')}; nothing was written.")
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

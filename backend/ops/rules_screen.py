@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from backend.domain.rule_template import RuleTemplate
 from backend.ops.rules_files import Found
 
 SIGNS = {"new": ("+", "green"), "changed": ("~", "yellow"), "only_there": ("-", "red"), "archived": ("-", "red")}
@@ -105,3 +106,26 @@ def mistake_lines(found: Sequence[Found]) -> Iterator[str]:
         place = click.style(f"{each.file}:{each.line}", fg="cyan")
         yield f"  {place}  {each.path}" if each.path else f"  {place}"
         yield textwrap.indent(textwrap.fill(each.sentence, 100), "      ")
+
+
+def template_lines(templates: Sequence[RuleTemplate]) -> Iterator[str]:
+    """The templates, each with what it is for, what it needs and what can be set."""
+    for each in templates:
+        yield click.style(each.id, bold=True)
+        yield textwrap.indent(textwrap.fill(each.summary, 90), "  ")
+        yield click.style(f"  needs  {', '.join(each.needs)}", dim=True)
+        told = ", ".join(f"{one.name}={_value(one.default)}" for one in each.parameters)
+        yield click.style(textwrap.fill(told, 100, initial_indent="  --set  ", subsequent_indent="         "), dim=True)
+        yield ""
+    yield "chimein rules template NAME prints one; --set delay=1h sets a parameter."
+
+
+def template_comment(template: RuleTemplate) -> str:
+    """What is said above a template that is printed."""
+    lines = [template.summary, f"Needs: {', '.join(template.needs)}.", "Parameters, to be given with --set:"]
+    lines += [f"  {each.name}={_value(each.default)}: {each.about}." for each in template.parameters]
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _value(default: Any) -> str:
+    return ",".join(default) if isinstance(default, list) else str(default)

@@ -20,6 +20,7 @@ from backend.storage import rules as stored_rules
 from backend.storage.rules import StoredRule
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.paging import page
+from backend.web.api.rule_templates import from_template
 from backend.web.api.visitors import visitor_of
 from backend.web.context import runtime
 
@@ -66,9 +67,10 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
 
     It is a draft until it is activated, unless it says `"status": "active"`. A rule that cannot work is refused, with
     the path of each mistake: `errors.audience.all.1.op`. A `goal` is checked and kept, but not measured yet.
+    `{"template": "cart-left", "parameters": {"delay": "1h"}}` takes a ready one; what else is said replaces its parts.
     """
     rt = runtime()
-    spec, envelope = _read(object_body())
+    spec, envelope = _read(from_template(object_body()))
     with rt.db.begin() as conn:
         stored = stored_rules.create_rule(conn, site.id, spec, status=envelope.get("status", "draft"), now=rt.clock())
     return _view(stored)
