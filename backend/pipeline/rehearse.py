@@ -4,7 +4,6 @@ Whose events are whose is found as it is live: a browser belongs to the first pe
 """
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,10 +11,9 @@ from typing import Any
 
 from backend.domain.event import Event
 from backend.domain.identity import anonymous_visitor, known_visitor
-from backend.domain.mistakes import Mistakes, RuleErrors
+from backend.domain.mistakes import Mistakes
 from backend.domain.profile import Profile
-from backend.domain.rule import Rule, parse_rule
-from backend.domain.rule.exchange import resolved
+from backend.domain.rule import Rule
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Malformed
 from backend.pipeline import persons as people
@@ -25,12 +23,10 @@ from backend.pipeline.persons import Persons
 from backend.pipeline.simulate import SimulationResult, simulate_over
 from backend.schemas import wire
 from backend.schemas.event import EARLIEST, event_of
-from backend.schemas.rule_yaml import Written, read_yaml
 from backend.schemas.wire import Header
 from backend.storage.times import to_micros
 
 MOST_EVENTS = 10_000
-MOST_RULES = 200
 LAST_YEAR = 2199
 
 
@@ -50,54 +46,6 @@ def rehearse(
     """
     events = [event for event in given_events(site, calls) if event.timestamp <= until]
     return simulate_over(histories_of(site, events), site, rules, since, until, limit, cursor)
-
-
-def rule_id_of(site: Site, document: Mapping[str, Any]) -> str:
-    """The id under which a rule that is only tried out deals out its variants: the same rule, the same id."""
-    told = document.get("id")
-    return told if isinstance(told, str) else uuid.uuid5(uuid.UUID(int=0), site.id + _text(document)).hex
-
-
-def written_rules(site: Site, texts: Sequence[str]) -> list[Rule]:
-    """The rules of YAML texts; RuleErrors below `yaml`, text and document, each sentence with its line."""
-    mistakes = Mistakes()
-    found: list[tuple[Path, Written]] = []
-    for place, text in enumerate(texts):
-        try:
-            found += [(("yaml", place, index), each) for index, each in enumerate(read_yaml(text))]
-        except ChimeinError as error:
-            mistakes.add(("yaml", place), error.message)
-    if not found and not mistakes:
-        mistakes.add(("yaml",), "There is no rule in it.")
-    if len(found) > MOST_RULES:
-        mistakes.add(("yaml",), f"At most {MOST_RULES} rules at a time.")
-    mistakes.raise_if_any()
-    for path, each in found:
-        try:
-            parse_rule(each.value)
-        except RuleErrors as error:
-            _note(error.errors, path, each, mistakes)
-    mistakes.raise_if_any()
-    ids = [rule_id_of(site, each.value) for _, each in found]
-    documents = resolved([each.value for _, each in found], ids, [], mistakes)
-    mistakes.raise_if_any()
-    return [
-        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document), status="active")
-        for rule_id, document in zip(ids, documents, strict=True)
-    ]
-
-
-Path = tuple[str | int, ...]
-
-
-def _note(errors: Mapping[str, Any], path: Path, written: Written, mistakes: Mistakes, below: Path = ()) -> None:
-    for key, told in errors.items():
-        here = below if key == "_schema" else (*below, int(key) if key.isdecimal() else key)
-        if isinstance(told, Mapping):
-            _note(told, path, written, mistakes, here)
-        else:
-            for sentence in told:
-                mistakes.add((*path, *here), f"{sentence} (line {written.line(here)})")
 
 
 def given_events(site: Site, calls: Sequence[Any]) -> list[Event]:
@@ -120,7 +68,7 @@ def given_events(site: Site, calls: Sequence[Any]) -> list[Event]:
 def _read(call: Any) -> tuple[datetime, str, bytes]:
     if not isinstance(call, Mapping):
         raise Malformed("An event is an object, as Segment's libraries send it.")
-    raw = _text(call).encode()
+    raw = json_text(call).encode()
     kind = call.get("type", "track")
     event = read_single(raw, kind if isinstance(kind, str) else "?")
     moment = event.timestamp or event.original_timestamp
@@ -171,7 +119,8 @@ def _met(profile: Profile, event: Event) -> Profile:
     )
 
 
-def _text(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """The value as JSON, its keys in order; Malformed where it is none."""
     try:
         return json.dumps(value, sort_keys=True)
     except (TypeError, ValueError, RecursionError):

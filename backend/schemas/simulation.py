@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.fields import Flag, Moment, StrictSchema
 from backend.schemas.page import USUAL, Limit
 
 
@@ -42,6 +42,9 @@ class SimulationIn(StrictSchema):
                 "`timestamp`. Large ones may be sent with `Content-Encoding: gzip`, 8 MB unpacked."
             )
         },
+    )
+    holdout = Flag(
+        load_default=True, metadata={"description": "With false nobody is held out, by the site neither: for tests."}
     )
     since = Moment(
         allow_none=True, load_default=None, metadata={"description": "From when on; null: from the first event."}

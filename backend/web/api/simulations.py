@@ -9,8 +9,9 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
 from backend.errors import NotFound
-from backend.pipeline.rehearse import rehearse, rule_id_of, written_rules
+from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import simulate
+from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
 from backend.schemas.simulation import SimulationIn, SimulationOut
@@ -52,6 +53,8 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
     until = body["until"] or from_micros(now)
     limit = query.get("limit") or body["limit"]
     rules = _rules(site, body)
+    if not body["holdout"]:
+        site, rules = open_to_all(site, rules)
     if body["events"] is None:
         result = simulate(rt, site, rules, body["since"], until, limit=limit, cursor=skip)
     else:
