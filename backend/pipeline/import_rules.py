@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from backend.domain.mistakes import Mistakes, RuleErrors, nearest, quoted
@@ -102,7 +102,8 @@ def _import(
         change = _change(index, document, rule_id, spec, found, keep_status)
         changes.append(change)
         if not dry_run:
-            _save(connection, site_id, change, spec, now)
+            # A microsecond apart, so that they are listed in the order in which they were given.
+            _save(connection, site_id, change, spec, now + timedelta(microseconds=index))
     for rule in others:
         if rule.status != "archived":
             changes.append(_only_there(rule, prune))
