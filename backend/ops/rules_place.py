@@ -152,7 +152,7 @@ def _refusal(told: Mapping[str, Any], status: int) -> ChimeinError:
 def _only(names: Sequence[str]) -> str:
     """The one site there is, where nobody said which."""
     if len(names) != 1:
-        told = f"there are {', '.join(names[:10])}" if names else "there is none yet; `chimein seed` makes one"
+        told = f"there are {', '.join(sorted(names)[:10])}" if names else "there is none yet; `chimein seed` makes one"
         raise NotFound(f"Which site? Name it with --site: {told}.")
     return names[0]
 
