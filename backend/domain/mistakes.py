@@ -23,9 +23,13 @@ class RuleErrors(ValueError):
 
 
 class Mistakes:
-    """Collects the mistakes found while one document is read."""
+    """Collects the mistakes found while one document is read.
 
-    def __init__(self) -> None:
+    `lenient`: it was taken before, so that only what cannot run is one, not what merely is of no use.
+    """
+
+    def __init__(self, *, lenient: bool = False) -> None:
+        self.lenient = lenient
         self.errors: dict[str, Any] = {}
         self.total = 0
 

@@ -1,6 +1,5 @@
 """Rules in files: reading one file or a directory of them, finding the line of a mistake, writing them out."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 from backend.domain.rule.exchange import slug
 from backend.errors import ChimeinError, Malformed, NotFound
 from backend.schemas.rule_yaml import Written, dump_rule, dump_rules, read_yaml
-from backend.web.strict_json import read_json
 
 SUFFIXES = (".yaml", ".yml", ".json")
 WAYS = ("key", "id", "name")
@@ -59,8 +57,6 @@ def _read(file: str) -> list[Filed]:
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         documents = read_yaml(raw.decode("utf-8-sig"))
-        for each in documents:
-            read_json(json.dumps(each.value).encode())  # what no body of the API could hold, no file can either
     except UnicodeDecodeError:
         raise Malformed(f"{file}: is not UTF-8.") from None
     except OSError as error:

@@ -6,6 +6,7 @@ Plain scalars mean what they mean in JSON: `yes`, `on`, `10:00` and `2026-03-01`
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, TypeAlias
 
 import yaml
@@ -222,15 +223,23 @@ def _copy(value: Any, depth: int, event: Any) -> Any:
 def _scalar(event: Any) -> Any:
     """What a scalar means: as in JSON where it is plain, text where it is quoted."""
     text: str = event.value
+    if "\0" in text:
+        raise _wrong("Text may not hold the character NUL", event)
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        raise _wrong("Text may not hold half of a surrogate pair", event)
     if not event.implicit[0]:
         return text
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     if _NULL.fullmatch(text):
         return None
-    if _WHOLE.fullmatch(text) and len(text) <= LONGEST_NUMBER:
+    if _WHOLE.fullmatch(text):
+        if len(text) > LONGEST_NUMBER or abs(int(text)) > LARGEST_NUMBER:
+            raise _wrong("A whole number lies beyond 2^53: put it into quotes", event)
         return int(text)
-    if _DECIMAL.fullmatch(text) and len(text) <= LONGEST_NUMBER:
+    if _DECIMAL.fullmatch(text):
+        if len(text) > LONGEST_NUMBER or not isfinite(float(text)):
+            raise _wrong("A number is too large", event)
         return float(text)
     return text
 
@@ -299,7 +308,10 @@ SHORT = 100
 """Characters up to which an object or list stands in one line."""
 
 LONGEST_NUMBER = 40
-"""Characters of a number; what is longer is text, and will be told to be no number."""
+"""Characters of a number."""
+
+LARGEST_NUMBER = 2**53
+"""As in the JSON of the API."""
 
 _IN_LINE = frozenset(
     {"field", "op", "value", "performed", "within", "count", "since", "ago", "in", "event", "policy", "at_most", "per"}

@@ -54,7 +54,7 @@ class StoredRule:
         return Rule(
             id=self.id,
             site_id=self.site_id,
-            spec=parse_rule(dict(self.document)),
+            spec=parse_rule(dict(self.document), stored=True),
             status=self.status,
             version=self.version,
         )

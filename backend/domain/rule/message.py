@@ -38,7 +38,13 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
         for name in ("fallback_after", "expires_after")
         if value.get(name) is not None
     }
-    return Message(channels=channels, variants=variants, holdout=holdout or 0, **given)
+    told = {name: span for name, span in given.items() if span is not None}
+    message = Message(channels=channels, variants=variants, holdout=holdout or 0, **told)
+    fallback = message.fallback_after
+    if fallback is not None and fallback >= message.expires_after and not mistakes.lenient:
+        wrong = "By then the message has expired (expires_after): it would never go on to the next channel."
+        mistakes.add((*path, "fallback_after"), wrong)
+    return message
 
 
 def _read_channels(value: object, path: Path, mistakes: Mistakes) -> tuple[str, ...]:

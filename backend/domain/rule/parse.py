@@ -61,12 +61,13 @@ SIMULATED: Steps = (
 """What a simulated rule says that says nothing."""
 
 
-def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
+def parse_rule(doc: object, *, simulated: bool = False, stored: bool = False) -> RuleSpec:
     """Read a rule document; raise RuleErrors carrying all its mistakes.
 
-    With `simulated`, name and message may be missing: a rule that is only tried out needs neither.
+    With `simulated`, name and message may be missing: a rule that is only tried out needs neither. With `stored` what
+    was taken before goes on working, though it would be refused now.
     """
-    mistakes = Mistakes()
+    mistakes = Mistakes(lenient=stored)
     if not isinstance(doc, dict):
         mistakes.add((), "A rule is an object with name, trigger, message and so on.")
         doc = {}

@@ -179,6 +179,10 @@ class _Reader:
             self.mistakes.add(here, f"A split is a list of 2 to {MOST_ARMS} ways, each with weight and steps.")
             return Stop()
         arms = [self._arm(each, index, (*here, index), depth) for index, each in enumerate(told)]
+        names = [arm.name for arm in arms]
+        for index, arm in enumerate(arms):
+            if arm.name in names[:index]:
+                self.mistakes.add((*here, index, "name"), f"Two ways are named {quoted(arm.name)}.")
         if not any(arm.weight for arm in arms):
             self.mistakes.add(here, "At least one way needs a weight above 0.")
         return Split(name=name, arms=tuple(arms))
