@@ -8,7 +8,8 @@ from typing import Any
 
 from backend.domain.rule.exchange import slug
 from backend.errors import ChimeinError, Malformed, NotFound
-from backend.schemas.rule_yaml import Written, dump_rule, dump_rules, read_yaml
+from backend.schemas.rule_yaml import dump_rule, dump_rules
+from backend.schemas.yaml_text import Written, read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
 WAYS = ("key", "id", "name")

@@ -13,9 +13,9 @@ from backend.domain.site import Site
 from backend.errors import ChimeinError
 from backend.pipeline.rehearse import json_text, rehearse
 from backend.schemas.fields import parse_moment
-from backend.schemas.rule_yaml import Written, read_yaml
 from backend.schemas.simulation import SimulationOut
 from backend.schemas.site import SitePatch, changed
+from backend.schemas.yaml_text import Written, read_yaml
 
 Path: TypeAlias = tuple[str | int, ...]
 

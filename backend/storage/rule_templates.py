@@ -7,7 +7,7 @@ from typing import Any
 from backend.domain.mistakes import nearest, quoted
 from backend.domain.rule_template import Parameter, RuleTemplate
 from backend.errors import NotFound
-from backend.schemas.rule_yaml import read_yaml
+from backend.schemas.yaml_text import read_yaml
 
 FUNNEL = (
     *("welcome", "search-without-result", "viewed-but-left", "cart-left", "checkout-left", "why-not-bought"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from backend.errors import Malformed
 from backend.schemas.rule import EXAMPLE
-from backend.schemas.rule_yaml import MOST_VALUES, dump_rule, dump_rules, read_yaml
+from backend.schemas.rule_yaml import dump_rule, dump_rules
+from backend.schemas.yaml_text import MOST_VALUES, read_yaml
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200)
 plain = [
