@@ -243,7 +243,7 @@ def open_shop(database_url: str, redis_url: str, folder: Path, **settings: Any) 
         shop = Shop(rt, clock, site)
         yield shop
         if shop._processor is not None:
-            shop._processor.reader.close()
+            shop._processor.leave()
     finally:
         close_runtime(rt)
 

@@ -14,6 +14,9 @@ from backend.domain.session import GAP
 
 Per: TypeAlias = Literal["day", "session", "page"]
 
+MOST_TOLD = 5
+"""So many messages are named that count against a cap, the latest ones."""
+
 LONGEST_BACKOFF = timedelta(days=90)
 
 
@@ -75,25 +78,53 @@ def over_cap(
     return Held("cap", " ".join(each.detail for each in held), until, by)
 
 
-def _over(cap: Cap, before: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> Held | None:
+def told_caps(
+    caps: Sequence[Cap],
+    contacts: Iterable[Contact],
+    profile: Profile,
+    channel: str,
+    category: str,
+    at: datetime,
+    zone: tzinfo,
+) -> list[str]:
+    """What counts against each cap that concerns such a message: how many of how many, and which."""
+    counted = [contact for contact in said(contacts) if contact.category != "transactional" and contact.at <= at]
+    told: list[str] = []
+    for cap in caps:
+        if cap.concerns(channel, category):
+            before = [each for each in counted if cap.concerns(each.channel, each.category)]
+            found = _counting(cap, before, profile, at, zone)
+            span = f"this {cap.per}" if cap.within is None else f"within {format_duration(cap.within)}"
+            which = ", ".join(f"{each.channel} of {each.rule_id} at {_written(each.at)}" for each in found[-MOST_TOLD:])
+            told.append(f"{len(found)} of {cap.count} {span}" + (f" ({which})." if which else "."))
+    return told
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _counting(cap: Cap, before: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> list[Contact]:
+    """Those of the messages before that lie in the time of this cap."""
     if cap.within is not None:
-        recent = [contact for contact in before if contact.at > at - cap.within]
-        if len(recent) < cap.count:
-            return None
-        told = f"{len(recent)} messages within {format_duration(cap.within)}, at most {cap.count}."
-        return Held("cap", told, recent[-cap.count].at + cap.within, _rules(recent))
-    until: datetime | None = None
+        return [contact for contact in before if contact.at > at - cap.within]
     if cap.per == "day":
-        same = [contact for contact in before if day_of(contact.at, zone) == day_of(at, zone)]
-        until = next_day(at, zone)
-    elif cap.per == "session":
+        return [contact for contact in before if day_of(contact.at, zone) == day_of(at, zone)]
+    if cap.per == "session":
         began = _session_began(profile, at)
-        same = [contact for contact in before if contact.at >= began]
-    else:
-        here, since = profile.page.get("path"), profile.page_at
-        same = [contact for contact in before if contact.page == here and (since is None or contact.at >= since)]
+        return [contact for contact in before if contact.at >= began]
+    here, since = profile.page.get("path"), profile.page_at
+    return [contact for contact in before if contact.page == here and (since is None or contact.at >= since)]
+
+
+def _over(cap: Cap, before: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> Held | None:
+    same = _counting(cap, before, profile, at, zone)
     if len(same) < cap.count:
         return None
+    if cap.within is not None:
+        told = f"{len(same)} messages within {format_duration(cap.within)}, at most {cap.count}."
+        return Held("cap", told, same[-cap.count].at + cap.within, _rules(same))
+    until = next_day(at, zone) if cap.per == "day" else None
     return Held("cap", f"{len(same)} messages this {cap.per}, at most {cap.count}.", until, _rules(same))
 
 

@@ -22,6 +22,9 @@ from backend.storage.rules import StoredRule, list_rules
 from backend.storage.sites import get_site, list_sites
 from backend.storage.vault import Vault
 
+AUTHOR = "chimein rules"
+"""By whom a version was written that came from a file, where no token was asked for."""
+
 PATIENCE = 60.0
 """Seconds for which a server may take to answer."""
 
@@ -52,7 +55,7 @@ def opened(data_dir: str | None, url: str | None, token: str | None, site: str |
     require_schema(settings)
     db = Database(settings.database_url)
     try:
-        yield Local(db, Vault(settings.secret_key), site)
+        yield Local(db, settings, site)
     finally:
         db.close()
 
@@ -60,9 +63,10 @@ def opened(data_dir: str | None, url: str | None, token: str | None, site: str |
 class Local:
     """The rules of a site in the database here; nothing else need run."""
 
-    def __init__(self, db: Database, vault: Vault, ref: str | None) -> None:
+    def __init__(self, db: Database, settings: Settings, ref: str | None) -> None:
         self.db = db
-        self.site = self._site(vault, ref)
+        self.settings = settings
+        self.site = self._site(Vault(settings.secret_key), ref)
         self.name = self.site.name
 
     def _site(self, vault: Vault, ref: str | None) -> Site:
@@ -81,7 +85,15 @@ class Local:
 
     def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
         found: dict[str, Any] = RulePlanOut().dump(
-            import_rules(self.db, self.site.id, documents, now=utc_now(), **options)
+            import_rules(
+                self.db,
+                self.site,
+                documents,
+                now=utc_now(),
+                author=AUTHOR,
+                allow_private=self.settings.allow_private,
+                **options,
+            )
         )
         return found
 

@@ -54,9 +54,9 @@ class Fallback:
             if old is None or old.status != "queued":
                 return None
             self._rulesets.refresh(connection)
-            ruleset = self._rulesets.of(old.site_id)
-            rule = ruleset.by_id.get(old.rule_id) if ruleset is not None else None
             enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
+            entered = enrolment.rule_version if enrolment is not None else 0
+            rule = self._rulesets.rule_of(connection, old.site_id, old.rule_id, entered)
             new = self._successor(connection, old, enrolment, rule, now)
             if new is None:
                 deliveries.wait_for_page(connection, ref, old.expires_at)

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from backend.domain.mistakes import Mistakes, RuleErrors, nearest, quoted
-from backend.domain.rule import RuleSpec, Status, parse_rule
+from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.domain.rule.difference import Difference, differences
 from backend.domain.rule.exchange import resolved
+from backend.domain.site import Site
+from backend.pipeline.check import endless_circles
+from backend.pipeline.targets import refuse_targets
 from backend.storage import rules as stored_rules
 from backend.storage.database import Connection, Database
 from backend.storage.rules import StoredRule
@@ -52,10 +55,12 @@ class Plan:
 
 def import_rules(
     db: Database,
-    site_id: str,
+    site: Site,
     documents: Documents,
     *,
     now: datetime,
+    author: str | None,
+    allow_private: str,
     prune: bool = False,
     keep_status: bool = False,
     dry_run: bool = False,
@@ -66,27 +71,37 @@ def import_rules(
     paused as they are. What is the same already is not touched, and keeps its version.
     """
     mistakes = Mistakes()
-    given = [_checked(document, index, mistakes) for index, document in enumerate(documents)]
+    given = [_checked(document, index, allow_private, mistakes) for index, document in enumerate(documents)]
     mistakes.raise_if_any()
-    if dry_run:
-        with db.read() as connection:
-            return _import(connection, site_id, given, now, prune, keep_status, dry_run)
-    with db.begin() as connection:
-        stored_rules.lock(connection, site_id)
-        return _import(connection, site_id, given, now, prune, keep_status, dry_run)
+    try:
+        with db.begin() as connection:
+            stored_rules.lock(connection, site.id)
+            plan = _import(connection, site, given, _How(now, author, prune, keep_status))
+            if dry_run:
+                # Done as if it were meant, so that it is refused for the same reasons, and then undone.
+                raise _DryRun(plan)
+            return plan
+    except _DryRun as done:
+        return replace(done.plan, applied=False)
 
 
-def _import(
-    connection: Connection,
-    site_id: str,
-    documents: Documents,
-    now: datetime,
-    prune: bool,
-    keep_status: bool,
-    dry_run: bool,
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _How:
+    now: datetime
+    author: str | None
+    prune: bool
+    keep_status: bool
+
+
+class _DryRun(Exception):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("undone")
+        self.plan = plan
+
+
+def _import(connection: Connection, site: Site, documents: Documents, how: _How) -> Plan:
     mistakes = Mistakes()
-    present = stored_rules.list_rules(connection, site_id, limit=100_000)
+    present = stored_rules.list_rules(connection, site.id, limit=100_000)
     matched = match(documents, present, mistakes)
     mistakes.raise_if_any()
     ids = [stored_rules.new_id() if found is None else found.id for found in matched]
@@ -95,21 +110,25 @@ def _import(
     documents = resolved(documents, ids, [{**rule.document, "id": rule.id} for rule in others], mistakes)
     mistakes.raise_if_any()
     changes: list[Change] = []
+    edited: dict[str, Rule] = {}
     for index, (document, rule_id, found) in enumerate(zip(documents, ids, matched, strict=True)):
         if found is not None and not document.get("key"):
             document = {**document, "key": found.document.get("key")}
         spec = parse_rule(document)
-        change = _change(index, document, rule_id, spec, found, keep_status)
+        change = _change(index, document, rule_id, spec, found, how.keep_status)
         changes.append(change)
-        if not dry_run:
-            # A microsecond apart, so that they are listed in the order in which they were given.
-            _save(connection, site_id, change, spec, now + timedelta(microseconds=index))
+        stored = _save(connection, site.id, change, spec, how)
+        if stored is not None and stored.status == "active":
+            edited[rule_id] = Rule(id=rule_id, site_id=site.id, spec=spec, status="active", version=stored.version)
     for rule in others:
         if rule.status != "archived":
-            changes.append(_only_there(rule, prune))
-            if prune and not dry_run:
-                stored_rules.set_status(connection, site_id, rule.id, "archived", now=now)
-    return Plan(changes=changes, applied=not dry_run)
+            changes.append(_only_there(rule, how.prune))
+            if how.prune:
+                stored_rules.set_status(connection, site.id, rule.id, "archived", now=how.now)
+    for rule_id, sentence in endless_circles(connection, site, edited):
+        mistakes.add(("rules", ids.index(rule_id), "trigger"), sentence)
+    mistakes.raise_if_any()
+    return Plan(changes=changes, applied=True)
 
 
 def match(documents: Documents, present: Sequence[StoredRule], mistakes: Mistakes) -> list[StoredRule | None]:
@@ -164,7 +183,7 @@ def _note_twins(documents: Documents, mistakes: Mistakes) -> None:
             seen[mark] = index
 
 
-def _checked(document: object, index: int, mistakes: Mistakes) -> dict[str, Any]:
+def _checked(document: object, index: int, allow_private: str, mistakes: Mistakes) -> dict[str, Any]:
     """The document, where the rule can work; its mistakes are noted below `rules` and its place."""
     noted = Mistakes()
     if isinstance(document, dict):
@@ -174,7 +193,7 @@ def _checked(document: object, index: int, mistakes: Mistakes) -> dict[str, Any]
         if document.get("id") is not None and not isinstance(document["id"], str):
             noted.add(("id",), "Expected text. An id that is all digits needs quotes in YAML.")
     try:
-        parse_rule(document)
+        refuse_targets(parse_rule(document).document.get("steps"), allow_private, noted)
     except RuleErrors as error:
         noted.errors = error.errors | noted.errors
     if noted.errors:
@@ -228,11 +247,19 @@ def _only_there(rule: StoredRule, prune: bool) -> Change:
     )
 
 
-def _save(connection: Connection, site_id: str, change: Change, spec: RuleSpec, now: datetime) -> None:
+def _save(connection: Connection, site_id: str, change: Change, spec: RuleSpec, how: _How) -> StoredRule | None:
+    """Writes what changes; None where nothing does. Those who are in the rule go on by their version."""
     status = cast(Status, change.status)
+    # A microsecond apart, so that they are listed in the order in which they were given.
+    now = how.now + timedelta(microseconds=change.index or 0)
     if change.action == "new":
-        stored_rules.create_rule(connection, site_id, spec, status=status, now=now, rule_id=change.id)
-    elif [each.path for each in change.fields] == [("status",)]:
-        stored_rules.set_status(connection, site_id, change.id, status, now=now)
-    elif change.action == "changed":
-        stored_rules.replace_rule(connection, site_id, change.id, spec, status=status, now=now)
+        return stored_rules.create_rule(
+            connection, site_id, spec, status=status, now=now, rule_id=change.id, author=how.author
+        )
+    if [each.path for each in change.fields] == [("status",)]:
+        return stored_rules.set_status(connection, site_id, change.id, status, now=now)
+    if change.action == "changed":
+        return stored_rules.replace_rule(
+            connection, site_id, change.id, spec, status=status, now=now, author=how.author
+        )
+    return None

@@ -16,6 +16,7 @@ from backend.domain.recheck import recheck
 from backend.domain.rule import CompiledRule, compile_rule
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription
+from backend.pipeline.rulesets import former
 from backend.storage import deliveries, enrolments, events, unsubscribes, visitors
 from backend.storage.database import Connection
 from backend.storage.deliveries import Claim
@@ -45,8 +46,8 @@ class Permits:
         message = claim.message
         site = self.sites.by_id(message.site_id)
         profile = visitors.load_profile(conn, message.visitor_id)
-        rule = self._rule(conn, message)
         enrolment = enrolments.get(conn, message.visitor_id, message.enrolment_id)
+        rule = self._rule(conn, message, enrolment)
         reason = recheck(
             message,
             now,
@@ -68,15 +69,19 @@ class Permits:
         log.info("message_withheld", message=message.id, reason=reason)
         return None
 
-    def _rule(self, conn: Connection, message: Message) -> CompiledRule | None:
-        """The rule as it stands now, not as it was when the message was decided."""
+    def _rule(self, conn: Connection, message: Message, enrolment: Enrolment | None) -> CompiledRule | None:
+        """The rule in the version by which the enrolment goes on; whether it is active is asked of the rule now."""
         stored = get_rule(conn, message.site_id, message.rule_id)
         if stored is None or stored.status != "active":
             return None
-        key = (stored.id, stored.version)
+        entered = stored.version if enrolment is None else max(enrolment.rule_version, stored.moved_to)
+        key = (stored.id, entered)
         if key not in self._rules:
             with contextlib.suppress(RuleErrors):
-                self._rules[key] = compile_rule(stored.rule())
+                present = stored.rule()
+                rule = compile_rule(present) if entered == stored.version else former(conn, present, entered)
+                if rule is not None:
+                    self._rules[key] = rule
         return self._rules.get(key)
 
 
@@ -99,7 +104,7 @@ def end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, no
 
     A journey has its own way to end, and may have said other things.
     """
-    if enrolment is not None and not enrolment.waiting and not enrolment.notes:
+    if enrolment is not None and not enrolment.waiting and not enrolment.said:
         enrolments.save(conn, [replace(enrolment, outcome=SKIPPED, reason=reason, at=now)])
 
 

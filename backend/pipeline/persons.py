@@ -1,12 +1,13 @@
 """The step `persons`: whose are these events? Loads visitors, follows links, and links browsers to known people."""
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.merge import merge
-from backend.domain.profile import Profile
+from backend.domain.profile import Profile, new_profile
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.pipeline.arrive import Arrived
@@ -33,15 +34,19 @@ class Persons:
         """The profile of a person; an empty one for somebody new."""
         profile = self.profiles.get(visitor_id)
         if profile is None:
-            profile = Profile(id=visitor_id, site_id=site_id, person=visitor_id)
+            profile = new_profile(visitor_id, site_id)
             self.profiles[visitor_id] = profile
         return profile
 
-    def save(self, connection: Connection) -> None:
-        """Writes what changed: profiles, links and their journal."""
+    def has_past(self, visitor_id: str) -> bool:
+        """Whether anything of this person, or of whoever was merged into them, is older than this batch."""
+        return visitor_id in self.existing or bool(self.profiles[visitor_id].members)
+
+    def save(self, connection: Connection, beside: Executor | None = None) -> None:
+        """Writes what changed: profiles, links and their journal; `beside` is a thread for the database's part."""
         rows = [Stored(self.profiles[each], self.links.get(each)) for each in sorted(self.changed)]
         fresh = [row for row in rows if row.profile.id not in self.existing]
-        visitors.save(connection, fresh, [row for row in rows if row.profile.id in self.existing])
+        visitors.save(connection, fresh, [row for row in rows if row.profile.id in self.existing], beside)
         visitors.record_merge(connection, self.journal)
 
 

@@ -2,12 +2,14 @@
 
 import threading
 from collections import defaultdict
+from dataclasses import replace
 
 import structlog
 
 from backend.domain.condition import SharedTests
-from backend.domain.engine import Ruleset
-from backend.domain.rule import CompiledRule, compile_rule
+from backend.domain.engine import Ruleset, VersionNeeded
+from backend.domain.mistakes import RuleErrors
+from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
 from backend.runtime import Runtime
 from backend.storage import rules
 from backend.storage.database import Connection
@@ -59,3 +61,35 @@ class Rulesets:
             ruleset = Ruleset.of(site, self._compiled.get(site_id, ()))
             self._rulesets[site_id] = ruleset
         return ruleset
+
+    def rule_of(self, connection: Connection, site_id: str, rule_id: str, version: int) -> CompiledRule | None:
+        """The rule by which an enrolment goes on that is in this version; None where there is none any more."""
+        ruleset = self.of(site_id)
+        while ruleset is not None:
+            try:
+                return ruleset.rule_of(rule_id, version)
+            except VersionNeeded as needed:
+                learn(connection, ruleset, needed)
+        return None
+
+
+def learn(connection: Connection, ruleset: Ruleset, needed: VersionNeeded) -> None:
+    """Puts a version by which somebody goes on into the ruleset's `former`; None for one that is lost."""
+    present = ruleset.by_id[needed.rule_id].rule
+    ruleset.former[needed.rule_id, needed.version] = former(connection, present, needed.version)
+
+
+def former(connection: Connection, present: Rule, version: int) -> CompiledRule | None:
+    """An earlier version of a rule, ready to run; None where nobody has it, or nobody can read it any more.
+
+    It stands where the rule stands: a rule that is paused says nothing, whichever version.
+    """
+    stored = rules.get_version(connection, present.site_id, present.id, version)
+    if stored is None:
+        return None
+    try:
+        spec = parse_rule(dict(stored.document))
+    except RuleErrors as error:
+        log.error("version_not_readable", rule=present.id, version=version, reason=str(error)[:200])
+        return None
+    return compile_rule(replace(present, spec=spec, version=version))

@@ -52,6 +52,7 @@ class Item:
     channel: str | None = None
     rule: str = ""
     messages: tuple[Said, ...] = ()
+    webhooks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,10 @@ def simulate_over(
             until=until,
             now=None,
         )
+        calls = Counter(each.enrolment_id for each in result.webhooks)
         found = [each for each in result.enrolments.values() if _within(each.entered_at, since, until)]
         for enrolment in sorted(found, key=lambda each: each.trigger.moment):
-            item = _item(enrolment, profile, names[enrolment.rule_id], result.messages)
+            item = _item(enrolment, profile, names[enrolment.rule_id], result.messages, calls[enrolment.id])
             if skip <= summary.total < skip + limit:
                 items.append(item)
             summary.count(item)
@@ -155,7 +157,7 @@ def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
 
 
-def _item(enrolment: Enrolment, profile: Profile, name: str, messages: Sequence[Message]) -> Item:
+def _item(enrolment: Enrolment, profile: Profile, name: str, messages: Sequence[Message], webhooks: int) -> Item:
     return Item(
         rule_id=enrolment.rule_id,
         visitor_id=profile.id,
@@ -174,6 +176,7 @@ def _item(enrolment: Enrolment, profile: Profile, name: str, messages: Sequence[
             for each in messages
             if each.enrolment_id == enrolment.id
         ),
+        webhooks=webhooks,
     )
 
 
@@ -184,6 +187,7 @@ class _Summary:
         self.visitors = 0
         self.events = 0
         self.total = 0
+        self.webhooks = 0
         self.outcomes: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.variants: Counter[str] = Counter()
@@ -194,6 +198,7 @@ class _Summary:
 
     def count(self, item: Item) -> None:
         self.total += 1
+        self.webhooks += item.webhooks
         self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
         self.outcomes[item.outcome] += 1
         if item.reason is not None:
@@ -219,6 +224,7 @@ class _Summary:
             "pending": self.outcomes[PENDING],
             "deferred": self.outcomes[DEFERRED],
             "completed": self.outcomes[COMPLETED],
+            "webhooks": self.webhooks,
             "reasons": dict(self.reasons),
             "variants": dict(self.variants),
             "denied": dict(self.denied),

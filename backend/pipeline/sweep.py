@@ -2,7 +2,8 @@
 
 A broadcast puts a signal for each visitor of its audience into the log, at its rate; there it takes effect once,
 however often a piece is repeated after a crash. A rule that waits for moments (a date, a pause) and is new is written
-down with every visitor who has such a moment before them.
+down with every visitor who has such a moment before them. Whoever is in a rule that was edited is moved to its new
+version, if the edit said so.
 """
 
 from dataclasses import replace
@@ -18,6 +19,7 @@ from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import BROADCAST
 from backend.domain.rule.trigger import BroadcastTrigger
+from backend.pipeline.move_enrolled import MOVE, move_some
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.signals import send_signals
 from backend.runtime import Runtime
@@ -80,11 +82,16 @@ class Sweeper:
         if ruleset is None or rule is None or rule.rule.status == "archived":
             self._move(sweep, replace(sweep, ended_at=now))
             return 0
-        if rule.rule.status != "active":
+        if rule.rule.status != "active" and sweep.kind != MOVE:
             return 0  # paused: it goes on when the rule does
         begun, zone = sweep.done, ruleset.site.timezone
         for _ in range(PIECES):
-            after = self._wake(sweep, ruleset, now) if sweep.kind == "wake" else self._broadcast(sweep, rule, now, zone)
+            if sweep.kind == MOVE:
+                after = self._move_on(sweep, rule, now)
+            elif sweep.kind == "wake":
+                after = self._wake(sweep, ruleset, now)
+            else:
+                after = self._broadcast(sweep, rule, now, zone)
             if not self._move(sweep, after):
                 break  # somebody else goes on with it
             sweep = after
@@ -125,6 +132,11 @@ class Sweeper:
             next_at=now + timedelta(seconds=1) if len(told) >= most else now,
             ended_at=now if through or full else None,
         )
+
+    def _move_on(self, sweep: Sweep, rule: CompiledRule, now: datetime) -> Sweep:
+        """Moves the next visitors who are in an earlier version; whoever does something meanwhile moves by that."""
+        moved = move_some(self.rt, self._rulesets, rule.id, rule.rule.moved_to, AT_ONCE)
+        return replace(sweep, done=sweep.done + moved.seen, ended_at=now if moved.last else None)
 
     def _wake(self, sweep: Sweep, ruleset: Ruleset, now: datetime) -> Sweep:
         """Notes for the next visitors when their next moment comes."""

@@ -13,7 +13,8 @@ from backend.channels.onsite import notes
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
-from backend.storage import deliveries
+from backend.storage import deliveries, webhooks
+from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ def run(rt: Runtime, stop: threading.Event) -> None:
     tasks = [
         Task("recover", 1, lambda: recover(rt, idempotent)),
         Task("ring", 1, lambda: ring(rt)),
+        Task("recover_webhooks", 1, lambda: recover_webhooks(rt)),
+        Task("ring_webhooks", 1, lambda: ring_webhooks(rt)),
         Task("call", 5, Caller(rt).call),
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
@@ -85,6 +88,24 @@ def ring(rt: Runtime) -> None:
         refs = deliveries.due_refs(conn, rt.clock(), AT_ONCE)
     if refs:
         rt.queue.enqueue(refs)
+
+
+def recover_webhooks(rt: Runtime) -> None:
+    """Takes back the webhooks that dead workers had claimed."""
+    with rt.db.begin() as conn:
+        again = webhooks.recover(conn, rt.clock())
+    if again:
+        log.warning("webhook_leases_lapsed", queued_again=again)
+
+
+def ring_webhooks(rt: Runtime) -> None:
+    """Rings for webhooks whose next try is due, unless workers have enough to do."""
+    if rt.queue.waiting(WEBHOOKS) >= MOST_WAITING:
+        return
+    with rt.db.read() as conn:
+        refs = webhooks.due_refs(conn, rt.clock(), AT_ONCE)
+    if refs:
+        rt.queue.enqueue(refs, WEBHOOKS)
 
 
 class Caller:

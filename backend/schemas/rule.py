@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
 from backend.domain.message import CHANNELS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
-from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.fields import Moment, StrictSchema, Whole
 
 EXAMPLE: dict[str, Any] = {
     "name": "Cart left for half an hour",
@@ -80,8 +80,23 @@ def _object(description: str, required: tuple[str, ...] = (), **properties: Any)
     return shape | ({"required": list(required)} if required else {})
 
 
+_STEPS = (
+    "A journey, in the place of `message`: a list of steps, of which each is one of "
+    '`{"delay": "1h"}` or `{"delay": {"days": 1, "at": "09:00", "weekdays": ["mon"]}}` (days of the visitor\'s), '
+    '`{"wait": {"events": [{"event"}], "until": condition, "timeout": "3d"}, "then": [...], "else": [...]}`, '
+    '`{"branch": {"if": condition, "then": [...], "else": [...]}}`, '
+    '`{"split": [{"weight": 1, "steps": [...]}, ...]}`, `{"message": {...}}`, `{"set_trait": {"name": "Liquid"}}`, '
+    '`{"emit": {"event", "properties"}}`, `{"stop": true}`, and '
+    '`{"webhook": {"url": "https://…", "method": "POST" or "PUT", "headers": {...}, "body": {...}}}`: its texts are '
+    "Liquid (in the url only path and query, where values are percent-encoded); without `body` it sends rule, step, "
+    "enrolment_id, visitor, event and at. It is signed, sent by a worker and retried (see webhooks); the journey goes "
+    "on at once. It is no message: unsubscribing, caps, quiet hours and holdouts do not stop it, pausing the rule and "
+    "erasing the visitor do."
+)
+
+
 class RuleIn(StrictSchema):
-    """A rule as it is written down; only name, trigger and message are needed."""
+    """A rule as it is written down; only name, trigger, and message or steps are needed."""
 
     name = fields.String(required=True, metadata={"maxLength": 200})
     key = fields.String(
@@ -125,8 +140,29 @@ class RuleIn(StrictSchema):
             key={"type": "string", "example": "properties.cart_id"},
         )
     )
+    exit = fields.Raw(
+        metadata=_object(
+            "What ends an enrolment at once, in the middle of whatever it waits for.",
+            goal={"type": "boolean"},
+            not_matching={"type": "boolean"},
+        )
+    )
+    steps = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        metadata={
+            "description": _STEPS,
+            "example": [{"delay": "1h"}, {"webhook": {"url": "https://shop.example/hooks/chimein"}}],
+        },
+    )
+    caps = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        metadata={"description": "How much may be said to one person; as in a site's policy."},
+    )
+    overflow = fields.String(metadata={"enum": ["drop", "defer"], "description": "What a cap does to a message."})
+    ignore_caps = fields.Boolean(metadata={"description": "Caps of the site do not hold this rule back."})
+    quiet_hours = fields.Raw(metadata={"description": "As in a site's policy."})
+    send_windows = fields.Raw(metadata={"description": "When messages of this rule may go out."})
     message = fields.Raw(
-        required=True,
         metadata=_object(
             "What is said, by the first of the channels that can reach the visitor.",
             ("channels", "variants"),
@@ -159,6 +195,32 @@ class RuleIn(StrictSchema):
     )
 
 
+class WarningOut(StrictSchema):
+    """Something that is no mistake, and hardly meant."""
+
+    path = fields.String(metadata={"example": "trigger.event"})
+    message = fields.String(
+        metadata={
+            "example": 'No event named "Order Complete" was seen among the latest 200 visitors of this site. '
+            'Did you mean "Order Completed"?'
+        }
+    )
+
+
+class InsideOut(StrictSchema):
+    """What became of those who were in the rule when it was edited."""
+
+    kept = fields.Integer(metadata={"description": "They go on by the version that they are in."})
+    moved = fields.Integer(metadata={"description": "They go on with the new version."})
+    ended = fields.Integer(metadata={"description": "Nothing follows their place there: they ended as rule_changed."})
+    moving = fields.Integer(
+        metadata={
+            "description": "Too many for one answer: they move in the next seconds, and in any case before anything "
+            "else happens to them."
+        }
+    )
+
+
 class RuleOut(RuleIn):
     """A rule and where it stands."""
 
@@ -167,3 +229,43 @@ class RuleOut(RuleIn):
     status = fields.String(metadata={"enum": ["draft", "active", "paused", "archived"]})
     created_at = Moment()
     updated_at = Moment()
+
+
+class SavedRuleOut(RuleOut):
+    """A rule that was saved or switched on, and what to know of it."""
+
+    warnings = fields.List(fields.Nested(WarningOut), metadata={"description": "Left out where a new rule has none."})
+    enrolments = fields.Nested(InsideOut, metadata={"description": "After an edit."})
+
+
+class VersionOut(StrictSchema):
+    """What a rule said in one version."""
+
+    version = fields.Integer()
+    enrolled = fields.String(
+        metadata={"enum": ["keep", "move"], "description": "What became of those who were in it when it was written."}
+    )
+    author = fields.String(allow_none=True, metadata={"description": "The name of the token by which it was written."})
+    created_at = Moment()
+    rule = fields.Raw(metadata={"type": "object", "description": "The rule as it was written, ready to be sent back."})
+
+
+class RestoreIn(StrictSchema):
+    """How to put a version back."""
+
+    enrolled = fields.String(
+        load_default="keep",
+        validate=validate.OneOf(["keep", "move"]),
+        metadata={"description": "What becomes of those who are in the rule, as in an edit."},
+    )
+    version = Whole(
+        metadata={"description": "The version that the rule has now; where it has another, nothing is done."}
+    )
+
+
+class CheckOut(StrictSchema):
+    """A rule that could be saved."""
+
+    valid = fields.Boolean(metadata={"description": "Always true: mistakes are answered with 422."})
+    warnings = fields.List(fields.Nested(WarningOut))
+    rule = fields.Raw(metadata={"type": "object", "description": "The rule with its defaults filled in."})

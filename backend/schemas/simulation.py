@@ -88,6 +88,7 @@ class SimulatedOut(StrictSchema):
     variant = fields.String(allow_none=True)
     channel = fields.String(allow_none=True)
     messages = fields.List(fields.Nested(SaidOut), metadata={"description": "What would have been said, in order."})
+    webhooks = fields.Integer(metadata={"description": "How many webhooks it would have called."})
 
 
 class SimulationOut(StrictSchema):

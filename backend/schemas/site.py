@@ -13,6 +13,7 @@ from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
 from backend.domain.site import Policy, Site
+from backend.domain.webhook import webhook_secret
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
 
 CAPTURE: Mapping[str, Any] = {
@@ -168,6 +169,12 @@ class SiteOut(SiteFields):
 
     id = fields.String(metadata={"description": "32 hexadecimal digits."})
     created_at = Moment()
+    webhook_secret = fields.String(
+        metadata={
+            "description": "Signs webhooks; follows from secret_key. Shown to administrators only.",
+            "example": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        }
+    )
 
     class Meta:
         unknown = EXCLUDE
@@ -221,9 +228,10 @@ def load_document(text: str) -> dict[str, Any]:
 
 
 def site_view(site: Site) -> dict[str, Any]:
-    """The site as `SiteOut` dumps it, secret key included: leave that out for whoever may not see it."""
+    """The site as `SiteOut` dumps it, secrets included: leave those out for whoever may not see them."""
     return {
         **{name: getattr(site, name) for name in ("id", "name", "write_key", "secret_key", "timezone", "currency")},
+        "webhook_secret": webhook_secret(site.secret_key),
         "origins": list(site.origins),
         "stages": list(site.stages),
         "policy": {name: getattr(site.policy, name) for name in _policy_names},

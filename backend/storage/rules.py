@@ -1,4 +1,7 @@
-"""Rules: a small reference table; each row holds the document as written, with its defaults filled in."""
+"""Rules: a small reference table; each row holds the document as written, with its defaults filled in.
+
+Every document that a rule ever had is kept beside it, until the rule is deleted.
+"""
 
 import hashlib
 import json
@@ -8,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.errors import Conflict
-from backend.storage.tables import rules, sites
+from backend.storage.tables import rule_versions, rules, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -34,7 +37,10 @@ _TOTALS = select(
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
-_Row = Row[tuple[str, str, str, int, str, int, int, str | None]]
+_Row = Row[tuple[str, str, str, int, str, int, int, int, str | None]]
+
+Enrolled: TypeAlias = Literal["keep", "move"]
+"""What becomes of those who are in a rule that is edited: they go on by the version they are in, or by the new one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +54,7 @@ class StoredRule:
     document: Mapping[str, Any]
     created_at: datetime
     updated_at: datetime
+    moved_to: int = 0
 
     def rule(self) -> Rule:
         """The rule for the engine; RuleErrors where this version of chimein no longer understands it."""
@@ -57,7 +64,20 @@ class StoredRule:
             spec=parse_rule(dict(self.document), stored=True),
             status=self.status,
             version=self.version,
+            moved_to=self.moved_to,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredVersion:
+    """What a rule said in one version; `author` names the token by which it was written, `enrolled` as in the edit."""
+
+    rule_id: str
+    version: int
+    document: Mapping[str, Any]
+    enrolled: Enrolled
+    author: str | None
+    created_at: datetime
 
 
 def new_id() -> str:
@@ -73,6 +93,7 @@ def create_rule(
     status: Status = "draft",
     now: datetime,
     rule_id: str | None = None,
+    author: str | None = None,
 ) -> StoredRule:
     """Stores a new rule, version 1; Conflict where its key is taken."""
     stored = StoredRule(
@@ -97,6 +118,7 @@ def create_rule(
                 updated_at=to_micros(now),
             )
         )
+    _keep(conn, stored, "keep", author, now)
     return stored
 
 
@@ -130,16 +152,48 @@ def place(stored: StoredRule) -> tuple[int, str]:
 
 
 def replace_rule(
-    conn: Connection, site_id: str, rule_id: str, spec: RuleSpec, *, status: Status | None = None, now: datetime
+    conn: Connection,
+    site_id: str,
+    rule_id: str,
+    spec: RuleSpec,
+    *,
+    status: Status | None = None,
+    enrolled: Enrolled = "keep",
+    now: datetime,
+    author: str | None = None,
 ) -> StoredRule | None:
-    """Puts a new document in the place of the old one; its version grows by one. Conflict where its key is taken."""
+    """Puts a new document in the place of the old one; its version grows by one. Conflict where its key is taken.
+
+    With `enrolled` "move", whoever is in an earlier version goes on with this one.
+    """
     values: dict[str, Any] = {
         "document": _dump(spec),
         "version": rules.c.version + 1,
         "key": spec.document.get("key"),
     }
+    if enrolled == "move":
+        values["moved_to"] = rules.c.version + 1
     with _unique_key():
-        return _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
+        stored = _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
+    if stored is not None:
+        _keep(conn, stored, enrolled, author, now)
+    return stored
+
+
+def list_versions(
+    conn: Connection, site_id: str, rule_id: str, *, limit: int, before: int | None = None
+) -> list[StoredVersion]:
+    """The rule's versions, newest first, before the version `before`."""
+    query = select(rule_versions).where(rule_versions.c.rule_id == rule_id, rule_versions.c.site_id == site_id)
+    if before is not None:
+        query = query.where(rule_versions.c.version < before)
+    return [_version(row) for row in conn.execute(query.order_by(rule_versions.c.version.desc()).limit(limit))]
+
+
+def get_version(conn: Connection, site_id: str, rule_id: str, version: int) -> StoredVersion | None:
+    """What the rule said in this version."""
+    found = list_versions(conn, site_id, rule_id, limit=1, before=version + 1)
+    return found[0] if found and found[0].version == version else None
 
 
 def set_status(conn: Connection, site_id: str, rule_id: str, status: Status, *, now: datetime) -> StoredRule | None:
@@ -148,13 +202,11 @@ def set_status(conn: Connection, site_id: str, rule_id: str, status: Status, *, 
 
 
 def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
-    """Removes the rule; False where there is none."""
-    return conn.execute(delete(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).rowcount > 0
-
-
-def lock(conn: Connection, site_id: str) -> None:
-    """Keeps others from changing the site's rules as a whole, until the transaction ends."""
-    conn.execute(select(sites.c.id).where(sites.c.id == site_id).with_for_update())
+    """Removes the rule and all its versions; False where there is none."""
+    if conn.execute(delete(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).rowcount == 0:
+        return False
+    conn.execute(delete(rule_versions).where(rule_versions.c.rule_id == rule_id))
+    return True
 
 
 def load_rules(conn: Connection) -> list[Rule]:
@@ -166,6 +218,18 @@ def load_rules(conn: Connection) -> list[Rule]:
         except RuleErrors as error:
             logger.error("rule %s of site %s cannot be read and does nothing: %s", row.id, row.site_id, error)
     return loaded
+
+
+def lock(conn: Connection, site_id: str) -> None:
+    """Makes others who edit rules of this site wait for the transaction's end: rules are checked against each other."""
+    if conn.dialect.name != "sqlite":  # which has one writer at a time anyway
+        conn.execute(select(sites.c.id).where(sites.c.id == site_id).with_for_update())
+
+
+def active_rules(conn: Connection, site_id: str) -> list[StoredRule]:
+    """The site's rules that start enrolments, not read yet."""
+    query = select(rules).where(rules.c.site_id == site_id, rules.c.status == "active")
+    return [_stored(row) for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id))]
 
 
 def stamp(conn: Connection) -> str:
@@ -197,6 +261,31 @@ def _unique_key() -> Iterator[None]:
         raise Conflict("Another rule has this key.", {"key": ["Is taken by another rule of this site."]}) from error
 
 
+def _keep(conn: Connection, stored: StoredRule, enrolled: Enrolled, author: str | None, now: datetime) -> None:
+    conn.execute(
+        insert(rule_versions).values(
+            rule_id=stored.id,
+            version=stored.version,
+            site_id=stored.site_id,
+            document=json.dumps(stored.document, ensure_ascii=False),
+            enrolled=enrolled,
+            author=author,
+            created_at=to_micros(now),
+        )
+    )
+
+
+def _version(row: Row[tuple[str, int, str, str, str, str, int]]) -> StoredVersion:
+    return StoredVersion(
+        rule_id=row.rule_id,
+        version=row.version,
+        document=json.loads(row.document),
+        enrolled=row.enrolled,
+        author=row.author,
+        created_at=from_micros(row.created_at),
+    )
+
+
 def _dump(spec: RuleSpec) -> str:
     return json.dumps(spec.document, ensure_ascii=False)
 
@@ -210,4 +299,5 @@ def _stored(row: _Row) -> StoredRule:
         document=json.loads(row.document),
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
+        moved_to=row.moved_to,
     )

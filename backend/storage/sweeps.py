@@ -14,7 +14,8 @@ from backend.storage.times import from_micros, maybe_from_micros, to_micros
 class Sweep:
     """One way through the visitors; `cursor` is the last that was looked at, `done` how many were addressed.
 
-    `kind`: `broadcast` (a round of a rule for everybody), or `wake` (a rule that waits for moments is new).
+    `kind`: `broadcast` (a round of a rule for everybody), `wake` (a rule that waits for moments is new), or
+    `move` (whoever is in an edited rule goes on with its new version).
     """
 
     id: str

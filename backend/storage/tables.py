@@ -49,8 +49,21 @@ rules = Table(
     Column("document", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("moved_to", Integer, nullable=False, server_default="0"),  # whoever is in an earlier version goes on with it
     Column("key", Text),
     Index("ux_rules_key", "site_id", "key", unique=True),
+)
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    Column("rule_id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("site_id", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("enrolled", Text, nullable=False),  # keep, move: what became of those who were in it
+    Column("author", Text),  # the name of the token
+    Column("created_at", BigInteger, nullable=False),
 )
 
 partitions = Table(
@@ -138,8 +151,18 @@ enrolments = Table(
     Column("entered_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
+    Column("rule_version", Integer, nullable=False, server_default="1"),
+    Column("outcome", Text),  # null while it waits
+    Column("reason", Text),  # of the outcome, or why it waits longer
 )
 Index("ix_enrolments_rule_id", enrolments.c.rule_id, enrolments.c.entered_at)
+Index(
+    "ix_enrolments_rule_id_rule_version",
+    enrolments.c.rule_id,
+    enrolments.c.rule_version,
+    sqlite_where=text("status = 'waiting'"),
+    postgresql_where=text("status = 'waiting'"),
+)
 Index(
     "ix_enrolments_due_at",
     enrolments.c.due_at,
@@ -181,6 +204,38 @@ Index(
     messages.c.due_at,
     sqlite_where=text("status IN ('queued', 'claimed', 'sending')"),
     postgresql_where=text("status IN ('queued', 'claimed', 'sending')"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),  # the visitor's id, a dot, and 32 digits
+    Column("site_id", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("enrolment_id", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("target", Text, nullable=False),  # host:port
+    Column("headers", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("answered", Integer),  # the status of the last answer
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),  # when to try next
+    Column("lease_until", BigInteger),
+    Column("ended_at", BigInteger),
+)
+Index("ix_webhooks_site_id_created_at", webhooks.c.site_id, webhooks.c.created_at)
+Index(
+    "ix_webhooks_due_at",
+    webhooks.c.due_at,
+    sqlite_where=text("status IN ('queued', 'sending')"),
+    postgresql_where=text("status IN ('queued', 'sending')"),
 )
 
 tallies = Table(

@@ -1,6 +1,7 @@
 """The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +11,11 @@ from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, merges, messages, visitors
+from backend.storage.tables import enrolments, events, merges, messages, visitors, webhooks
 from backend.storage.times import to_micros
+
+AT_ONCE = 500
+"""Rows that the database takes in while the next are encoded."""
 
 _LOADED = (visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile)
 
@@ -35,9 +39,23 @@ def load(connection: Connection, ids: Collection[str], *, lock: bool = False) ->
     }
 
 
-def save(connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored]) -> None:
-    """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must."""
-    insert_rows(connection, visitors, [_row(each) for each in fresh])
+def save(
+    connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored], beside: Executor | None = None
+) -> None:
+    """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must.
+
+    With `beside`, the database takes some in while the next are encoded.
+    """
+    if beside is not None and len(fresh) > AT_ONCE:
+        taken = []
+        for start in range(0, len(fresh), AT_ONCE):
+            rows = [_row(each) for each in fresh[start : start + AT_ONCE]]
+            taken.append(beside.submit(insert_rows, connection, visitors, rows))
+        wait(taken)
+        for each in taken:
+            each.result()
+    else:
+        insert_rows(connection, visitors, [_row(each) for each in fresh])
     update_rows(connection, visitors, [_row(each) for each in changed])
 
 
@@ -129,7 +147,7 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
         return False
     ids = members_of(profile)
     load(connection, ids, lock=True)  # whoever folds for them now ends first
-    for table in (events, enrolments, messages, merges, visitors):
+    for table in (events, enrolments, messages, webhooks, merges, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return True
 

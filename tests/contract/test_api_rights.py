@@ -7,8 +7,9 @@ from flask import Flask
 
 from backend.domain.profile import Profile
 from backend.runtime import Runtime
-from backend.storage import visitors
+from backend.storage import visitors, webhooks
 from tests.contract.conftest import RULE, Api
+from tests.contract.test_api_webhooks import a_webhook
 
 READ = {"read_only", "operator", "marketer", "administrator"}
 RULES = {"marketer", "administrator"}
@@ -31,6 +32,12 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/rules/<rule_id>/pause"): (RULES, None),
     ("POST", "/sites/<site>/rules/<rule_id>/archive"): (RULES, None),
     ("GET", "/sites/<site>/rules/<rule_id>/explain"): (READ, None),
+    ("POST", "/sites/<site>/rules/validate"): (RULES, RULE),
+    ("GET", "/sites/<site>/rules/<rule_id>/validate"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/enrolments"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/versions"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/versions/<version>"): (READ, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/versions/<version>/restore"): (RULES, {"enrolled": "move"}),
     ("POST", "/sites/<site>/rules/<rule_id>/trigger"): (RULES, {"user_id": "ann"}),
     ("GET", "/sites/<site>/rules/<rule_id>/report"): (READ, None),
     ("GET", "/sites/<site>/report"): (READ, None),
@@ -43,6 +50,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/visitors/<visitor_id>/enrolments"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/export"): (READ, None),
     ("GET", "/sites/<site>/messages"): (READ, None),
+    ("GET", "/sites/<site>/webhooks"): (READ, None),
+    ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/tokens"): (ADMINISTER, None),
     ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
     ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
@@ -62,9 +71,18 @@ def visitor(rt: Runtime, site: str) -> str:
 
 
 @pytest.fixture
-def address(api: Api, site: str, rule: str, visitor: str) -> Callable[[str], str]:
+def webhook(rt: Runtime, site: str, rule: str, visitor: str) -> str:
+    promised = a_webhook(rt, site, rule, visitor)
+    with rt.db.begin() as conn:
+        webhooks.insert(conn, [promised])
+    return promised.id
+
+
+@pytest.fixture
+def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Callable[[str], str]:
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
-    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token}
+    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}
+    ids["<webhook_id>"] = webhook
 
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():
@@ -122,7 +140,8 @@ def test_a_site_that_is_not_yours_does_not_exist(
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [case for case in CASES if "<rule_id>" in case.values[1] or "<visitor_id>" in case.values[1]]
+    ("method", "path"),
+    [case for case in CASES if any(f"<{name}_id>" in case.values[1] for name in ("rule", "visitor", "webhook"))],
 )
 def test_the_ids_of_another_site_are_unknown_on_your_own(
     method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str
@@ -157,5 +176,5 @@ def test_a_foreign_token_cannot_be_revoked(api: Api, as_role: Callable[..., Api]
 def test_only_administrators_see_the_secret_key(role: str, as_role: Callable[..., Api], site: str) -> None:
     asking = as_role(role)
     for answer in (asking.get(f"/sites/{site}").json, asking.get("/sites").json["items"][0]):
-        assert ("secret_key" in answer) == (role == "administrator")
+        assert ("secret_key" in answer) == ("webhook_secret" in answer) == (role == "administrator")
         assert answer["write_key"].startswith("chi_pub_")

@@ -216,3 +216,36 @@ def test_a_template_becomes_a_rule_with_its_parameters(api: Api, site: str) -> N
         answer = api.post(f"/sites/{site}/rules", wrong)
         assert answer.status_code == 422, answer.text
         assert sentence in json.dumps(answer.json["errors"][path]).replace('\\"', '"')
+
+
+def test_a_circle_without_end_and_a_webhook_into_the_house_are_refused_as_when_saved_alone(
+    api: Api, site: str, bring: Any, stored: Any
+) -> None:
+    def round_about(name: str, other: str, **more: Any) -> dict[str, Any]:
+        told = named(name, trigger={"message": "sent", "rule": other}, reentry={"policy": "every"}, **more)
+        return {key: value for key, value in told.items() if key not in {"audience", "delay", "cancel"}}
+
+    circle = [round_about("One", "Two", status="active"), round_about("Two", "One", status="active")]
+    inside = [{"webhook": {"url": "http://127.0.0.1/x"}}]
+    webhook = {key: value for key, value in named("Hook", steps=inside).items() if key != "message"}
+    for options in ({"dry_run": True}, {}):
+        refused = api.post(f"/sites/{site}/rules/import", {"rules": [named("New"), *circle], **options})
+        assert refused.status_code == 422, refused.text
+        assert set(refused.json["errors"]["rules"]) == {"1", "2"}
+        assert "without end" in refused.json["errors"]["rules"]["1"]["trigger"][0]
+        refused = api.post(f"/sites/{site}/rules/import", {"rules": [named("New"), webhook], **options})
+        assert refused.status_code == 422, refused.text
+        assert refused.json["errors"]["rules"]["1"]["steps"]["0"]["webhook"]["url"]
+    assert stored() == []
+    paused = bring(*(rule | {"status": "paused"} for rule in circle))
+    assert paused["summary"]["new"] == 2
+
+
+def test_an_import_is_a_version_like_any_other(api: Api, site: str, bring: Any, stored: Any) -> None:
+    bring(named("Cart", key="cart"))
+    bring(named("Cart", key="cart", delay="2h"))
+    bring(named("Cart", key="cart", delay="2h", status="active"))
+    (rule,) = stored()
+    versions = api.get(f"/sites/{site}/rules/{rule['id']}/versions").json["items"]
+    assert [each["version"] for each in versions] == [2, 1]
+    assert {each["enrolled"] for each in versions} == {"keep"}

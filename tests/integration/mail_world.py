@@ -133,7 +133,7 @@ class World:
         event = Event(message_id=f"{name}{now}", name=name, type="track", timestamp=now, received_at=now)
         with self.rt.db.begin() as conn:
             body = json.dumps({"type": "track", "event": name})
-            events.insert_new(conn, [events.row_of(ref[0], self.site.id, event, body)])
+            events.Insertion(conn, [events.row_of(ref[0], self.site.id, event, body)]).repeated()
             profile = visitors.load_profile(conn, ref[0])
             assert profile is not None
             visitors.save(conn, [], [Stored(fold(profile, event), None)])

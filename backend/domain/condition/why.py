@@ -32,6 +32,26 @@ def why_not(condition: Condition, moment: Moment) -> list[str]:
             return [f"{_told(condition)} was asked, and is not so."]
 
 
+def found(condition: Condition, moment: Moment) -> list[str]:
+    """A sentence for each part, whether it holds or not: what was asked, and what was found."""
+    match condition:
+        case All(parts=parts) | AnyOf(parts=parts):
+            return [sentence for part in parts for sentence in found(part, moment)]
+        case Not(part=Comparison() | LocalTime() | Performed() as part):
+            return [f"not {sentence}" for sentence in found(part, moment)]
+        case Not(part=part):
+            return found(part, moment)
+        case LocalTime():
+            return [f"{_told(condition)}: it is {local_now(moment):%H:%M on %A} there."]
+        case Comparison(field=field):
+            return [f"{_told(condition)}: it is {_shown(getter(field)(moment))}."]
+        case Performed(event=event):
+            held = "so" if compile_condition(condition)(moment) else "not so"
+            return [f"{_told(condition)}: {held} ({moment.profile.counts.get(event, 0)} times ever)."]
+        case _:
+            return [f"{_told(condition)}: {'so' if compile_condition(condition)(moment) else 'not so'}."]
+
+
 def _told(condition: Condition) -> str:
     match condition:
         case Comparison(field=field, op=op, value=value):

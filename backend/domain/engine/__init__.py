@@ -1,7 +1,7 @@
 """The verb `advance`: one visitor through a stretch of time, live and simulated alike."""
 
-from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded
+from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded, VersionNeeded
 from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.walk import advance, denial_of
 
-__all__ = ["Advance", "Collision", "Denial", "PastNeeded", "Ruleset", "advance", "denial_of"]
+__all__ = ["Advance", "Collision", "Denial", "PastNeeded", "Ruleset", "VersionNeeded", "advance", "denial_of"]

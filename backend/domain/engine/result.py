@@ -7,6 +7,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.profile import Profile
+from backend.domain.webhook import Webhook
 
 
 class PastNeeded(Exception):
@@ -15,6 +16,15 @@ class PastNeeded(Exception):
     def __init__(self, names: frozenset[str]) -> None:
         super().__init__(f"The history of {sorted(names)} is needed")
         self.names = names
+
+
+class VersionNeeded(Exception):
+    """An enrolment goes on by a version of its rule that is not at hand."""
+
+    def __init__(self, rule_id: str, version: int) -> None:
+        super().__init__(f"Version {version} of the rule {rule_id} is needed")
+        self.rule_id = rule_id
+        self.version = version
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class Advance:
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     emitted: list[Event] = field(default_factory=list)
+    webhooks: list[Webhook] = field(default_factory=list)
     denials: list[Denial] = field(default_factory=list)
     collisions: list[Collision] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)

@@ -1,11 +1,12 @@
 """The compiled rules of one site, found by what they listen to."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
 from backend.domain.dispatch import Listeners
+from backend.domain.engine.result import VersionNeeded
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -18,7 +19,7 @@ class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
     `watches` are the rules that start at moments which no event marks. `former` are versions of rules by (id, version)
-    by which enrolments go on that began with them.
+    by which enrolments go on that began with them, as far as they were asked for; None for one that nobody has.
     """
 
     site: Site
@@ -28,12 +29,12 @@ class Ruleset:
     by_trait: Mapping[str, Rules]
     at_session: Rules = ()
     watches: Rules = ()
-    former: Mapping[tuple[str, int], CompiledRule]
     limits: SiteLimits
     goals: Mapping[str, Rules]
+    former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
+    def of(cls, site: Site, rules: Iterable[CompiledRule]) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
         by_event: dict[str, list[CompiledRule]] = {}
@@ -57,15 +58,26 @@ class Ruleset:
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
-            former={(rule.id, rule.rule.version): rule for rule in former},
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:
-        """The rule by which an enrolment goes on: its own version where that is kept, else the present one."""
+        """The rule by which an enrolment goes on that entered `version`: that one, or the one that it was moved to.
+
+        None where the rule is not live, or the version lost; raises `VersionNeeded` where it is not in `former` yet.
+        """
         present = self.by_id.get(rule_id)
-        if not self.former or present is None or present.rule.version == version:
+        if present is None or present.rule.version == version:
             return present
-        return self.former.get((rule_id, version), present)
+        return self.version_of(present, max(version, present.rule.moved_to))
+
+    def version_of(self, present: CompiledRule, version: int) -> CompiledRule | None:
+        """This version of a rule; None where it is lost, raises `VersionNeeded` where it is not in `former` yet."""
+        if present.rule.version == version:
+            return present
+        try:
+            return self.former[present.id, version]
+        except KeyError:
+            raise VersionNeeded(present.id, version) from None
 
     def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:
         """The next moment that a rule waits for without an event, and the rules that do."""

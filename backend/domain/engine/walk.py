@@ -7,13 +7,16 @@ the cancels of what waits, then against triggers; an enrolment without delay fir
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine.hops import SHOWN, hops_of, traced
+from backend.domain.engine.move import move
+from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.steps import Steps, hops_of
+from backend.domain.engine.steps import Steps
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
@@ -25,6 +28,11 @@ from backend.domain.rule import CompiledRule, Reentry
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+CHANGED = "rule_changed"
+"""Why an enrolment ends that was moved to a version of its rule in which nothing follows its place."""
 
 MOST_WAKES = 1_000
 """Moments without an event that are noticed in one stretch; the rest come with the next."""
@@ -48,7 +56,8 @@ def advance(
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
     for event in events:
-        walk.fire_until(event.timestamp, inclusive=False)
+        if walk.waiting or ruleset.watches:
+            walk.fire_until(event.timestamp, inclusive=False)
         walk.take(event)
     walk.fire_until(until, inclusive=True)
     if ruleset.watches or profile.wake_at is not None:
@@ -79,6 +88,8 @@ class Walk:
         self.ruleset = ruleset
         self.past = past
         self.now = now
+        # A live event that is older starts nothing any more; a simulated one never is too old.
+        self.earliest = EARLIEST if now is None else now - ruleset.site.policy.max_event_age
         self.result = Advance(working_copy(profile))
         self.known: dict[str, list[Enrolment]] = {}
         self.waiting: dict[str, Enrolment] = {}
@@ -89,6 +100,24 @@ class Walk:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
             if enrolment.waiting:
                 self.waiting[enrolment.id] = enrolment
+                present = ruleset.by_id.get(enrolment.rule_id)
+                if present is not None and present.rule.version != enrolment.rule_version:
+                    self._settle(enrolment, present)
+
+    def _settle(self, enrolment: Enrolment, present: CompiledRule) -> None:
+        """An enrolment that began with another version of its rule: that one is at hand, or it goes on with a later."""
+        at = self.now if self.now is not None else enrolment.due_at
+        version = self.ruleset.version_of(present, enrolment.rule_version)
+        if enrolment.rule_version >= present.rule.moved_to:
+            if version is None:
+                self.end(enrolment, CHANGED, at)
+            return
+        later = self.ruleset.version_of(present, present.rule.moved_to)
+        moved = move(enrolment, version, later, at) if version is not None and later is not None else None
+        if moved is None:
+            self.end(noted(enrolment, at, "", "ended", CHANGED), CHANGED, at)
+        else:
+            self.keep(moved)
 
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
@@ -103,7 +132,7 @@ class Walk:
         if profile.contacts and event.name in self.ruleset.goals:
             self._reach(event)
         candidates: Iterable[CompiledRule] = ()
-        if not self._stale(event):
+        if event.timestamp >= self.earliest:
             listeners = self.ruleset.by_event.get(event.name)
             if listeners is not None:
                 candidates = listeners.to(event)
@@ -164,10 +193,6 @@ class Walk:
             zone_name=self.ruleset.site.timezone,
         )
 
-    def _stale(self, event: Event) -> bool:
-        """Whether a live event is too old to start anything; a simulated one never is."""
-        return self.now is not None and self.now - event.timestamp > self.ruleset.site.policy.max_event_age
-
     def fire_until(self, end: datetime, *, inclusive: bool) -> None:
         """Fires what is due before `end` (or at it), in order of time."""
         if self.ruleset.watches:
@@ -208,7 +233,7 @@ class Walk:
         assert rule.watch is not None
         signal = self.signal(rule.watch.name, moment, rule.id, moment.isoformat(), hops=0)
         # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        if moment == self.promised or not self._stale(signal):
+        if moment == self.promised or signal.timestamp >= self.earliest:
             self.past.cut = signal.moment
             self._consider(rule, signal, self.moment(moment, signal))
 
@@ -281,6 +306,8 @@ class Walk:
         if denial is not None:
             self.result.denials.append(Denial(rule.id, denial, event.timestamp))
             return
+        if event.name == SHOWN:
+            event = traced(event, self.result.profile.contacts, self.known)
         enrolment = Enrolment(
             id=derive(rule.id, self.result.profile.id, key, event.message_id),
             site_id=self.ruleset.site.id,

@@ -51,13 +51,15 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
     """
     spec = rule.spec
     conditions = list(_conditions(spec))
+    program, starts = compile_program(spec)
     return CompiledRule(
         rule=rule,
         **_trigger(rule, shared),
         audience=compile_test(spec.audience, shared),
         cancels=compile_cancels(_cancels(spec)),
         key_of=_key(spec.reentry),
-        program=compile_program(spec),
+        program=program,
+        starts=starts,
         goal=_goal(spec.goal),
         history=frozenset().union(*map(needed_history, conditions)),
     )

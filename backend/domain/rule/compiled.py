@@ -88,7 +88,18 @@ class EmitOp:
     values: Mapping[str, Template | Any]
 
 
-Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallOutOp:
+    """Call a webhook; texts are templates, in `body` however deep. Without `body` what happened is told."""
+
+    name: str
+    method: str
+    url: Template
+    headers: Mapping[str, Template]
+    body: Mapping[str, Any] | None
+
+
+Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp | CallOutOp
 Program: TypeAlias = tuple[Op, ...]
 
 
@@ -124,7 +135,8 @@ class CompiledRule:
     What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `session`, `watch`. `where` is asked
     about the trigger, with `change` (before, after) for a trait; `audience` about moments; `cancels` are grouped by
     event name; `key_of` gives the trigger's key for `per_key` as text ("" for the other policies), or None where the
-    trigger lacks it; `history` names the events whose history some condition of the rule may ask for.
+    trigger lacks it; `history` names the events whose history some condition of the rule may ask for. `starts` are the
+    places in `program` at which the steps begin, those of a step's ways behind the step itself.
     """
 
     rule: Rule
@@ -139,6 +151,7 @@ class CompiledRule:
     cancels: Mapping[str, tuple[CompiledCancel, ...]]
     key_of: Callable[[Event], str | None]
     program: Program
+    starts: tuple[int, ...] = ()
     goal: CompiledGoal | None = None
     history: frozenset[str] = field(default=frozenset())
 

@@ -126,11 +126,22 @@ class Emit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CallOut:
+    """Call a webhook; the texts of `url`, `headers` and `body` are Liquid. Without `body` what happened is told."""
+
+    name: str
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
     """End here."""
 
 
-Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | Stop
+Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | CallOut | Stop
 Steps: TypeAlias = tuple[Step, ...]
 
 
@@ -180,24 +191,34 @@ class RuleSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """A rule of a site: what was written down, and where it stands. `version` grows with every edit."""
+    """A rule of a site: what was written down, and where it stands. `version` grows with every edit.
+
+    Whoever entered before the version `moved_to` goes on with that one; others go on with the one they entered with.
+    """
 
     id: str
     site_id: str
     spec: RuleSpec
     status: Status = "draft"
     version: int = 1
+    moved_to: int = 0
+
+
+def blocks_of(step: Step) -> tuple[tuple[str, Steps], ...]:
+    """The ways on from a step by name, each with its steps, in the order in which a program holds them."""
+    match step:
+        case Wait(then=then, otherwise=otherwise) | Branch(then=then, otherwise=otherwise):
+            return (("then", then), ("else", otherwise))
+        case Split(arms=arms):
+            return tuple((arm.name, arm.steps) for arm in arms)
+        case _:
+            return ()
 
 
 def messages_of(steps: Steps) -> Iterator[Say]:
     """Every message of these steps, however deep."""
     for step in steps:
-        match step:
-            case Say():
-                yield step
-            case Wait(then=then, otherwise=otherwise) | Branch(then=then, otherwise=otherwise):
-                yield from messages_of(then)
-                yield from messages_of(otherwise)
-            case Split(arms=arms):
-                for arm in arms:
-                    yield from messages_of(arm.steps)
+        if isinstance(step, Say):
+            yield step
+        for _, block in blocks_of(step):
+            yield from messages_of(block)

@@ -30,7 +30,9 @@ KEYS = (
     *("name", "priority", "category", "trigger", "audience", "delay", "cancel", "exit", "reentry", "message", "steps"),
     *("goal", "key", *LIMIT_KEYS),
 )
-READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
+READ_ONLY = frozenset(
+    {"id", "site", "site_id", "status", "version", "created_at", "updated_at", "enrolled", "enrolments", "warnings"}
+)
 """What a rule that was read carries beside; sent back, it is passed over."""
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)

@@ -15,6 +15,7 @@ from backend.web.api import (
     docs,
     messages,
     reports,
+    rule_imports,
     rule_templates,
     rules,
     simulations,
@@ -22,7 +23,9 @@ from backend.web.api import (
     status,
     tokens,
     triggers,
+    versions,
     visitors,
+    webhooks,
 )
 from backend.web.errors import answer_http
 
@@ -73,7 +76,22 @@ def register(app: Flask) -> None:
     api.spec.components.security_scheme(
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
-    for module in (sites, rules, rule_templates, triggers, reports, simulations, visitors, messages, tokens, status):
+    for module in (
+        *(
+            sites,
+            rules,
+            versions,
+            rule_imports,
+            rule_templates,
+            triggers,
+            reports,
+            simulations,
+            visitors,
+            messages,
+            webhooks,
+        ),
+        *(tokens, status),
+    ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api
     app.register_blueprint(docs.blueprint)

@@ -11,6 +11,7 @@ from marshmallow import Schema, fields, validate
 from backend.domain.profile import STAGES, Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
+from backend.pipeline.standing import Standings
 from backend.runtime import Runtime
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.export import ExportOut
@@ -18,7 +19,8 @@ from backend.schemas.message import MessageOut, message_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut, visitor_view
-from backend.storage import enrolments, events, messages, visitors
+from backend.schemas.webhook import WebhookOut, webhook_view
+from backend.storage import enrolments, events, messages, visitors, webhooks
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
 from backend.web.context import runtime
@@ -109,13 +111,14 @@ def list_messages_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, sit
 def list_enrolments_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, site: Site) -> dict[str, Any]:
     """List a visitor's enrolments
 
-    Newest first: which rules they entered, and how that ended.
+    Newest first: which rules they entered, in which version, where they stand in them, and how that ended.
     """
     members = visitors.members_of(visitor_of(site, visitor_id))
     before = read_cursor(query.get("cursor"), int, str)
     with runtime().db.read() as conn:
         found = enrolments.list_enrolments(conn, members, query["limit"] + 1, before)
-    return page(found, query["limit"], enrolment_view, enrolments.cursor_of)
+        standings = Standings(conn)
+        return page(found, query["limit"], lambda each: enrolment_view(each, standings.of(each)), enrolments.cursor_of)
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>/export", methods=["GET"])
@@ -137,7 +140,7 @@ def export_a_visitor(visitor_id: str, *, site: Site) -> Response:
 def erase_a_visitor(visitor_id: str, *, site: Site) -> None:
     """Erase a visitor
 
-    With their events, messages and enrolments. There is no way back; an export can be made before.
+    With their events, messages, webhooks and enrolments. There is no way back; an export can be made before.
     """
     with runtime().db.begin() as conn:
         if not _is_id(visitor_id) or not visitors.erase(conn, site.id, visitor_id):
@@ -178,6 +181,12 @@ def _export(rt: Runtime, site: Site, profile: Profile) -> Iterator[str]:
 
     yield from _list("events", _events, events.cursor_of, event_view, EventOut())
     yield from _list("messages", _messages, messages.cursor_of, message_view, MessageOut())
+
+    def _webhooks(before: Any) -> Sequence[Any]:
+        with rt.db.read() as conn:
+            return webhooks.list_webhooks(conn, site.id, visitor_ids=members, limit=EXPORT_CHUNK, before=before)
+
+    yield from _list("webhooks", _webhooks, webhooks.cursor_of, webhook_view, WebhookOut())
     yield from _list("enrolments", _enrolments, enrolments.cursor_of, enrolment_view, EnrolmentOut())
     yield "}"
 

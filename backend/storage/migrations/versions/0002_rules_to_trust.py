@@ -1,4 +1,6 @@
-"""Steps of rules, moments without events, sweeps, tallies"""
+"""Steps of rules, moments without events, sweeps, tallies, webhooks, versions of rules"""
+
+import json
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,9 +48,89 @@ def upgrade() -> None:
             *("site_id", "rule_id", "day", "step", "variant", "channel", "metric"), name=op.f("pk_tallies")
         ),
     )
+    op.create_table(
+        "rule_versions",
+        sa.Column("rule_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("enrolled", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "version", name=op.f("pk_rule_versions")),
+    )
+    op.add_column("rules", sa.Column("moved_to", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("enrolments", sa.Column("rule_version", sa.Integer(), server_default="1", nullable=False))
+    op.add_column("enrolments", sa.Column("outcome", sa.Text(), nullable=True))
+    op.add_column("enrolments", sa.Column("reason", sa.Text(), nullable=True))
+    op.create_index(
+        "ix_enrolments_rule_id_rule_version",
+        "enrolments",
+        ["rule_id", "rule_version"],
+        sqlite_where=sa.text("status = 'waiting'"),
+        postgresql_where=sa.text("status = 'waiting'"),
+    )
+    op.create_table(
+        "webhooks",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("visitor_id", "id", "site_id", "rule_id")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("enrolment_id", "step", "method", "url", "target")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("headers", "body", "status")),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("answered", sa.Integer(), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("created_at", "expires_at", "due_at")),
+        *(sa.Column(name, sa.BigInteger(), nullable=True) for name in ("lease_until", "ended_at")),
+        sa.PrimaryKeyConstraint("visitor_id", "id", name=op.f("pk_webhooks")),
+    )
+    op.create_index("ix_webhooks_site_id_created_at", "webhooks", ["site_id", "created_at"])
+    op.create_index(
+        "ix_webhooks_due_at",
+        "webhooks",
+        ["due_at"],
+        sqlite_where=sa.text("status IN ('queued', 'sending')"),
+        postgresql_where=sa.text("status IN ('queued', 'sending')"),
+    )
+    _fill(op.get_bind())
+
+
+def _fill(connection: sa.Connection) -> None:
+    """What is there so far: one version of each rule, by which everybody who is in it goes on, as they did before."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO rule_versions (rule_id, version, site_id, document, enrolled, created_at) "
+            "SELECT id, version, site_id, document, 'move', updated_at FROM rules"
+        )
+    )
+    if connection.dialect.name == "sqlite":
+        told = "json_extract(document, '$.{}')"
+        changed = "json_set(document, '$.rule_version', :version, '$.position', :position)"
+    else:
+        told = "(document::jsonb ->> '{}')"
+        changed = (
+            "(document::jsonb || jsonb_build_object("
+            "'rule_version', CAST(:version AS integer), 'position', CAST(:position AS integer)))::text"
+        )
+    outcome, reason = told.format("outcome"), told.format("reason")
+    connection.execute(
+        sa.text(f"UPDATE enrolments SET outcome = {outcome}, reason = {reason} WHERE status = 'ended'")  # noqa: S608
+    )
+    waiting = sa.text(
+        f"UPDATE enrolments SET document = {changed}, rule_version = :version "  # noqa: S608
+        "WHERE rule_id = :rule AND status = 'waiting'"
+    )
+    for rule_id, version, document in connection.execute(sa.text("SELECT id, version, document FROM rules")).all():
+        # Whoever waits has their delay behind them; a rule without one lets nobody wait.
+        delayed = json.loads(document).get("delay", "0s") not in {"0s", "0m", "0h", "0d"}
+        connection.execute(waiting, {"rule": rule_id, "version": version, "position": int(delayed)})
 
 
 def downgrade() -> None:
+    op.drop_table("webhooks")
+    op.drop_index("ix_enrolments_rule_id_rule_version", table_name="enrolments")
+    for name in ("reason", "outcome", "rule_version"):
+        op.drop_column("enrolments", name)
+    op.drop_column("rules", "moved_to")
+    op.drop_table("rule_versions")
     op.drop_table("tallies")
     op.drop_table("sweeps")
     op.drop_index("ux_rules_key", table_name="rules")
