@@ -19,6 +19,7 @@ import click
 
 from backend.errors import ChimeinError
 from backend.ops.children import watch_parent
+from backend.ops.rules_cli import rules
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -174,6 +175,9 @@ def loadtest(
 
     plan = Load(rate=rate, seconds=seconds, visitors=visitors, batch=batch)
     click.echo(run(plan, url or _address(data_dir), key, anywhere=yes))
+
+
+main.add_command(rules)
 
 
 @main.group(cls=_Group, short_help="List, retry or drop events that could not be folded.")

@@ -65,10 +65,24 @@ def circles(connection: Connection, site: Site, rule: Rule) -> list[Warned]:
     return [Warned("trigger", f"{sentence} It cannot be activated so.")]
 
 
+def endless_circles(connection: Connection, site: Site, edited: Mapping[str, Rule]) -> Iterator[tuple[str, str]]:
+    """Of these active rules, which are stored already: the id of each that goes round without end, and how."""
+    linked = list(_starting([], rules.active_rules(connection, site.id))) if edited else []
+    for rule in edited.values() if linked else ():
+        cycle = find_cycle(rule, [each for each in linked if each.id != rule.id])
+        if cycle is not None and cycle.endless:
+            yield rule.id, f"These rules would start one another without end: {cycle}"
+
+
 def _linked(connection: Connection, site: Site, rule: Rule) -> Iterator[Rule]:
-    """The active rules of the site that may start others at all: only those are worth reading."""
+    """The active rules of the site, but this one, that may start others."""
     stored = [each for each in rules.active_rules(connection, site.id) if each.id != rule.id]
-    triggers = [each.document.get("trigger") or {} for each in stored] + [rule.spec.document.get("trigger") or {}]
+    return _starting([rule.spec.document.get("trigger") or {}], stored)
+
+
+def _starting(more: list[Any], stored: list[StoredRule]) -> Iterator[Rule]:
+    """Those that may start others at all: only they are worth reading. `more` are triggers beside theirs."""
+    triggers = [each.document.get("trigger") or {} for each in stored] + more
     listened = {each["rule"] for each in triggers if isinstance(each.get("rule"), str)}
     reported = any(each.get("event") in {SENT, *REPORTS.values()} for each in triggers)
     for each in stored:

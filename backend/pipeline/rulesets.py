@@ -98,7 +98,7 @@ def former(connection: Connection, present: Rule, version: int) -> CompiledRule 
     if stored is None:
         return None
     try:
-        spec = parse_rule(dict(stored.document), segments=segments.known(connection, present.site_id))
+        spec = parse_rule(dict(stored.document), stored=True, segments=segments.known(connection, present.site_id))
     except RuleErrors as error:
         log.error("version_not_readable", rule=present.id, version=version, reason=str(error)[:200])
         return None

@@ -1,7 +1,7 @@
 """The step `simulate`: rules over stored history, in event time, by the engine that runs live; nothing is written."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -11,10 +11,12 @@ from backend.domain.engine import Collision, Denial, Ruleset, Segments, advance
 from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.event import Event
 from backend.domain.identity import known_visitor
+from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 from backend.runtime import Runtime
 from backend.storage import contests, events, visitors
 from backend.storage.database import Connection
@@ -25,8 +27,19 @@ VISITORS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """One message that would have been sent: as it would have read."""
+
+    at: datetime
+    channel: str
+    step: str
+    variant: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One enrolment that would have been; `at` is the moment of firing."""
+    """One enrolment that would have been; `at` is the moment of firing, `rule` the rule's name."""
 
     rule_id: str
     visitor_id: str
@@ -39,6 +52,8 @@ class Item:
     reason: str | None
     variant: str | None = None
     channel: str | None = None
+    rule: str = ""
+    messages: tuple[Said, ...] = ()
     webhooks: int = 0
 
 
@@ -65,45 +80,66 @@ def simulate(
     `until` is now when left out, `since` the beginning. `cursor` is `next_cursor` of the page before.
     """
     until = until if until is not None else rt.clock()
+    with rt.db.read() as connection:
+        return simulate_over(
+            _histories(connection, site, until),
+            site,
+            rules,
+            since,
+            until,
+            limit,
+            cursor,
+            segments=asked_for(connection, site, rules),
+            winners=contests.winners(connection, site.id).get(site.id),
+        )
+
+
+def simulate_over(
+    histories: Iterable[tuple[Profile, Sequence[Event]]],
+    site: Site,
+    rules: Sequence[Rule],
+    since: datetime | None,
+    until: datetime,
+    limit: int,
+    cursor: str | None = None,
+    *,
+    segments: Segments | None = None,
+    winners: Winners | None = None,
+) -> SimulationResult:
+    """The same over histories that are at hand: each person, and their events in order of moment."""
     compiled = [compile_rule(replace(rule, status="active")) for rule in rules]
-    simulated = {rule.id for rule in rules}
+    ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
+    names = {rule.id: rule.spec.name for rule in rules}
     summary = _Summary()
     skip = int(cursor) if cursor else 0
     items: list[Item] = []
-    with rt.db.read() as connection:
-        ruleset = Ruleset.of(
-            site,
-            compiled,
-            segments=_asked_for(connection, site, rules),
-            winners=contests.winners(connection, site.id).get(site.id),
+    for profile, stored in histories:
+        history = [event for event in stored if _reported_by(event) not in names]
+        summary.visitors += 1
+        summary.events += len(history)
+        result = advance(
+            ruleset,
+            Profile(id=profile.id, site_id=site.id, person=profile.person),
+            (),
+            history,
+            Past(by_name(history), complete=True),
+            until=until,
+            now=None,
         )
-        for profile, stored in _histories(connection, site, until):
-            history = [event for event in stored if _reported_by(event) not in simulated]
-            summary.visitors += 1
-            summary.events += len(history)
-            result = advance(
-                ruleset,
-                Profile(id=profile.id, site_id=site.id, person=profile.person),
-                (),
-                history,
-                Past(by_name(history), complete=True),
-                until=until,
-                now=None,
-            )
-            calls = Counter(each.enrolment_id for each in result.webhooks)
-            found = [each for each in result.enrolments.values() if _within(each.entered_at, since, until)]
-            for enrolment in sorted(found, key=lambda each: each.trigger.moment):
-                item = _item(enrolment, profile, calls[enrolment.id])
-                if skip <= summary.total < skip + limit:
-                    items.append(item)
-                summary.count(item)
-            summary.deny(denial for denial in result.denials if _within(denial.at, since, until))
-            summary.collide(each for each in result.collisions if _within(each.at, since, until))
+        calls = Counter(each.enrolment_id for each in result.webhooks)
+        found = [each for each in result.enrolments.values() if _within(each.entered_at, since, until)]
+        for enrolment in sorted(found, key=lambda each: each.trigger.moment):
+            item = _item(enrolment, profile, names[enrolment.rule_id], result.messages, calls[enrolment.id])
+            if skip <= summary.total < skip + limit:
+                items.append(item)
+            summary.count(item)
+        summary.deny(denial for denial in result.denials if _within(denial.at, since, until))
+        summary.collide(each for each in result.collisions if _within(each.at, since, until))
     more = summary.total > skip + limit
     return SimulationResult(items, summary.as_dict(), str(skip + limit) if more else None)
 
 
-def _asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
+def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
     """The segments that these rules ask for; all others need not be asked."""
     named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
     if not named:
@@ -146,7 +182,7 @@ def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
 
 
-def _item(enrolment: Enrolment, profile: Profile, webhooks: int) -> Item:
+def _item(enrolment: Enrolment, profile: Profile, name: str, messages: Sequence[Message], webhooks: int) -> Item:
     return Item(
         rule_id=enrolment.rule_id,
         visitor_id=profile.id,
@@ -159,6 +195,12 @@ def _item(enrolment: Enrolment, profile: Profile, webhooks: int) -> Item:
         reason=enrolment.reason or enrolment.deferred,
         variant=enrolment.variant,
         channel=enrolment.channel,
+        rule=name,
+        messages=tuple(
+            Said(each.created_at, each.channel, each.step, each.variant, each.content)
+            for each in messages
+            if each.enrolment_id == enrolment.id
+        ),
         webhooks=webhooks,
     )
 

@@ -118,6 +118,14 @@ class RuleIn(StrictSchema):
     """A rule as it is written down; only name, trigger, and message or steps are needed."""
 
     name = fields.String(required=True, metadata={"maxLength": 200})
+    key = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "maxLength": 100,
+            "description": "By it rules as code find the rule everywhere; unique in a site, such as cart-left.",
+        },
+    )
     priority = fields.Integer(load_default=0, metadata={"description": "The higher goes first."})
     category = fields.String(load_default="promotional", metadata={"enum": ["promotional", "transactional"]})
     trigger = fields.Raw(

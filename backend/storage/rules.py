@@ -8,15 +8,18 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
+from backend.errors import Conflict
 from backend.storage.segments import known
 from backend.storage.tables import contests, rule_versions, rules, segments, sites
 from backend.storage.times import from_micros, to_micros
@@ -40,7 +43,7 @@ _TOTALS = select(
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
-_Row = Row[tuple[str, str, str, int, str, int, int, int]]
+_Row = Row[tuple[str, str, str, int, str, int, int, int, str | None]]
 
 Enrolled: TypeAlias = Literal["keep", "move"]
 """What becomes of those who are in a rule that is edited: they go on by the version they are in, or by the new one."""
@@ -68,7 +71,7 @@ class StoredRule:
         return Rule(
             id=self.id,
             site_id=self.site_id,
-            spec=parse_rule(dict(self.document), segments=self.segments),
+            spec=parse_rule(dict(self.document), stored=True, segments=self.segments),
             status=self.status,
             version=self.version,
             moved_to=self.moved_to,
@@ -87,6 +90,11 @@ class StoredVersion:
     created_at: datetime
 
 
+def new_id() -> str:
+    """The id of a rule that is yet to be stored."""
+    return uuid.uuid4().hex
+
+
 def create_rule(
     conn: Connection,
     site_id: str,
@@ -94,11 +102,12 @@ def create_rule(
     *,
     status: Status = "draft",
     now: datetime,
+    rule_id: str | None = None,
     author: str | None = None,
 ) -> StoredRule:
-    """Stores a new rule, version 1."""
+    """Stores a new rule, version 1; Conflict where its key is taken."""
     stored = StoredRule(
-        id=uuid.uuid4().hex,
+        id=rule_id or new_id(),
         site_id=site_id,
         status=status,
         version=1,
@@ -106,17 +115,19 @@ def create_rule(
         created_at=now,
         updated_at=now,
     )
-    conn.execute(
-        insert(rules).values(
-            id=stored.id,
-            site_id=site_id,
-            status=status,
-            version=1,
-            document=_dump(spec),
-            created_at=to_micros(now),
-            updated_at=to_micros(now),
+    with _unique_key():
+        conn.execute(
+            insert(rules).values(
+                id=stored.id,
+                site_id=site_id,
+                status=status,
+                version=1,
+                document=_dump(spec),
+                key=spec.document.get("key"),
+                created_at=to_micros(now),
+                updated_at=to_micros(now),
+            )
         )
-    )
     _keep(conn, stored, "keep", author, now)
     return stored
 
@@ -161,14 +172,19 @@ def replace_rule(
     now: datetime,
     author: str | None = None,
 ) -> StoredRule | None:
-    """Puts a new document in the place of the old one; its version grows by one.
+    """Puts a new document in the place of the old one; its version grows by one. Conflict where its key is taken.
 
     With `enrolled` "move", whoever is in an earlier version goes on with this one.
     """
-    values: dict[str, Any] = {"document": _dump(spec), "version": rules.c.version + 1}
+    values: dict[str, Any] = {
+        "document": _dump(spec),
+        "version": rules.c.version + 1,
+        "key": spec.document.get("key"),
+    }
     if enrolled == "move":
         values["moved_to"] = rules.c.version + 1
-    stored = _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
+    with _unique_key():
+        stored = _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
     if stored is not None:
         _keep(conn, stored, enrolled, author, now)
     return stored
@@ -269,6 +285,14 @@ def _change(conn: Connection, site_id: str, rule_id: str, values: dict[str, Any]
         .values(updated_at=forward(moment, rules.c.updated_at + 1), **values)
     )
     return get_rule(conn, site_id, rule_id)
+
+
+@contextmanager
+def _unique_key() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict("Another rule has this key.", {"key": ["Is taken by another rule of this site."]}) from error
 
 
 def _keep(conn: Connection, stored: StoredRule, enrolled: Enrolled, author: str | None, now: datetime) -> None:

@@ -83,6 +83,8 @@ rules = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("moved_to", Integer, nullable=False, server_default="0"),  # whoever is in an earlier version goes on with it
+    Column("key", Text),
+    Index("ux_rules_key", "site_id", "key", unique=True),
 )
 
 rule_versions = Table(

@@ -25,6 +25,7 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("DELETE", "/sites/<site>"): (ADMINISTER, None),
     ("GET", "/sites/<site>/rules"): (READ, None),
     ("POST", "/sites/<site>/rules"): (RULES, RULE),
+    ("POST", "/sites/<site>/rules/import"): (RULES, {"rules": [RULE], "dry_run": True}),
     ("GET", "/sites/<site>/rules/<rule_id>"): (READ, None),
     ("PUT", "/sites/<site>/rules/<rule_id>"): (RULES, RULE),
     ("DELETE", "/sites/<site>/rules/<rule_id>"): (RULES, None),
@@ -64,6 +65,7 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/tokens"): (ADMINISTER, None),
     ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
     ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
+    ("GET", "/rule-templates"): (READ, None),
     ("GET", "/status"): (READ, None),
 }
 CASES = [pytest.param(method, path, id=f"{method} {path}") for method, path in ROUTES]

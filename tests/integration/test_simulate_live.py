@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import simulate
 from backend.storage import webhooks
 from backend.storage.rules import get_rule
@@ -216,7 +217,17 @@ def as_it_happens(shop: Shop, document: dict[str, Any], history: list[Told]) -> 
     """Event by event, each minute processed at its time."""
     rule_id = shop.rule(document)
     run_live(shop, by_minute(history))
-    assert decided(shop) == foreseen(shop, rule_id)
+    assert decided(shop) == foreseen(shop, rule_id) == rehearsed(shop, rule_id, history)
+
+
+def rehearsed(shop: Shop, rule_id: str, history: list[Told]) -> list[tuple[Any, ...]]:
+    """What a rehearsal finds, given the same calls and nothing of what is stored."""
+    with shop.rt.db.read() as connection:
+        stored = get_rule(connection, shop.site.id, rule_id)
+    assert stored is not None
+    calls = [each.body | {"timestamp": (START + MINUTE * each.minute).isoformat()} for each in history]
+    found = rehearse(shop.site, [stored.rule()], calls, shop.clock.now)
+    return sorted((i.event_id, i.entered_at, i.at, i.outcome, i.reason or "", i.variant or "") for i in found.items)
 
 
 def shuffled(shop: Shop, document: dict[str, Any], history: list[Told], chance: Any) -> None:

@@ -44,7 +44,13 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
     display = value.get("display")
     if display is not None:
         _check_display(display, channels, (*path, "display"), mistakes)
-    return Message(channels=channels, variants=variants, holdout=holdout or 0, display=display, **given)
+    told = {name: each for name, each in given.items() if each is not None}
+    message = Message(channels=channels, variants=variants, holdout=holdout or 0, display=display, **told)
+    fallback = message.fallback_after
+    if fallback is not None and fallback >= message.expires_after and not mistakes.lenient:
+        wrong = "By then the message has expired (expires_after): it would never go on to the next channel."
+        mistakes.add((*path, "fallback_after"), wrong)
+    return message
 
 
 def _check_display(value: object, channels: tuple[str, ...], path: Path, mistakes: Mistakes) -> None:

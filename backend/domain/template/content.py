@@ -7,12 +7,14 @@ from typing import Any
 
 from backend.domain.answer import Answers, answers_of, read_answers
 from backend.domain.mistakes import Mistakes
+from backend.domain.template.context import unknown_name
 from backend.domain.template.liquid import (
     LONGEST_MAIL,
     LONGEST_OUTPUT,
     MissingValue,
     Template,
     TemplateError,
+    names_read,
     parse_template,
     render,
 )
@@ -139,10 +141,12 @@ def _check_source(name: str, source: object, path: Sequence[str | int], mistakes
         mistakes.add(path, "Expected text.")
         return
     try:
-        parse_template(source)
+        template = parse_template(source)
     except TemplateError as error:
         mistakes.add(path, str(error))
         return
+    if "{" in source and not mistakes.lenient and (wrong := unknown_name(names_read(template))):
+        mistakes.add(path, wrong)
     if name in LINKS and (wrong := link_mistake(source, SCHEMES[name])):
         mistakes.add(path, wrong)
 

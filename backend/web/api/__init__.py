@@ -15,6 +15,8 @@ from backend.web.api import (
     docs,
     messages,
     reports,
+    rule_imports,
+    rule_templates,
     rules,
     segments,
     simulations,
@@ -76,7 +78,8 @@ def register(app: Flask) -> None:
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
     for module in (
-        *(sites, rules, versions, segments, triggers, reports, simulations, visitors, messages, webhooks),
+        *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
+        *(visitors, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

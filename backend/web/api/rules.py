@@ -22,6 +22,7 @@ from backend.storage.rules import StoredRule
 from backend.storage.segments import known
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.paging import page
+from backend.web.api.rule_templates import from_template
 from backend.web.api.visitors import visitor_of
 from backend.web.auth import principal
 from backend.web.context import runtime
@@ -72,11 +73,12 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
     It is a draft until it is activated, unless it says `"status": "active"`. A rule that cannot work is refused, with
     the path of each mistake: `errors.audience.all.1.op`; so is an active one that would start others, and they it,
     without end: where the circle may come round in under 30 s, or none of its rules caps its entries.
+    `{"template": "cart-left", "parameters": {"delay": "1h"}}` takes a ready one; what else is said replaces its parts.
 
     `warnings` tell what is no mistake, and hardly meant: names of events, properties and traits that the site has not
     seen, with the nearest that it has; conditions that can never hold; circles that are slow, capped, or end.
     """
-    spec, envelope = read_rule(site, object_body())
+    spec, envelope = read_rule(site, from_template(object_body()))
     return _warned(edit.create(runtime(), site, spec, envelope.get("status", "draft"), principal().name))
 
 

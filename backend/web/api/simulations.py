@@ -1,7 +1,5 @@
 """`/api/v1/sites/{site}/simulations`: a rule tried out on what is stored."""
 
-import json
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +9,9 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
 from backend.errors import NotFound
-from backend.pipeline.simulate import simulate
+from backend.pipeline.rehearse import rehearse
+from backend.pipeline.simulate import asked_for, simulate
+from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
 from backend.schemas.simulation import SimulationIn, SimulationOut
@@ -42,6 +42,9 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
     Stored events are replayed for each visitor in the order of their timestamps, and timers fire in event time. Nothing
     is sent and nothing is stored. `items` are the enrolments entered from `since` on and before `until`; `sent` means:
     would have been sent, `pending`: its moment is after `until`. The live engine decides the same.
+
+    With `events` these calls (each with its `timestamp`) are the history, instead of the stored one: whose they are is
+    found as it is live. `yaml` takes rules as they stand in files.
     """
     rt = runtime()
     # "Now" must be the same moment on every page, so the cursor carries it.
@@ -50,7 +53,17 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
         raise ValidationError({"cursor": ["Is no cursor of this list."]})
     until = body["until"] or from_micros(now)
     limit = query.get("limit") or body["limit"]
-    result = simulate(rt, site, _rules(site, body), body["since"], until, limit=limit, cursor=skip)
+    rules = _rules(site, body)
+    if not body["holdout"]:
+        site, rules = open_to_all(site, rules)
+    if body["events"] is None:
+        result = simulate(rt, site, rules, body["since"], until, limit=limit, cursor=skip)
+    else:
+        with rt.db.read() as conn:
+            asked = asked_for(conn, site, rules)
+        result = rehearse(
+            site, rules, body["events"], until, since=body["since"], limit=limit, cursor=skip, segments=asked
+        )
     cursor = None if result.next_cursor is None else write_cursor((result.next_cursor, now))
     return {"items": result.items, "summary": result.summary, "next_cursor": cursor}
 
@@ -58,6 +71,8 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
 def _rules(site: Site, body: Mapping[str, Any]) -> list[Rule]:
     with runtime().db.read() as conn:
         known = segments.known(conn, site.id)
+    if "yaml" in body:
+        return written_rules(site, body["yaml"], known)
     if "rule" in body:
         return [_rule(site, body["rule"], ("rule",), known)]
     return [_rule(site, given, ("rules", str(place)), known) for place, given in enumerate(body["rules"])]
@@ -74,11 +89,7 @@ def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...], known:
     except RuleErrors as error:
         raise RuleErrors(_at(path, error.errors)) from None
     # The same rule, asked again, must deal out the same variants: so its id follows from what it says.
-    text = json.dumps(given, sort_keys=True)
-    rule_id = given.get("id")
-    if not isinstance(rule_id, str):
-        rule_id = uuid.uuid5(uuid.UUID(int=0), site.id + text).hex
-    return Rule(id=rule_id, site_id=site.id, spec=spec, status="active")
+    return Rule(id=rule_id_of(site, given), site_id=site.id, spec=spec, status="active")
 
 
 def _at(path: tuple[str, ...], below: Any) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def restore_a_version_of_a_rule(rule_id: str, version: str, *, site: Site) -> di
         runtime(),
         site,
         rule_id,
-        parse_rule(dict(kept.document)),
+        parse_rule(dict(kept.document), stored=True),
         status=None,
         enrolled=told["enrolled"],
         expected=told.get("version"),

@@ -22,6 +22,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("wake_at IS NOT NULL"),
     )
     op.create_index("ix_visitors_site_id_visitor_id", "visitors", ["site_id", "visitor_id"])
+    op.add_column("rules", sa.Column("key", sa.Text(), nullable=True))
+    op.create_index("ux_rules_key", "rules", ["site_id", "key"], unique=True)
     op.create_table(
         "sweeps",
         sa.Column("id", sa.Text(), nullable=False),
@@ -172,6 +174,8 @@ def downgrade() -> None:
     op.drop_table("tallies")
     op.drop_table("sweeps")
     op.drop_index("ix_visitors_site_id_visitor_id", table_name="visitors")
+    op.drop_index("ux_rules_key", table_name="rules")
+    op.drop_column("rules", "key")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
     op.drop_column("visitors", "wake_at")
     op.drop_column("messages", "step")
