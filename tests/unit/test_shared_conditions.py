@@ -22,9 +22,7 @@ def _question(number: int) -> dict[str, Any]:
 
 
 def _moment(number: int) -> Moment:
-    event = Event(
-        message_id="m", name="X", type="track", timestamp=START, received_at=START, properties={"n": number}
-    )
+    event = Event(message_id="m", name="X", type="track", timestamp=START, received_at=START, properties={"n": number})
     return Moment(profile=Profile(id="v", site_id="s"), at=START, event=event)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
-from backend.domain.dispatch import Listeners
+from backend.domain.dispatch import Dispatch, Places
+from backend.domain.event import Event
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -17,16 +19,18 @@ Rules = tuple[CompiledRule, ...]
 class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
-    `watches` are the rules that start at moments which no event marks. `former` are versions of rules by (id, version)
-    by which enrolments go on that began with them.
+    `dispatch` knows which of the active rules an event starts, `events` are the names that they listen to; `by_stage`
+    and `at_session` are sets as `dispatch` numbers them. `watches` are the rules that start at moments which no event
+    marks. `former` are versions of rules by (id, version) by which enrolments go on that began with them.
     """
 
     site: Site
     by_id: Mapping[str, CompiledRule]
-    by_event: Mapping[str, Listeners]
-    by_stage: Mapping[str, Rules]
+    dispatch: Dispatch
+    events: frozenset[str]
+    by_stage: Mapping[str, Places]
     by_trait: Mapping[str, Rules]
-    at_session: Rules = ()
+    at_session: Places = 0
     watches: Rules = ()
     former: Mapping[tuple[str, int], CompiledRule]
     limits: SiteLimits
@@ -36,24 +40,23 @@ class Ruleset:
     def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
-        by_event: dict[str, list[CompiledRule]] = {}
         by_stage: dict[str, Rules] = {}
         by_trait: dict[str, Rules] = {}
         active = [rule for rule in ordered if rule.rule.status == "active"]
+        dispatch = Dispatch(active)
         for rule in active:
-            if rule.event is not None:
-                by_event.setdefault(rule.event, []).append(rule)
-            elif rule.stage is not None:
+            if rule.stage is not None:
                 by_stage[rule.stage] = (*by_stage.get(rule.stage, ()), rule)
             elif rule.trait is not None:
                 by_trait[rule.trait] = (*by_trait.get(rule.trait, ()), rule)
         return cls(
             site=site,
             by_id=MappingProxyType({rule.id: rule for rule in ordered}),
-            by_event={name: Listeners(group) for name, group in by_event.items()},
-            by_stage=by_stage,
+            dispatch=dispatch,
+            events=frozenset(rule.event for rule in active if rule.event is not None),
+            by_stage={stage: dispatch.places(group) for stage, group in by_stage.items()},
             by_trait=by_trait,
-            at_session=tuple(rule for rule in active if rule.session),
+            at_session=dispatch.places(rule for rule in active if rule.session),
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
@@ -66,6 +69,26 @@ class Ruleset:
         if not self.former or present is None or present.rule.version == version:
             return present
         return self.former.get((rule_id, version), present)
+
+    def asked(self, event: Event, profile: Profile, stage: str, traits: Mapping[str, Any], sessions: int) -> Places:
+        """The rules that an event may start, once it is folded into `profile`; the rest is what that was before."""
+        found = self.dispatch.listening(event)
+        if profile.stage != stage:
+            found |= self.by_stage.get(profile.stage, 0)
+        if profile.sessions > sessions:
+            found |= self.at_session
+        if profile.traits is not traits and self.by_trait:
+            found |= self.dispatch.places(self._changed(traits, profile.traits))
+        return found
+
+    def _changed(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[CompiledRule]:
+        """The rules that wait for a change such as those between these traits."""
+        found: list[CompiledRule] = []
+        for name, rules in self.by_trait.items():
+            old, new = before.get(name), after.get(name)
+            if old != new:
+                found.extend(rule for rule in rules if rule.change is not None and rule.change(old, new))
+        return found
 
     def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:
         """The next moment that a rule waits for without an event, and the rules that do."""

@@ -170,7 +170,7 @@ class Steps:
         )
         walk.result.messages.append(message)
         self._remember(rule, op, message.id, way.channel, message.variant, at)
-        if SENT in walk.ruleset.by_event:
+        if SENT in walk.ruleset.events:
             hops = hops_of(enrolment.trigger) + 1
             told = {"message_id": message.id, "channel": way.channel}
             walk.queue.append(walk.signal(SENT, at, rule.id, message.id, hops=hops, **told))

@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.steps import Steps, hops_of
@@ -102,25 +101,18 @@ class Walk:
         fold_into(profile, event)
         if profile.contacts and event.name in self.ruleset.goals:
             self._reach(event)
-        candidates: Iterable[CompiledRule] = ()
+        candidates = 0
         if not self._stale(event):
-            listeners = self.ruleset.by_event.get(event.name)
-            if listeners is not None:
-                candidates = listeners.to(event)
-            if profile.stage != stage:
-                candidates = (*candidates, *self.ruleset.by_stage.get(profile.stage, ()))
-            if profile.traits is not traits and self.ruleset.by_trait:
-                candidates = (*candidates, *self._changed(traits, profile.traits))
-            if profile.sessions > sessions and self.ruleset.at_session:
-                candidates = (*candidates, *self.ruleset.at_session)
+            candidates = self.ruleset.asked(event, profile, stage, traits, sessions)
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
         moment = self.moment(event.timestamp, event)
         if self.waiting:
             self._to_waiting(event, moment)
-        for rule in candidates:
-            self._consider(rule, event, moment)
+        if candidates:
+            for rule, tests in self.ruleset.dispatch.asked(candidates, moment):
+                self._consider(rule, tests, event, moment)
 
     def _reach(self, event: Event) -> None:
         """An event that is the goal of rules which spoke to this visitor, or did not, for comparison."""
@@ -133,25 +125,18 @@ class Walk:
             raise PastNeeded(frozenset().union({needed.name}, *(rule.history for rule in rules))) from needed
         profile.__dict__["contacts"] = contacts
 
-    def _changed(self, before: Any, after: Any) -> list[CompiledRule]:
-        """The rules that wait for a change such as those between these traits."""
-        found: list[CompiledRule] = []
-        for name, rules in self.ruleset.by_trait.items():
-            old, new = before.get(name), after.get(name)
-            if old != new:
-                found.extend(rule for rule in rules if rule.change is not None and rule.change(old, new))
-        return found
-
-    def _consider(self, rule: CompiledRule, event: Event, moment: Moment) -> None:
+    def _consider(self, rule: CompiledRule, tests: Sequence[Test], event: Event, moment: Moment) -> None:
+        """Starts the rule where the tests hold, which are all that is left to ask of it."""
         try:
-            holds = rule.where(moment) and rule.audience(moment)
+            for test in tests:
+                if not test(moment):
+                    return
         except HistoryNeeded as needed:
             raise PastNeeded(rule.history | {needed.name}) from needed
         except Exception as error:
             self.failed(rule.id, error)
             return
-        if holds:
-            self._enter(rule, event)
+        self._enter(rule, event)
 
     def moment(self, at: datetime, event: Event, entered: tuple[datetime, int] | None = None) -> Moment:
         """What conditions are asked about now."""
@@ -210,7 +195,7 @@ class Walk:
         # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
         if moment == self.promised or not self._stale(signal):
             self.past.cut = signal.moment
-            self._consider(rule, signal, self.moment(moment, signal))
+            self._consider(rule, (rule.where, rule.audience), signal, self.moment(moment, signal))
 
     def signal(self, name: str, at: datetime, rule_id: str, *parts: str, hops: int, **properties: str | None) -> Event:
         """An event that nobody did; the same one gets the same id whenever it is made."""
