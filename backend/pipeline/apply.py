@@ -12,7 +12,7 @@ from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
-from backend.domain.past import Past, by_name
+from backend.domain.past import Past, Since, by_name, together
 from backend.domain.tally import Key, contact_deltas, enrolment_deltas
 from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
@@ -206,7 +206,7 @@ def _advance_all(
     pasts: dict[str, Past] = {}
     todo: Iterable[str] = batch.sites
     while todo:
-        asked: dict[str, frozenset[str]] = {}
+        asked: dict[str, Since] = {}
         for person_id in todo:
             ruleset = ruleset_of(batch.sites[person_id])
             if ruleset is None:
@@ -214,7 +214,7 @@ def _advance_all(
             try:
                 advances[person_id] = _advance(ruleset, batch, person_id, pasts.get(person_id), until, now)
             except PastNeeded as needed:
-                asked[person_id] = needed.names
+                asked[person_id] = needed.since
             except Exception as error:
                 poison.update(_culprits(ruleset, batch, person_id, until, now, error))
         pasts.update(_pasts(connection, batch, asked, pasts))
@@ -240,22 +240,24 @@ def _advance(
     )
 
 
-def _pasts(
-    connection: Connection, batch: _Batch, asked: dict[str, frozenset[str]], before: dict[str, Past]
-) -> dict[str, Past]:
+def _pasts(connection: Connection, batch: _Batch, asked: dict[str, Since], before: dict[str, Past]) -> dict[str, Past]:
+    """What these persons' rules ask for, and what was at hand before; of a busy visitor only from where it is asked."""
     if not asked:
         return {}
-    names: dict[str, set[str]] = {
-        person_id: set(wanted) | set(before[person_id].names if person_id in before else ())
+    since = {
+        person_id: together(wanted, before[person_id].at_hand) if person_id in before else wanted
         for person_id, wanted in asked.items()
     }
     owner = {
         member: person_id for person_id in asked for member in visitors.members_of(batch.persons.profiles[person_id])
     }
+    wanted = [(member, *each) for member, person_id in owner.items() for each in since[person_id].items()]
     found: dict[str, list[Event]] = {person_id: [] for person_id in asked}
-    for visitor_id, event in events.history(connection, owner, set().union(*names.values())):
+    for visitor_id, event in events.history_since(connection, wanted):
         found[owner[visitor_id]].append(event)
-    return {person_id: Past(by_name(group, names[person_id])) for person_id, group in found.items()}
+    return {
+        person_id: Past(by_name(group, since[person_id]), since=since[person_id]) for person_id, group in found.items()
+    }
 
 
 def _culprits(

@@ -90,16 +90,17 @@ def _closed(
     rt: Runtime, connection: Connection, ruleset: Ruleset | None, message: Message, profile: Profile
 ) -> str | None:
     """The gate that has closed since the decision; None when all are open."""
+    now = rt.clock()
     rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
     enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
     return recheck(
         message,
-        rt.clock(),
+        now,
         site=ruleset.site if ruleset is not None else None,
         rule=rule,
         profile=profile,
         trigger=enrolment.trigger if enrolment is not None else None,
-        history=past_for(connection, profile, rule),
+        history=past_for(connection, profile, rule, now),
         unsubscribed=False,
     )
 

@@ -23,10 +23,18 @@ event_fields = st.sampled_from(
     ["event.properties.brand", "event.properties.price", "event.context.locale", "event.properties.deep.er"]
 )
 profile_fields = st.sampled_from(
-    (
-        "profile.traits.plan profile.stage profile.sessions profile.counts.X profile.cart.total profile.device.locale "
-        "profile.orders.count profile.orders.revenue profile.user_id event.event"
-    ).split()
+    [
+        "profile.traits.plan",
+        "profile.stage",
+        "profile.sessions",
+        "profile.counts.X",
+        "profile.cart.total",
+        "profile.device.locale",
+        "profile.orders.count",
+        "profile.orders.revenue",
+        "profile.user_id",
+        "event.event",
+    ]
 )
 
 

@@ -68,7 +68,7 @@ class Steps:
         try:
             self._go(enrolment, rule, at)
         except HistoryNeeded as needed:
-            raise PastNeeded(rule.history | {needed.name}) from needed
+            raise PastNeeded.by(needed, (rule,), at) from needed
         except PastNeeded:
             raise
         except Exception as error:

@@ -122,7 +122,7 @@ class Walk:
         try:
             contacts = with_goals(profile.contacts, event, rules, self.moment(event.timestamp, event))
         except HistoryNeeded as needed:
-            raise PastNeeded(frozenset().union({needed.name}, *(rule.history for rule in rules))) from needed
+            raise PastNeeded.by(needed, rules, event.timestamp) from needed
         profile.__dict__["contacts"] = contacts
 
     def _consider(self, rule: CompiledRule, tests: Sequence[Test], event: Event, moment: Moment) -> None:
@@ -132,7 +132,7 @@ class Walk:
                 if not test(moment):
                     return
         except HistoryNeeded as needed:
-            raise PastNeeded(rule.history | {needed.name}) from needed
+            raise PastNeeded.by(needed, (rule,), moment.at) from needed
         except Exception as error:
             self.failed(rule.id, error)
             return
@@ -239,7 +239,7 @@ class Walk:
                 elif enrolment.waits:
                     self.steps.offer(enrolment, rule, event, moment)
             except HistoryNeeded as needed:
-                raise PastNeeded(rule.history | {needed.name}) from needed
+                raise PastNeeded.by(needed, (rule,), moment.at) from needed
             except Exception as error:
                 self.fail(enrolment, event.timestamp, error)
 

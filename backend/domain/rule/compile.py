@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from backend.domain.calendar import next_occurrence, zone_of
-from backend.domain.condition import Condition, Moment, SharedTests, needed_history
+from backend.domain.condition import Condition, Moment, SharedTests, lookback, needed_history
 from backend.domain.condition.compile import always
 from backend.domain.condition.cost import conjuncts, cost_of
 from backend.domain.condition.fields import dig_event
@@ -63,6 +63,7 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
         program=compile_program(spec),
         goal=_goal(spec.goal),
         history=frozenset().union(*map(needed_history, conditions)),
+        lookback=lookback(conditions),
     )
 
 

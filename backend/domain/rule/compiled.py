@@ -139,7 +139,7 @@ class CompiledRule:
     about the trigger, with `change` (before, after) for a trait; `audience` about moments; `parts` are both once more,
     taken apart. `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as text ("" for
     the other policies), or None where the trigger lacks it; `history` names the events whose history some condition of
-    the rule may ask for.
+    the rule may ask for, `lookback` how far it goes back, for those of them for which that is bounded.
     """
 
     rule: Rule
@@ -157,6 +157,7 @@ class CompiledRule:
     program: Program
     goal: CompiledGoal | None = None
     history: frozenset[str] = field(default=frozenset())
+    lookback: Mapping[str, timedelta] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
