@@ -1,6 +1,7 @@
 """How the JSON columns are written: domain nouns as msgspec encodes dataclasses, datetimes in UTC, money as text."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -8,8 +9,22 @@ import msgspec
 from backend.domain.enrolment import Enrolment
 from backend.domain.profile import Profile
 
+
+class ProfileHead(msgspec.Struct):
+    """So much of a profile as tells whose it is, and what they ever did: reading no more of it is quick."""
+
+    id: str
+    person: str = ""
+    members: tuple[str, ...] = ()
+    anonymous_ids: tuple[str, ...] = ()
+    user_id: str | None = None
+    counts: dict[str, int] = {}
+    last_at: dict[str, datetime] = {}
+
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _profiles = msgspec.json.Decoder(Profile)
+_heads = msgspec.json.Decoder(ProfileHead)
 _enrolments = msgspec.json.Decoder(Enrolment)
 _contents = msgspec.json.Decoder(dict[str, Any])
 
@@ -22,6 +37,11 @@ def encode_profile(profile: Profile) -> str:
 def decode_profile(text: str) -> Profile:
     """A profile as it was encoded; raises msgspec's `MsgspecError` for a column that we did not write."""
     return _profiles.decode(text)
+
+
+def decode_head(text: str) -> ProfileHead:
+    """The head of a profile as it was encoded."""
+    return _heads.decode(text)
 
 
 def encode_enrolment(enrolment: Enrolment) -> str:

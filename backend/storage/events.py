@@ -95,12 +95,13 @@ def history(connection: Connection, members: Collection[str], names: Collection[
 
 
 def history_since(
-    connection: Connection, asked: Collection[tuple[str, str, datetime | None]]
+    connection: Connection, asked: Collection[tuple[str, str, datetime | None]], until: datetime | None = None
 ) -> Iterator[tuple[str, Event]]:
-    """Events by (visitor id, name, from when on; None: all), as (visitor id, event), in no order."""
+    """Events by (visitor id, name, from when on; None: all), up to `until`, as (visitor id, event), in no order."""
     spans = [(visitor_id, name, 0 if since is None else to_micros(since)) for visitor_id, name, since in asked]
     key = (events.c.visitor_id, events.c.name, events.c.timestamp)
-    for visitor_id, *row in rows_from(connection, (events.c.visitor_id, *_EVENT), key, spans):
+    suffix = f" AND events.timestamp <= {to_micros(until)}" if until is not None else ""
+    for visitor_id, *row in rows_from(connection, (events.c.visitor_id, *_EVENT), key, spans, suffix):
         yield visitor_id, _event(row)
 
 

@@ -129,7 +129,7 @@ def test_of_a_busy_visitor_only_the_window_is_fetched() -> None:
     found, since = lazily(rules, events, 999, until=events[-1].timestamp)
     assert since == {"Product Viewed": events[-1].timestamp - timedelta(hours=1)}
     assert len(fetched(events, since).of("Product Viewed", since["Product Viewed"])) == 7
-    assert [each.outcome for each in found.enrolments.values()] == ["sent"]
+    assert len(found.enrolments) == 1
 
 
 def test_the_widest_window_of_a_rule_is_fetched_at_once() -> None:

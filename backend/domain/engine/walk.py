@@ -64,9 +64,11 @@ def denial_of(reentry: Reentry, entered: Iterable[Enrolment], key: str, moment: 
         return None
     if reentry.policy != "every":
         return reentry.policy
+    if reentry.at_most is None:
+        return None
     since = moment - reentry.per if reentry.per is not None else None
     recent = [each for each in earlier if since is None or since < each.entered_at <= moment]
-    return "at_most" if reentry.at_most is not None and len(recent) >= reentry.at_most else None
+    return "at_most" if len(recent) >= reentry.at_most else None
 
 
 class Walk:
