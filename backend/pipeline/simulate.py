@@ -169,11 +169,20 @@ class _Run:
             return bool(done)
         return any(head.last_at[name] >= self.since for name in done)
 
+    def _listens(self, event: Event) -> bool:
+        """Whether a rule may start at this event, in the span."""
+        if self.since is not None and self._at_once and event.timestamp < self.since:
+            return False
+        return self.ruleset.dispatch.listening(event) != 0
+
     def live(self, life: Life) -> list[Item]:
         """One visitor's life under the rules: the items of the span, in order of their triggers."""
         self.summary.visitors += 1
         if not life.wanted:
             self.summary.events += life.total
+            return []
+        if life.events is not None and self._starts is not None and not any(map(self._listens, life.events)):
+            self.summary.events += len(life.events)
             return []
         found: dict[str, Enrolment] = {}
         for result, count in self._all(life) if life.events is not None else self._in_pieces(life):

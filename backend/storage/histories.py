@@ -12,6 +12,7 @@ from backend.schemas.event import event_of_row
 from backend.storage.bulk import rows_of
 from backend.storage.tables import events, visitors
 from backend.storage.times import from_micros, to_micros
+from backend.storage.visitors import in_order_of_id
 
 _EVENT = (
     events.c.message_id,
@@ -30,7 +31,7 @@ def heads(
     there = visitors.c.visitor_id >= start if inclusive else visitors.c.visitor_id > start
     query = (
         select(visitors.c.profile)
-        .where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None), there)
+        .where(in_order_of_id(site_id), visitors.c.merged_into.is_(None), there)
         .order_by(visitors.c.visitor_id)
         .limit(limit)
     )
