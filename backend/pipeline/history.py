@@ -30,8 +30,16 @@ class Life:
 class Reader:
     """Reads the histories of one site up to `until`, without the events that `left_out` tells of."""
 
-    def __init__(self, rt: Runtime, site: Site, until: datetime, left_out: Callable[[Event], bool]) -> None:
+    def __init__(
+        self,
+        rt: Runtime,
+        site: Site,
+        until: datetime,
+        left_out: Callable[[Event], bool],
+        at_once: int = EVENTS_AT_ONCE,
+    ) -> None:
         self.rt = rt
+        self._at_once = at_once
         self.site = site
         self.until = until
         self._left_out = left_out
@@ -50,17 +58,34 @@ class Reader:
             if not heads:
                 return
             known = [(head, sum(lengths.get(member, 0) for member in (head.id, *head.members))) for head in heads]
-            for group in _groups([Life(head, total, wanted(head)) for head, total in known if total]):
+            for group in self._groups([Life(head, total, wanted(head)) for head, total in known if total]):
                 yield self._read(group)
             start, inclusive = heads[-1].id, False
 
     def _read(self, group: Sequence[Life]) -> list[Life]:
-        ids = [member for life in group if _fits(life) for member in (life.head.id, *life.head.members)]
+        ids = [member for life in group if self._fits(life) for member in (life.head.id, *life.head.members)]
         if not ids:
             return list(group)
         with self.rt.db.read() as connection:
             found = histories.whole(connection, ids, self.until)
-        return [replace(life, events=self._of(life.head, found)) if _fits(life) else life for life in group]
+        return [replace(life, events=self._of(life.head, found)) if self._fits(life) else life for life in group]
+
+    def _fits(self, life: Life) -> bool:
+        return life.wanted and life.total <= self._at_once
+
+    def _groups(self, lives: Sequence[Life]) -> Iterator[list[Life]]:
+        """The lives in groups whose events fit into memory together."""
+        group: list[Life] = []
+        size = 0
+        for life in lives:
+            length = life.total if self._fits(life) else 0
+            if group and size + length > self._at_once:
+                yield group
+                group, size = [], 0
+            group.append(life)
+            size += length
+        if group:
+            yield group
 
     def _of(self, head: ProfileHead, found: Mapping[str, list[Event]]) -> list[Event]:
         told = [
@@ -85,7 +110,7 @@ class Reader:
         ids, after, held = (head.id, *head.members), None, list[Event]()
         while True:
             with self.rt.db.read() as connection:
-                found = histories.part(connection, ids, after, self.until, EVENTS_AT_ONCE)
+                found = histories.part(connection, ids, after, self.until, self._at_once)
             if not found:
                 break
             after = found[-1][1].moment
@@ -103,24 +128,6 @@ class Reader:
         with self.rt.db.read() as connection:
             found = [self._believed(*pair) for pair in events.history_since(connection, asked, until)]
         return by_name((event for event in found if event is not None), since)
-
-
-def _fits(life: Life) -> bool:
-    return life.wanted and life.total <= EVENTS_AT_ONCE
-
-
-def _groups(lives: Sequence[Life]) -> Iterator[list[Life]]:
-    """The lives in groups whose events fit into memory together."""
-    group: list[Life] = []
-    size = 0
-    for life in lives:
-        length = life.total if _fits(life) else 0
-        if size + length > EVENTS_AT_ONCE:
-            yield group
-            group, size = [], 0
-        group.append(life)
-        size += length
-    yield group
 
 
 class LongPast:

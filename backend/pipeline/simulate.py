@@ -17,7 +17,7 @@ from backend.domain.rule import CompiledRule, Rule, compile_rule
 from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
 from backend.domain.rule.compiled import EmitOp
 from backend.domain.site import Site
-from backend.pipeline.history import Life, LongPast, Reader
+from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
 from backend.storage import simulations
@@ -88,8 +88,12 @@ def simulating(
     until: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
+    *,
+    at_once: int = EVENTS_AT_ONCE,
 ) -> Iterator[Progress | SimulationResult]:
     """As `simulate`, telling how far it is on the way; the last that comes is the result. Closing it stops the work.
+
+    At most `at_once` events are in memory, beside what rules ask of the past of a visitor who has more.
 
     A summary is kept for some minutes: then a later page begins where the one before ended, and ends when it is full.
     """
@@ -97,7 +101,7 @@ def simulating(
     place = read_place(cursor)
     key = _digest(site, rules, since, until)
     known = simulations.recall(rt.redis, key) if cursor else None
-    run = _Run(rt, site, rules, since, until)
+    run = _Run(rt, site, rules, since, until, at_once)
     items: list[Item] = []
     start = place[0] if known is not None else ""
     for group in run.reader.lives(start, run.concerns):
@@ -148,14 +152,22 @@ def _digest(site: Site, rules: Sequence[Rule], since: datetime | None, until: da
 class _Run:
     """One simulation: the rules, and what has come of them so far."""
 
-    def __init__(self, rt: Runtime, site: Site, rules: Sequence[Rule], since: datetime | None, until: datetime) -> None:
+    def __init__(
+        self,
+        rt: Runtime,
+        site: Site,
+        rules: Sequence[Rule],
+        since: datetime | None,
+        until: datetime,
+        at_once: int,
+    ) -> None:
         shared = SharedTests()
         self.site, self.since, self.until = site, since, until
         compiled = [compile_rule(replace(rule, status="active"), shared) for rule in rules]
         self.ruleset = Ruleset.of(site, compiled)
         self.summary = _Summary()
         simulated = {rule.id for rule in rules}
-        self.reader = Reader(rt, site, until, lambda event: _reported_by(event) in simulated)
+        self.reader = Reader(rt, site, until, lambda event: _reported_by(event) in simulated, at_once)
         self._starts = _starts(compiled)
         self._at_once = not any(isinstance(op, EmitOp) for rule in compiled for op in rule.program)
         self._spans = _spans(compiled)
