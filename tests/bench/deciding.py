@@ -1,85 +1,22 @@
 """Deciding alone: 1,000 rules against folded events, beside 10 rules, and beside other engines on the same."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import count
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterable
 
-import msgspec
-
-from backend.domain.condition import Moment, SharedTests
-from backend.domain.engine import Ruleset
-from backend.domain.event import Event
-from backend.domain.fold import fold_into, working_copy
-from backend.domain.past import Past, by_name
-from backend.domain.profile import Profile
-from backend.domain.rule import Rule, compile_rule, parse_rule
-from backend.schemas.event import event_of, received_at_of
-from backend.schemas.wire import Header, decode_logged_event
-from backend.storage.sites import new_site
-from backend.storage.times import to_micros
+from backend.domain.condition import Moment
+from backend.domain.engine import Ruleset, advance
+from backend.schemas.documents import encode_profile
 from tests.bench import events, rules
+from tests.bench.decisions import Case, cases, on_views, ruleset
+from tests.bench.engines import ENGINES, others
+from tests.bench.report import Line
 
 EVENTS = 20_000
 ROUNDS = 5
-
-
-@dataclass(slots=True)
-class Case:
-    """One event after it was folded, and what it changed: all that deciding looks at."""
-
-    event: Event
-    profile: Profile
-    before: Profile
-    past: Past
-    events: list[Event]
-
-
-def cases(number: int) -> list[Case]:
-    """The mix, folded into profiles of about 4 KB, each event with its own copy and the visitor's whole past."""
-    profiles: dict[str, Profile] = {}
-    pasts: dict[str, list[Event]] = {}
-    found: list[Case] = []
-    for event in told(number):
-        who = str(event.anonymous_id)
-        before = profiles.get(who) or new_profile(who, len(profiles))
-        after = working_copy(before)
-        fold_into(after, event)
-        profiles[who] = after
-        past = [*pasts.get(who, ()), event]
-        pasts[who] = past
-        found.append(Case(event, after, before, Past({}), past))
-    for case in found:
-        case.past = Past(by_name(case.events), complete=True)
-        case.past.cut = case.event.moment
-    return found
-
-
-def told(number: int) -> Iterator[Event]:
-    """The events of the mix, as the processor reads them from the log."""
-    order = count(1)
-    for call in events.mix(number):
-        logged = decode_logged_event(msgspec.json.encode(call))
-        header = Header(1, "bench", to_micros(logged.timestamp))
-        yield event_of(logged, header, received_at_of(header), 0, next(order), None)
-
-
-def new_profile(who: str, number: int) -> Profile:
-    """A visitor of whom a good deal is known already: the profile's JSON takes about 4 KB."""
-    city = ("Berlin", "Kiel", "Köln", "Bonn", "Hamburg")[number % 5]
-    traits = {"plan": "gold" if number % 7 == 0 else "free", "city": city, "first_name": f"Jo {number}"}
-    traits |= {f"trait_{each}": f"what is known of it, in some words, {each}" for each in range(60)}
-    return Profile(id=who.ljust(32, "0"), site_id="bench", person=who, traits=traits)
-
-
-def ruleset(number: int) -> Ruleset:
-    """The first `number` of the thousand, compiled as the processor does."""
-    shared = SharedTests()
-    site = replace(new_site("bench"), id="bench")
-    made = [
-        Rule(id=f"{place:032x}", site_id="bench", spec=parse_rule(document), status="active")
-        for place, document in enumerate(rules.thousand()[:number])
-    ]
-    return Ruleset.of(site, [compile_rule(rule, shared) for rule in made])
+SAMPLE = 100
+"""Events that the others decide on: at less than a thousand a second more would take minutes."""
 
 
 def decide(ruleset: Ruleset, cases: Iterable[Case]) -> int:
@@ -97,3 +34,65 @@ def decide(ruleset: Ruleset, cases: Iterable[Case]) -> int:
                 else:
                     started += 1
     return started
+
+
+def run() -> list[Line]:
+    """Events per second with 1,000 rules, beside 10, and beside the others."""
+    told = cases(EVENTS)
+    few, many = ruleset(on_views(10)), ruleset(rules.thousand())
+    chosen = told[:: len(told) // SAMPLE][:SAMPLE]
+    given = others(chosen)
+    ours = decide(many, chosen)
+    speeds: dict[str, float] = {}
+    for name, engine in ENGINES.items():
+        matches, seconds = engine(given)
+        if matches != ours:
+            raise RuntimeError(f"{name} finds {matches} rules that start, we find {ours}: they do not do the same.")
+        speeds[name] = len(chosen) / seconds
+    gc.collect()
+    gc.freeze()
+    costs: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for label, rules_ in (("few", few), ("many", many)):
+            costs.setdefault(f"deciding {label}", []).append(_cpu(lambda r=rules_: decide(r, told)) / len(told))
+            costs.setdefault(f"engine {label}", []).append(_cpu(lambda r=rules_: _advance(r, told)) / len(told))
+    cost = {name: statistics.median(values) * 1e6 for name, values in costs.items()}
+    size = statistics.mean(len(encode_profile(case.profile)) for case in told[::100])
+    remark = f"profiles of {size:,.0f} bytes; mix: {events.origin()}; an event starts {ours / len(chosen):.2f} rules"
+    lines = [
+        Line(
+            f"deciding, CPU an event with {each}",
+            cost["deciding many" if each == "1,000 rules" else "engine many"],
+            "µs",
+            "10 of them, all on views",
+            cost["deciding few" if each == "1,000 rules" else "engine few"],
+            "at most 3",
+            remark,
+        )
+        for each in ("1,000 rules", "1,000 rules, folding and starting too")
+    ]
+    lines += [
+        Line(
+            "deciding alone, 1,000 rules",
+            1e6 / cost["deciding many"],
+            "events/s",
+            name,
+            speed,
+            "",
+            "target 50,000/s; all engines agree on how many rules start",
+        )
+        for name, speed in speeds.items()
+    ]
+    return lines
+
+
+def _advance(ruleset: Ruleset, cases: Iterable[Case]) -> None:
+    """Folds and decides each event anew, and what follows from it: the whole engine, without storage."""
+    for case in cases:
+        advance(ruleset, case.before, (), (case.event,), case.past, until=case.event.timestamp, now=None)
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started

@@ -16,6 +16,7 @@ from backend.ops.ports import listen
 from backend.web.api.simulations import AT_ONCE, LINES
 from tests.contract.conftest import START, Api
 from tests.contract.test_api_visitors import RULE, track
+from tests.contract.test_api_visitors import send as send  # a fixture
 
 TOLD_AS_LINES = {"Accept": LINES}
 
