@@ -222,15 +222,9 @@ def drop(ids: tuple[str, ...], data_dir: str | None) -> None:
 
 
 def _load(**options: Any) -> Settings:
-    """The settings of a single process: its secrets and its Redis may be those of `chimein up`."""
-    from backend.ops import firstrun, logs, state
+    from backend.ops.single import load_settings
 
-    settings = Settings.load(**options)
-    if "data_dir" in options:
-        firstrun.require_data_dir(settings)
-    settings = state.attach(firstrun.read_secrets(settings))
-    logs.configure(settings.log_level)
-    return settings
+    return load_settings(**options)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """What came before? A visitor's events by name, cut off at a moment: the history that conditions ask."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from backend.domain.condition import HistoryNeeded
 from backend.domain.event import Event
@@ -13,19 +14,29 @@ END_OF_MOMENT = 2**63
 LAST_OF_MOMENT = 2**63 - 1
 """The greatest order of an event: what the engine reports comes after what was sent."""
 
+NO_BOUNDS: Mapping[str, datetime | None] = {}
+
+
+Since: TypeAlias = Mapping[str, datetime | None]
+"""Which events, by name, and from when on; None is from the beginning."""
+
 
 class Past:
-    """The events at hand, by name; asking for a name that was not fetched raises `HistoryNeeded`.
+    """The events at hand, by name; asking for what was not fetched raises `HistoryNeeded`.
 
-    `cut` is moved by the engine as it goes through time: (timestamp, order), inclusive.
+    `since` tells from when on the events of a name are at hand, where not all of them are. `cut` is moved by the engine
+    as it goes through time: (timestamp, order), inclusive.
     """
 
-    __slots__ = ("_complete", "_events", "_moments", "cut")
+    __slots__ = ("_complete", "_events", "_moments", "_since", "cut")
 
-    def __init__(self, events: Mapping[str, Sequence[Event]], *, complete: bool = False) -> None:
+    def __init__(
+        self, events: Mapping[str, Sequence[Event]], *, complete: bool = False, since: Since = NO_BOUNDS
+    ) -> None:
         self._events = events
         self._moments = {name: [event.moment for event in sequence] for name, sequence in events.items()}
         self._complete = complete
+        self._since = since
         self.cut: tuple[datetime, int] | None = None
 
     def add(self, event: Event) -> None:
@@ -39,20 +50,33 @@ class Past:
         self._moments = {**self._moments, event.name: [*moments[:place], event.moment, *moments[place:]]}
 
     @property
-    def names(self) -> Iterable[str]:
-        """The names whose events are at hand."""
-        return self._events.keys()
+    def at_hand(self) -> Since:
+        """The names whose events are at hand, and from when on."""
+        return {name: self._since.get(name) for name in self._events}
 
-    def of(self, name: str) -> Sequence[Event]:
-        """All events of that name up to the cut, in order of time."""
+    def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
+        """All events of that name from `since` on up to the cut, in order of time."""
         events = self._events.get(name)
         if events is None:
             if self._complete:
                 return ()
-            raise HistoryNeeded(name)
-        if self.cut is None:
-            return events
-        return events[: bisect_right(self._moments[name], self.cut)]
+            raise HistoryNeeded(name, since)
+        bound = self._since.get(name)
+        if bound is not None and (since is None or since < bound):
+            raise HistoryNeeded(name, since)
+        moments = self._moments[name]
+        start = 0 if since is None else bisect_left(moments, (since, -END_OF_MOMENT))
+        end = len(moments) if self.cut is None else bisect_right(moments, self.cut)
+        return events if start == 0 and end == len(moments) else events[start:end]
+
+
+def together(one: Since, other: Since) -> dict[str, datetime | None]:
+    """What holds both: every name of either, from the earlier moment on."""
+    joined = dict(one)
+    for name, since in other.items():
+        known = joined.get(name, since)
+        joined[name] = None if known is None or since is None else min(known, since)
+    return joined
 
 
 def by_name(events: Iterable[Event], names: Iterable[str] = ()) -> dict[str, list[Event]]:

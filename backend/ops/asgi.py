@@ -5,7 +5,7 @@ import io
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -16,6 +16,9 @@ MAX_BODY = 2**20
 """Bytes of a request body as sent; the routes have their own, smaller limits."""
 MAX_DRAINED = 8 * 2**20
 """So much of a body that is too large is read and thrown away, so that its sender comes to read the answer."""
+
+STREAMED = "application/x-ndjson"
+"""An answer of this type is sent as it is made, line by line; all others are sent whole."""
 
 TOO_LARGE: Answer = (
     413,
@@ -47,7 +50,11 @@ class Adapter:
             status, headers, content = TOO_LARGE
             answer: Answer = status, [*headers, (b"connection", b"close")], content
         else:
-            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self.answer, scope, body)
+            begun = await asyncio.get_running_loop().run_in_executor(self._pool, self._begin, scope, body)
+            if isinstance(begun, Stream):
+                await self._pass_on(begun, receive, send)
+                return
+            answer = begun
         status, headers, content = answer
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -58,6 +65,37 @@ class Adapter:
 
     def answer(self, scope: Message, body: bytes) -> Answer:
         """Calls the WSGI application; what it raises is logged and becomes a bare 500."""
+        begun = self._begin(scope, body)
+        return begun.whole() if isinstance(begun, Stream) else begun
+
+    async def _pass_on(
+        self,
+        stream: "Stream",
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Sends the parts of an answer as they are made; when its reader goes away, no more are made."""
+        gone = asyncio.ensure_future(receive())  # the request is here, so all that can come is that they hang up
+        making: Future[bytes | None] | None = None
+        try:
+            await send({"type": "http.response.start", "status": stream.status, "headers": stream.headers})
+            while True:
+                making = self._pool.submit(stream.next)
+                part = await asyncio.wrap_future(making)
+                if part is None or gone.done():
+                    break
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            if part is None:
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            if making is None:
+                stream.close()
+            else:
+                making.add_done_callback(lambda _: stream.close())  # a generator that runs cannot be closed
+
+    def _begin(self, scope: Message, body: bytes) -> "Answer | Stream":
+        """Calls the WSGI application up to its answer, or up to the first part of one that is made bit by bit."""
         environ = _environ(scope, body)
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -69,6 +107,8 @@ class Adapter:
 
         try:
             parts = self._app(environ, start_response)
+            if started and _is_stream(started[-1][1]):
+                return Stream(int(started[-1][0][:3]), _encoded(started[-1][1]), parts)
             try:
                 content = b"".join(parts)
             finally:
@@ -76,14 +116,49 @@ class Adapter:
                 if close is not None:
                     close()
             status, headers = started[-1]
-            return (
-                int(status[:3]),
-                [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
-                content,
-            )
+            return int(status[:3]), _encoded(headers), content
         except Exception:
             logger.exception("the application failed on %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             return 500, [(b"content-type", b"text/plain"), (b"content-length", b"15")], b"Internal error."
+
+
+class Stream:
+    """An answer that is made bit by bit."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], parts: Iterable[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self._parts = parts
+        self._iterator = iter(parts)
+
+    def next(self) -> bytes | None:
+        """The next part, None at the end; what goes wrong on the way is logged and is the end."""
+        try:
+            return next(self._iterator, None)
+        except Exception:
+            logger.exception("an answer broke off")
+            return None
+
+    def whole(self) -> Answer:
+        """All of it."""
+        try:
+            return self.status, self.headers, b"".join(self._iterator)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """No more of it is wanted."""
+        close = getattr(self._parts, "close", None)
+        if close is not None:
+            close()
+
+
+def _is_stream(headers: list[tuple[str, str]]) -> bool:
+    return any(name.lower() == "content-type" and value.startswith(STREAMED) for name, value in headers)
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 async def _body(receive: Callable[[], Awaitable[Message]]) -> tuple[bytes | None, bool]:

@@ -114,6 +114,29 @@ def diff(paths: tuple[str, ...], prune: bool, status: str, **where: Any) -> None
     sys.exit(1 if _changes(plan) else 0)
 
 
+@rules.command("simulate", short_help="Try rules out on what is stored; nothing is sent.")
+@click.argument("what", metavar="FILE|ID")
+@click.option("--since", help="entries from this moment on; from the first event")
+@click.option("--until", help="up to this moment; now")
+@click.option("--site", default="demo", show_default=True, help="the site's name or id")
+@click.option("--data-dir", type=click.Path(file_okay=False), help="where everything is kept; ./var")
+def simulate(what: str, since: str | None, until: str | None, site: str, data_dir: str | None) -> None:
+    """Try out the rules of a file (JSON or YAML), or the stored rule with this id, on what is stored.
+
+    The summary is written as JSON, the progress to the terminal.
+    """
+    import json
+
+    from backend.ops.simulation import simulate as run
+    from backend.ops.single import load_settings
+    from backend.runtime import open_runtime
+
+    bar = click.progressbar(length=1000, label="Simulating", file=sys.stderr, show_pos=False, item_show_func=str)
+    with open_runtime(load_settings(data_dir=data_dir)) as rt, bar:
+        result = run(rt, what, site, since, until, lambda share, told: bar.update(int(share * 1000) - bar.pos, told))
+    click.echo(json.dumps(result.summary, indent=2))
+
+
 @rules.command()
 @click.argument("name", required=False)
 @click.option("--set", "given", multiple=True, metavar="PARAMETER=VALUE", help="such as delay=1h; may be repeated")

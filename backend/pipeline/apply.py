@@ -14,7 +14,7 @@ from backend.domain.engine import Advance, PastNeeded, Ruleset, VersionNeeded, a
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
-from backend.domain.past import Past, by_name
+from backend.domain.past import Past, Since, by_name, together
 from backend.domain.profile import Profile
 from backend.domain.tally import Key, contact_deltas, enrolment_deltas, exposure_deltas
 from backend.domain.webhook import Webhook
@@ -102,7 +102,7 @@ class _Walks:
     """How far everybody's walks came: which ended, which ask for the past or a version; and events that raise."""
 
     advances: dict[str, Advance] = field(default_factory=dict)
-    asked: dict[str, frozenset[str]] = field(default_factory=dict)
+    asked: dict[str, Since] = field(default_factory=dict)
     versions: dict[str, VersionNeeded] = field(default_factory=dict)
     poison: dict[int, str] = field(default_factory=dict)
 
@@ -277,7 +277,7 @@ def _walk(
                 walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
             except PastNeeded as needed:
                 if batch.persons.has_past(person_id):
-                    walks.asked[person_id] = needed.names
+                    walks.asked[person_id] = needed.since
                 else:
                     past = Past(by_name(batch.events.get(person_id, ())), complete=True)
                     walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
@@ -323,22 +323,24 @@ def _advance(ruleset: Ruleset, batch: _Batch, person_id: str, past: Past, until:
     )
 
 
-def _pasts(
-    connection: Connection, batch: _Batch, asked: dict[str, frozenset[str]], before: dict[str, Past]
-) -> dict[str, Past]:
+def _pasts(connection: Connection, batch: _Batch, asked: dict[str, Since], before: dict[str, Past]) -> dict[str, Past]:
+    """What these persons' rules ask for, and what was at hand before; of a busy visitor only from where it is asked."""
     if not asked:
         return {}
-    names: dict[str, set[str]] = {
-        person_id: set(wanted) | set(before[person_id].names if person_id in before else ())
+    since = {
+        person_id: together(wanted, before[person_id].at_hand) if person_id in before else wanted
         for person_id, wanted in asked.items()
     }
     owner = {
         member: person_id for person_id in asked for member in visitors.members_of(batch.persons.profiles[person_id])
     }
+    wanted = [(member, *each) for member, person_id in owner.items() for each in since[person_id].items()]
     found: dict[str, list[Event]] = {person_id: [] for person_id in asked}
-    for visitor_id, event in events.history(connection, owner, set().union(*names.values())):
+    for visitor_id, event in events.history_since(connection, wanted):
         found[owner[visitor_id]].append(event)
-    return {person_id: Past(by_name(group, names[person_id])) for person_id, group in found.items()}
+    return {
+        person_id: Past(by_name(group, since[person_id]), since=since[person_id]) for person_id, group in found.items()
+    }
 
 
 def _culprits(

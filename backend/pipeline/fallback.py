@@ -138,7 +138,7 @@ class Fallback:
             rule=rule,
             profile=profile,
             trigger=enrolment.trigger if enrolment is not None else None,
-            history=past_for(connection, profile, rule),
+            history=past_for(connection, profile, rule, now),
             unsubscribed=False,
         )
         return new if closed is None else None

@@ -56,7 +56,7 @@ class Permits:
             rule=rule,
             profile=profile,
             trigger=None if enrolment is None else enrolment.trigger,
-            history=past_for(conn, profile, rule),
+            history=past_for(conn, profile, rule, now),
             unsubscribed=_unsubscribed(conn, message),
         )
         if reason is None:
@@ -88,12 +88,14 @@ class Permits:
         return self._rules.get(key)
 
 
-def past_for(conn: Connection, profile: Profile | None, rule: CompiledRule | None) -> Past:
-    """What a rule may ask of a visitor's past, fetched now; nothing for a rule that asks nothing."""
+def past_for(conn: Connection, profile: Profile | None, rule: CompiledRule | None, now: datetime) -> Past:
+    """What a rule may ask at `now` of a visitor's past; nothing for a rule that asks nothing."""
     if profile is None or rule is None or not rule.history:
         return Past({}, complete=True)
-    found = events.history(conn, visitors.members_of(profile), rule.history)
-    return Past(by_name((event for _, event in found), rule.history), complete=True)
+    since = {name: now - rule.lookback[name] if name in rule.lookback else None for name in rule.history}
+    wanted = [(member, *each) for member in visitors.members_of(profile) for each in since.items()]
+    found = events.history_since(conn, wanted)
+    return Past(by_name((event for _, event in found), rule.history), complete=True, since=since)
 
 
 def _unsubscribed(conn: Connection, message: Message) -> bool:

@@ -87,18 +87,19 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
 
 def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Message, profile: Profile) -> str | None:
     """The gate that has closed since the decision; None when all are open."""
+    now = rt.clock()
     ruleset = rulesets.of(message.site_id)
     enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
     entered = enrolment.rule_version if enrolment is not None else 0
     rule = rulesets.rule_of(connection, message.site_id, message.rule_id, entered)
     return recheck(
         message,
-        rt.clock(),
+        now,
         site=ruleset.site if ruleset is not None else None,
         rule=rule,
         profile=profile,
         trigger=enrolment.trigger if enrolment is not None else None,
-        history=past_for(connection, profile, rule),
+        history=past_for(connection, profile, rule, now),
         unsubscribed=False,
     )
 

@@ -1,29 +1,33 @@
 """The step `simulate`: rules over stored history, in event time, by the engine that runs live; nothing is written."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import groupby
+from datetime import datetime, timedelta
 from typing import Any
 
-from backend.domain.engine import Collision, Denial, Ruleset, Segments, advance
+from backend.domain.condition import SharedTests
+from backend.domain.engine import Advance, Collision, Denial, PastNeeded, Ruleset, Segments, advance
 from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.event import Event
-from backend.domain.identity import known_visitor
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
-from backend.domain.profile import Profile
-from backend.domain.rule import Rule, compile_rule
+from backend.domain.profile import NAME_LIMIT, Profile
+from backend.domain.rule import CompiledRule, Rule, compile_rule
+from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
+from backend.domain.rule.compiled import EmitOp
 from backend.domain.site import Site
 from backend.domain.winner import Winners
+from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.runtime import Runtime
-from backend.storage import contests, events, visitors
+from backend.schemas.documents import ProfileHead
+from backend.storage import contests, simulations
 from backend.storage.database import Connection
 from backend.storage.segments import load_segments
 
-VISITORS_AT_ONCE = 200
-"""Visitors whose history is in memory at a time."""
+SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST})
+"""Events that the engine makes; no profile counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,15 @@ class SimulationResult:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a simulation is: the part of the site's visitors that is done, from 0 to 1, and what was looked at."""
+
+    share: float
+    visitors: int
+    events: int
+
+
 def simulate(
     rt: Runtime,
     site: Site,
@@ -79,19 +92,55 @@ def simulate(
 
     `until` is now when left out, `since` the beginning. `cursor` is `next_cursor` of the page before.
     """
+    for step in simulating(rt, site, rules, since, until, limit, cursor):
+        if isinstance(step, SimulationResult):
+            return step
+    raise AssertionError("a simulation ends with its result")
+
+
+def simulating(
+    rt: Runtime,
+    site: Site,
+    rules: Sequence[Rule],
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+    *,
+    at_once: int = EVENTS_AT_ONCE,
+) -> Iterator[Progress | SimulationResult]:
+    """As `simulate`, telling how far it is on the way; the last that comes is the result. Closing it stops the work.
+
+    At most `at_once` events are in memory, beside what rules ask of the past of a visitor who has more.
+
+    A summary is kept for some minutes: then a later page begins where the one before ended, and ends when it is full.
+    """
     until = until if until is not None else rt.clock()
+    place = read_place(cursor)
+    key = _digest(site, rules, since, until)
+    known = simulations.recall(rt.redis, key) if cursor else None
     with rt.db.read() as connection:
-        return simulate_over(
-            _histories(connection, site, until),
-            site,
-            rules,
-            since,
-            until,
-            limit,
-            cursor,
-            segments=asked_for(connection, site, rules),
-            winners=contests.winners(connection, site.id).get(site.id),
-        )
+        asked, winners = asked_for(connection, site, rules), contests.winners(connection, site.id).get(site.id)
+    run = _Run(site, rules, since, until, segments=asked, winners=winners)
+    run.reader = reader = Reader(rt, site, until, run.reports, at_once)
+    items: list[Item] = []
+    start = place[0] if known is not None else ""
+    for group in reader.lives(start, run.concerns):
+        for life in group:
+            found = run.live(life)
+            if life.head.id >= place[0]:
+                items.extend(found[place[1] :] if life.head.id == place[0] else found)
+                del items[limit + 1 :]
+            if known is not None and len(items) > limit:
+                break
+        yield Progress(share_of(group[-1].head.id), run.summary.visitors, run.summary.events)
+        if known is not None and len(items) > limit:
+            break
+    summary = known if known is not None else run.summary.as_dict()
+    simulations.remember(rt.redis, key, summary)
+    more = len(items) > limit
+    page = items[:limit]
+    yield SimulationResult(page, summary, _place_behind(page, place) if more else None)
 
 
 def simulate_over(
@@ -102,41 +151,22 @@ def simulate_over(
     until: datetime,
     limit: int,
     cursor: str | None = None,
-    *,
     segments: Segments | None = None,
-    winners: Winners | None = None,
 ) -> SimulationResult:
-    """The same over histories that are at hand: each person, and their events in order of moment."""
-    compiled = [compile_rule(replace(rule, status="active")) for rule in rules]
-    ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
-    names = {rule.id: rule.spec.name for rule in rules}
-    summary = _Summary()
-    skip = int(cursor) if cursor else 0
+    """The same over histories that are at hand, in order of id: each person, and their events in order of moment."""
+    run = _Run(site, rules, since, until, segments=segments)
+    place = read_place(cursor)
     items: list[Item] = []
     for profile, stored in histories:
-        history = [event for event in stored if _reported_by(event) not in names]
-        summary.visitors += 1
-        summary.events += len(history)
-        result = advance(
-            ruleset,
-            Profile(id=profile.id, site_id=site.id, person=profile.person),
-            (),
-            history,
-            Past(by_name(history), complete=True),
-            until=until,
-            now=None,
+        events = [event for event in stored if not run.reports(event)]
+        head = ProfileHead(
+            id=profile.id, person=profile.person, user_id=profile.user_id, anonymous_ids=profile.anonymous_ids
         )
-        calls = Counter(each.enrolment_id for each in result.webhooks)
-        found = [each for each in result.enrolments.values() if _within(each.entered_at, since, until)]
-        for enrolment in sorted(found, key=lambda each: each.trigger.moment):
-            item = _item(enrolment, profile, names[enrolment.rule_id], result.messages, calls[enrolment.id])
-            if skip <= summary.total < skip + limit:
-                items.append(item)
-            summary.count(item)
-        summary.deny(denial for denial in result.denials if _within(denial.at, since, until))
-        summary.collide(each for each in result.collisions if _within(each.at, since, until))
-    more = summary.total > skip + limit
-    return SimulationResult(items, summary.as_dict(), str(skip + limit) if more else None)
+        found = run.live(Life(head, len(events), wanted=True, events=events))
+        if head.id >= place[0]:
+            items.extend(found[place[1] :] if head.id == place[0] else found)
+    page = items[:limit]
+    return SimulationResult(page, run.summary.as_dict(), _place_behind(page, place) if len(items) > limit else None)
 
 
 def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
@@ -148,32 +178,178 @@ def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segm
     return Segments(found).only(each.id for each in found if named & {each.id, each.spec.name})
 
 
-def _histories(connection: Connection, site: Site, until: datetime) -> Iterator[tuple[Profile, Sequence[Event]]]:
-    """Each visitor of the site with all events up to `until`, in order of moment; those without any are left out."""
-    after = ""
-    while ids := visitors.ids_after(connection, site.id, after, VISITORS_AT_ONCE):
-        after = ids[-1]
-        profiles = {each: stored.profile for each, stored in visitors.load(connection, ids).items()}
-        owner = {member: each for each, profile in profiles.items() for member in visitors.members_of(profile)}
-        found = [
-            (owner[visitor_id], _as_believed(site, visitor_id, event))
-            for visitor_id, event in events.all_events(connection, owner, until)
-        ]
-        found.sort(key=lambda pair: pair[0])  # stable: each visitor's events stay in order of moment
-        for visitor_id, group in groupby(found, key=lambda pair: pair[0]):
-            yield profiles[visitor_id], [event for _, event in group]
+def read_place(cursor: str | None) -> tuple[str, int]:
+    """The visitor at whom a page begins, and how many of their items came before; ValueError for no cursor of ours."""
+    if cursor is None:
+        return "", 0
+    visitor_id, _, given = cursor.partition(".")
+    if not given.isascii() or not given.isdecimal() or len(given) > 9:
+        raise ValueError("Is no cursor of a simulation.")
+    return visitor_id, int(given)
 
 
-def _as_believed(site: Site, visitor_id: str, event: Event) -> Event:
-    """The event without a user id that was not believed when it came: then it was stored as the browser's own."""
-    if event.user_id is None or visitor_id == known_visitor(site.id, event.user_id):
-        return event
-    return replace(event, user_id=None)
+def share_of(visitor_id: str) -> float:
+    """Which part of all visitors has an id up to this one: the ids are hashes, so they lie evenly."""
+    return min(int(visitor_id[:8], 16) / 2**32, 1.0)
+
+
+def _place_behind(page: Sequence[Item], place: tuple[str, int]) -> str:
+    last = page[-1].visitor_id
+    given = sum(1 for item in page if item.visitor_id == last)
+    return f"{last}.{given + place[1] if last == place[0] else given}"
+
+
+def _digest(site: Site, rules: Sequence[Rule], since: datetime | None, until: datetime) -> str:
+    """What the summary depends on, beside what is stored."""
+    asked = [(rule.id, rule.version, rule.spec) for rule in rules]
+    return hashlib.blake2b(repr((site, asked, since, until)).encode(), digest_size=16).hexdigest()
+
+
+class _Run:
+    """One simulation: the rules, and what has come of them so far."""
+
+    reader: Reader | None = None
+    """Where the past of a long life is read; None where every life is at hand."""
+
+    def __init__(
+        self,
+        site: Site,
+        rules: Sequence[Rule],
+        since: datetime | None,
+        until: datetime,
+        *,
+        segments: Segments | None = None,
+        winners: Winners | None = None,
+    ) -> None:
+        shared = SharedTests()
+        self.site, self.since, self.until = site, since, until
+        compiled = [compile_rule(replace(rule, status="active"), shared) for rule in rules]
+        self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
+        self.summary = _Summary()
+        self._names = {rule.id: rule.spec.name for rule in rules}
+        self._starts = _starts(compiled)
+        self._at_once = not any(isinstance(op, EmitOp) for rule in compiled for op in rule.program)
+        self._spans = _spans(compiled)
+
+    def reports(self, event: Event) -> bool:
+        """Whether one of these rules reported the event, live; simulated, it reports it again."""
+        return _reported_by(event) in self._names
+
+    def concerns(self, head: ProfileHead) -> bool:
+        """Whether a rule can have started for this visitor: whether they did what starts one, and in the span."""
+        if self._starts is None or len(head.counts) >= NAME_LIMIT:
+            return True
+        done = [name for name in self._starts if name in head.counts]
+        if self.since is None or not self._at_once:
+            return bool(done)
+        return any(head.last_at[name] >= self.since for name in done)
+
+    def _listens(self, event: Event) -> bool:
+        """Whether a rule may start at this event, in the span."""
+        if self.since is not None and self._at_once and event.timestamp < self.since:
+            return False
+        return self.ruleset.dispatch.listening(event) != 0
+
+    def live(self, life: Life) -> list[Item]:
+        """One visitor's life under the rules: the items of the span, in order of their triggers."""
+        self.summary.visitors += 1
+        if not life.wanted:
+            self.summary.events += life.total
+            return []
+        if life.events is not None and self._starts is not None and not any(map(self._listens, life.events)):
+            self.summary.events += len(life.events)
+            return []
+        found: dict[str, Enrolment] = {}
+        messages: list[Message] = []
+        calls: Counter[str] = Counter()
+        for result, count in self._all(life) if life.events is not None else self._in_pieces(life):
+            self.summary.events += count
+            found.update(result.enrolments)
+            messages.extend(result.messages)
+            calls.update(each.enrolment_id for each in result.webhooks)
+            self.summary.deny(each for each in result.denials if _within(each.at, self.since, self.until))
+            self.summary.collide(each for each in result.collisions if _within(each.at, self.since, self.until))
+        entered = [each for each in found.values() if _within(each.entered_at, self.since, self.until)]
+        entered.sort(key=lambda each: each.trigger.moment)
+        names = self._names
+        items = [_item(each, life.head, names[each.rule_id], messages, calls[each.id]) for each in entered]
+        for item in items:
+            self.summary.count(item)
+        return items
+
+    def _all(self, life: Life) -> Iterator[tuple[Advance, int]]:
+        events = life.events or ()
+        past = Past(by_name(events), complete=True)
+        profile = _nobody(self.site, life.head)
+        yield advance(self.ruleset, profile, (), events, past, until=self.until, now=None), len(events)
+
+    def _in_pieces(self, life: Life) -> Iterator[tuple[Advance, int]]:
+        """A long life, as the live processor goes through it: piece by piece, the past as far as a rule asks for it."""
+        assert self.reader is not None
+        past = LongPast(self.reader, life.head, self._spans)
+        profile, known = _nobody(self.site, life.head), dict[str, Enrolment]()
+        for piece in self.reader.parts(life.head):
+            past.go_on(piece)
+            result = self._piece(past, profile, known, piece, piece[-1].timestamp)
+            past.emitted(result.emitted)
+            profile, known = result.profile, known | result.enrolments
+            yield result, len(piece)
+            known = {each.id: each for each in known.values() if self._counts(each, piece[-1].timestamp)}
+        if past.begun:
+            yield self._piece(past, profile, known, (), self.until), 0
+
+    def _piece(
+        self,
+        past: LongPast,
+        profile: Profile,
+        known: Mapping[str, Enrolment],
+        piece: Sequence[Event],
+        until: datetime,
+    ) -> Advance:
+        while True:
+            try:
+                enrolments = tuple(known.values())
+                return advance(self.ruleset, profile, enrolments, piece, past.past(), until=until, now=None)
+            except PastNeeded as needed:
+                past.want(needed.since)
+
+    def _counts(self, enrolment: Enrolment, at: datetime) -> bool:
+        """Whether an enrolment may still matter: it waits, or re-entry asks for it."""
+        rule = self.ruleset.by_id[enrolment.rule_id]
+        reentry = rule.rule.spec.reentry
+        if enrolment.waiting or reentry.policy != "every":
+            return True
+        return reentry.at_most is not None and (reentry.per is None or enrolment.entered_at > at - reentry.per)
+
+
+def _nobody(site: Site, head: ProfileHead) -> Profile:
+    """The visitor before their first event."""
+    return Profile(id=head.id, site_id=site.id, person=head.person)
+
+
+def _starts(rules: Iterable[CompiledRule]) -> frozenset[str] | None:
+    """The events without which none of these rules starts, where profiles count them; None: it cannot be told."""
+    names: set[str] = set()
+    for rule in rules:
+        if rule.event is None or rule.event in SIGNALS:
+            return None
+        names.add(rule.event)
+    return frozenset(names)
+
+
+def _spans(rules: Sequence[CompiledRule]) -> dict[str, timedelta]:
+    """How far back the rules look for events of a name, where all of them do so in bounds."""
+    found: dict[str, timedelta] = {}
+    for name in frozenset().union(*(rule.history for rule in rules)):
+        asking = [rule for rule in rules if name in rule.history]
+        if all(name in rule.lookback for rule in asking):
+            found[name] = max(rule.lookback[name] for rule in asking)
+    return found
 
 
 def _reported_by(event: Event) -> str | None:
     """The rule that reported this event, live; simulated, it reports it again."""
-    told = event.context.get("chimein")
+    told = event.context.get("chimein") if event.context else None
     rule_id = told.get("rule") if isinstance(told, dict) else None
     return rule_id if isinstance(rule_id, str) else None
 
@@ -182,7 +358,7 @@ def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
 
 
-def _item(enrolment: Enrolment, profile: Profile, name: str, messages: Sequence[Message], webhooks: int) -> Item:
+def _item(enrolment: Enrolment, profile: ProfileHead, name: str, messages: Sequence[Message], webhooks: int) -> Item:
     return Item(
         rule_id=enrolment.rule_id,
         visitor_id=profile.id,

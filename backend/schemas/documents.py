@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import make_dataclass
+from datetime import datetime
 from typing import Any, get_type_hints
 
 import msgspec
@@ -9,8 +10,22 @@ import msgspec
 from backend.domain.enrolment import Enrolment
 from backend.domain.profile import Profile
 
+
+class ProfileHead(msgspec.Struct):
+    """So much of a profile as tells whose it is, and what they ever did: reading no more of it is quick."""
+
+    id: str
+    person: str = ""
+    members: tuple[str, ...] = ()
+    anonymous_ids: tuple[str, ...] = ()
+    user_id: str | None = None
+    counts: dict[str, int] = {}
+    last_at: dict[str, datetime] = {}
+
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _profiles = msgspec.json.Decoder(Profile)
+_heads = msgspec.json.Decoder(ProfileHead)
 _enrolments = msgspec.json.Decoder(Enrolment)
 _contents = msgspec.json.Decoder(dict[str, Any])
 
@@ -40,6 +55,11 @@ def profile_reader(parts: Iterable[str]) -> Callable[[str], Profile]:
         return profile
 
     return read
+
+
+def decode_head(text: str) -> ProfileHead:
+    """The head of a profile as it was encoded."""
+    return _heads.decode(text)
 
 
 def encode_enrolment(enrolment: Enrolment) -> str:

@@ -97,6 +97,35 @@ def pairs_of(
         return {(row[0], row[1]) for row in cursor.fetchall()}
 
 
+def rows_from(
+    connection: Connection,
+    columns: Sequence[Column[Any]],
+    key: Sequence[Column[Any]],
+    asked: Sequence[Row],
+    suffix: str = "",
+) -> list[Row]:
+    """The rows of one table in which the first two of `key` are as asked, and the third is so much or more.
+
+    `asked` are (text, text, int), `suffix` SQL of ours that ends the statement. However many there are, it is one
+    statement, with one look into an index for each.
+    """
+    table = key[0].table.name
+    names = ", ".join(f"{table}.{column.name}" for column in columns)
+    first, second, third = (column.name for column in key)
+    if connection.dialect.name == "sqlite":
+        one, two, three = (f"json_extract(asked.value, '$[{place}]')" for place in range(3))
+        source, values = "json_each(?) AS asked CROSS JOIN", [json.dumps(list(asked))]
+    else:
+        one, two, three = "asked.one", "asked.two", "asked.three"
+        source = "unnest(%s::text[], %s::text[], %s::bigint[]) AS asked(one, two, three) JOIN"
+        values = [[row[place] for row in asked] for place in range(3)]  # type: ignore[misc]
+    match = f"{table}.{first} = {one} AND {table}.{second} = {two} AND {table}.{third} >= {three}"
+    statement = f"SELECT {names} FROM {source} {table} ON {match}{suffix}"  # noqa: S608
+    with _driver(connection, statement) as cursor:
+        cursor.execute(statement, values)
+        return cast(list[Row], cursor.fetchall())
+
+
 def _write(connection: Connection, table: Table, rows: Sequence[Row], on_conflict: str) -> int:
     if not rows:
         return 0

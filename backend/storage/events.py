@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.domain.event import Event
 from backend.schemas.event import event_of_row
 from backend.schemas.wire import encode_json
-from backend.storage.bulk import insert_rows, pairs_of, rows_of
+from backend.storage.bulk import insert_rows, pairs_of, rows_from, rows_of
 from backend.storage.tables import events
 from backend.storage.times import from_micros, to_micros
 
@@ -121,6 +121,17 @@ def history(connection: Connection, members: Collection[str], names: Collection[
     """All events of these names of these visitors, as (visitor id, event), in no order."""
     among = {events.c.visitor_id: members, events.c.name: names}
     for visitor_id, *row in rows_of(connection, (events.c.visitor_id, *_EVENT), among):
+        yield visitor_id, _event(row)
+
+
+def history_since(
+    connection: Connection, asked: Collection[tuple[str, str, datetime | None]], until: datetime | None = None
+) -> Iterator[tuple[str, Event]]:
+    """Events by (visitor id, name, from when on; None: all), up to `until`, as (visitor id, event), in no order."""
+    spans = [(visitor_id, name, 0 if since is None else to_micros(since)) for visitor_id, name, since in asked]
+    key = (events.c.visitor_id, events.c.name, events.c.timestamp)
+    suffix = f" AND events.timestamp <= {to_micros(until)}" if until is not None else ""
+    for visitor_id, *row in rows_from(connection, (events.c.visitor_id, *_EVENT), key, spans, suffix):
         yield visitor_id, _event(row)
 
 

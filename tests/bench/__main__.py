@@ -1,6 +1,6 @@
 """`make bench`: every figure that the project promises, beside its baseline, in one table.
 
-`python -m tests.bench [NAME ...]` runs only those: collector, process, live, sdk_python.
+`python -m tests.bench [NAME ...]` runs only those parts, by the names of their modules: see `PARTS`.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import sys
 
 from tests.bench.report import Line, table
 
-PARTS = ("collector", "process", "live", "sdk_python")
+PARTS = ("collector", "process", "deciding", "many_rules", "timers", "simulation", "live", "sdk_python")
 
 
 def main(names: list[str]) -> None:

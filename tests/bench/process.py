@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlalchemy import insert
 
 from backend.domain.rule import parse_rule
+from backend.domain.site import Site
 from backend.pipeline.process import Processor, spare_collector
 from backend.runtime import Runtime
 from backend.schemas import wire
@@ -67,6 +68,11 @@ def fill(rt: Runtime, count: int) -> None:
         for document in ruleset():
             rules.create_rule(connection, site.id, parse_rule(document), status="active", now=rt.clock())
     rt.sites.forget()
+    put(rt, site, count)
+
+
+def put(rt: Runtime, site: Site, count: int) -> None:
+    """`count` events of the mix in the log, 20 a request."""
     chunks: list[tuple[int, bytes, bytes]] = []
     waiting: dict[int, list[bytes]] = {}
     header = wire.encode_header(Header(1, site.id, to_micros(datetime.now(UTC))))

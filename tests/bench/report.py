@@ -27,10 +27,15 @@ def table(lines: Iterable[Line]) -> str:
     head = ("what", "measured", "baseline", "ratio", "wanted", "remark")
     rows = [head]
     for line in lines:
-        baseline = "" if line.baseline is None else f"{line.baseline_name}: {line.baseline:,.1f}"
+        baseline = "" if line.baseline is None else f"{line.baseline_name}: {_number(line.baseline)}"
         ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-        rows.append((line.name, f"{line.figure:,.1f} {line.unit}", baseline, ratio, line.wanted, line.remark))
+        rows.append((line.name, f"{_number(line.figure)} {line.unit}", baseline, ratio, line.wanted, line.remark))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def _number(value: float) -> str:
+    """With as many decimals as tell something."""
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.3g}"

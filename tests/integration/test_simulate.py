@@ -155,7 +155,7 @@ def test_the_variant_of_a_simulation_is_the_variant_that_is_sent(shop: Shop) -> 
 
 def test_many_visitors_are_read_part_by_part(shop: Shop) -> None:
     """More than are in memory at a time, some of them merged."""
-    from backend.pipeline.simulate import VISITORS_AT_ONCE
+    from backend.pipeline.history import VISITORS_AT_ONCE
 
     count = VISITORS_AT_ONCE + 50
     shop.send(*(call("Product Added", ADDED, anonymousId=f"v{number}") for number in range(count)))

@@ -28,7 +28,7 @@ class Events:
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = sorted(events, key=lambda event: event.moment)
 
-    def of(self, name: str) -> Sequence[Event]:
+    def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
         return [event for event in self.events if event.name == name]
 
 

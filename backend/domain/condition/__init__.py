@@ -13,6 +13,7 @@ from backend.domain.condition.tree import (
     InSegment,
     Not,
     Performed,
+    lookback,
     needed_history,
 )
 from backend.domain.condition.when import Test
@@ -33,6 +34,7 @@ __all__ = [
     "SharedTests",
     "Test",
     "compile_condition",
+    "lookback",
     "needed_history",
     "parse_condition",
     "read_condition",

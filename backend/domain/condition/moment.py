@@ -10,27 +10,31 @@ from backend.domain.profile import Profile
 
 
 class HistoryNeeded(Exception):
-    """The answer needs the visitor's events of this `name`, and they are not at hand."""
+    """The answer needs the visitor's events of this `name` from `since` on (None: all), and they are not at hand."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, since: datetime | None = None) -> None:
         super().__init__(f"The history of {name!r} is needed")
         self.name = name
+        self.since = since
 
 
 class History(Protocol):
     """The visitor's past, up to and including the moment."""
 
-    def of(self, name: str) -> Sequence[Event]:
-        """All events of that name up to and including the moment, sorted by `Event.moment`; may raise HistoryNeeded."""
+    def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
+        """All events of that name from `since` on, up to and including the moment, sorted by `Event.moment`.
+
+        Earlier ones may be among them. May raise HistoryNeeded.
+        """
         ...
 
 
 class NoHistory:
     """A past that is not at hand: whoever asks learns what to fetch."""
 
-    def of(self, name: str) -> Sequence[Event]:
+    def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
         """Raise HistoryNeeded."""
-        raise HistoryNeeded(name)
+        raise HistoryNeeded(name, since)
 
 
 NO_HISTORY = NoHistory()

@@ -227,9 +227,14 @@ def _window(node: Performed) -> Callable[[Moment], Bounds]:
     since_entry = node.since_entry
 
     def window(m: Moment) -> Bounds:
-        if since_entry and m.entered is None:
-            return (), 0, 0
-        events = m.history.of(name)
+        earliest = since
+        if since_entry:
+            if m.entered is None:
+                return (), 0, 0
+            earliest = m.entered[0] if earliest is None else max(earliest, m.entered[0])
+        if within is not None:
+            earliest = m.at - within if earliest is None else max(earliest, m.at - within)
+        events = m.history.of(name, earliest)
         end = bisect_right(events, m.at - ago, key=_timestamp)
         start = bisect_right(events, m.at - within, 0, end, key=_timestamp) if within is not None else 0
         if until is not None:

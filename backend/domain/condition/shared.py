@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from backend.domain.condition.moment import Moment
 from backend.domain.condition.tree import Comparison, Condition, InSegment, Not, Performed
@@ -25,6 +26,7 @@ class SharedTests:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._numbers = count()
 
     def test(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
         """The test of a condition: compiled, or the same as that of an equal condition."""
@@ -37,7 +39,7 @@ class SharedTests:
             if not (isinstance(condition, Performed) and _is_dear(condition)):
                 return known.plain
         if known.remembering is None:
-            known.remembering = _remembering(known.plain, len(self._known))
+            known.remembering = _remembering(known.plain, next(self._numbers))
         return known.remembering
 
 

@@ -1,6 +1,6 @@
 """What is a condition? A small tree of frozen nodes, read from JSON and compiled into a test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -167,6 +167,19 @@ def needed_history(condition: Condition | None, *, usually: bool = False) -> fro
     if any(isinstance(node, Comparison) and node.op == "unchanged_for" for node in walk(condition)):
         names.add(TOLD)
     return frozenset(names)
+
+
+def lookback(conditions: Iterable[Condition | None]) -> dict[str, timedelta]:
+    """How far back these conditions look for events of a name, where each that asks for it looks only so far."""
+    found: dict[str, timedelta | None] = {}
+    for condition in conditions:
+        for node in walk(condition) if condition is not None else ():
+            if isinstance(node, Performed) and _may_ask(node):
+                known = found.get(node.event, timedelta(0))
+                found[node.event] = None if known is None or node.within is None else max(known, node.within)
+            elif isinstance(node, Comparison) and node.op == "unchanged_for":
+                found[TOLD] = None
+    return {name: span for name, span in found.items() if span is not None}
 
 
 def _may_ask(node: Performed) -> bool:

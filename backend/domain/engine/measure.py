@@ -54,7 +54,7 @@ def _reach(walk: "Walk", rule: CompiledRule, goal: CompiledGoal, event: Event) -
             return
         value = goal_value(event, goal)
     except HistoryNeeded as needed:
-        raise PastNeeded(rule.history | {needed.name}) from needed
+        raise PastNeeded.by(needed, (rule,), event.timestamp) from needed
     except Exception as error:
         walk.failed(rule.id, error)
         return

@@ -151,7 +151,7 @@ class Membership:
             try:
                 after = self._standing(each, before, moment, given.get(place) if given else None)
             except HistoryNeeded as needed:
-                raise PastNeeded(wanted | each.history | {needed.name}) from needed
+                raise PastNeeded(dict.fromkeys(wanted | each.history | {needed.name})) from needed
             except Exception as error:  # a mistake of ours: it costs neither the event nor the others
                 self.walk.failed(each.id, error)
                 standings[each.id] = before._replace(due_at=None)

@@ -1,22 +1,39 @@
 """What a stretch of time brought about for one visitor, and what stops it from being told."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from backend.domain.attention import Contact
+from backend.domain.condition import HistoryNeeded
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
+from backend.domain.past import Since, together
 from backend.domain.profile import Profile
+from backend.domain.rule import CompiledRule
 from backend.domain.webhook import Webhook
 
 
 class PastNeeded(Exception):
-    """A rule asks for events that are not at hand; `names` are all that it may ask for."""
+    """Rules ask for events that are not at hand: of these names, each from a moment on (None: all)."""
 
-    def __init__(self, names: frozenset[str]) -> None:
-        super().__init__(f"The history of {sorted(names)} is needed")
-        self.names = names
+    def __init__(self, since: Since) -> None:
+        super().__init__(f"The history of {sorted(since)} is needed")
+        self.since = since
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all that is asked for."""
+        return frozenset(self.since)
+
+    @classmethod
+    def by(cls, needed: HistoryNeeded, rules: Iterable[CompiledRule], at: datetime) -> "PastNeeded":
+        """What was asked for, and what these rules are likely to ask for next, at `at`."""
+        since: Since = {needed.name: needed.since}
+        for rule in rules:
+            since = together(since, {name: at - span for name, span in rule.lookback.items()})
+        return cls(since)
 
 
 class VersionNeeded(Exception):

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
-from backend.domain.dispatch import Listeners
+from backend.domain.dispatch import Dispatch, Places
 from backend.domain.engine.membership import segments_due
 from backend.domain.engine.result import VersionNeeded
 from backend.domain.engine.segments import Segments
+from backend.domain.event import Event
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -21,18 +23,20 @@ Rules = tuple[CompiledRule, ...]
 class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
-    `watches` are the rules that start at moments which no event marks, `segments` those of the site (None: it has
-    none), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of rules by
-    (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one that
-    nobody has. `winners` are the variants that get everybody who is new.
+    `dispatch` knows which of the active rules an event starts, `events` are the names that they listen to; `by_stage`
+    and `at_session` are sets as `dispatch` numbers them. `watches` are the rules that start at moments which no event
+    marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
+    is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
+    as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new.
     """
 
     site: Site
     by_id: Mapping[str, CompiledRule]
-    by_event: Mapping[str, Listeners]
-    by_stage: Mapping[str, Rules]
+    dispatch: Dispatch
+    events: frozenset[str]
+    by_stage: Mapping[str, Places]
     by_trait: Mapping[str, Rules]
-    at_session: Rules = ()
+    at_session: Places = 0
     watches: Rules = ()
     segments: Segments | None = None
     by_segment: Mapping[tuple[str, bool], Rules] = field(default_factory=dict)
@@ -51,15 +55,13 @@ class Ruleset:
     ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
-        by_event: dict[str, list[CompiledRule]] = {}
         by_stage: dict[str, Rules] = {}
         by_trait: dict[str, Rules] = {}
         by_segment: dict[tuple[str, bool], Rules] = {}
         active = [rule for rule in ordered if rule.rule.status == "active"]
+        dispatch = Dispatch(active)
         for rule in active:
-            if rule.event is not None:
-                by_event.setdefault(rule.event, []).append(rule)
-            elif rule.stage is not None:
+            if rule.stage is not None:
                 by_stage[rule.stage] = (*by_stage.get(rule.stage, ()), rule)
             elif rule.trait is not None:
                 by_trait[rule.trait] = (*by_trait.get(rule.trait, ()), rule)
@@ -68,12 +70,13 @@ class Ruleset:
         return cls(
             site=site,
             by_id=MappingProxyType({rule.id: rule for rule in ordered}),
-            by_event={name: Listeners(group) for name, group in by_event.items()},
-            by_stage=by_stage,
+            dispatch=dispatch,
+            events=frozenset(rule.event for rule in active if rule.event is not None),
+            by_stage={stage: dispatch.places(group) for stage, group in by_stage.items()},
             by_trait=by_trait,
             segments=segments,
             by_segment=by_segment,
-            at_session=tuple(rule for rule in active if rule.session),
+            at_session=dispatch.places(rule for rule in active if rule.session),
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
@@ -104,6 +107,26 @@ class Ruleset:
         found = self.next_wake(profile) if self.watches else None
         due = segments_due(profile, self.segments) if self.segments is not None else None
         return min((each for each in (due, found[0] if found else None) if each is not None), default=None)
+
+    def asked(self, event: Event, profile: Profile, stage: str, traits: Mapping[str, Any], sessions: int) -> Places:
+        """The rules that an event may start, once it is folded into `profile`; the rest is what that was before."""
+        found = self.dispatch.listening(event)
+        if profile.stage != stage:
+            found |= self.by_stage.get(profile.stage, 0)
+        if profile.sessions > sessions:
+            found |= self.at_session
+        if profile.traits is not traits and self.by_trait:
+            found |= self.dispatch.places(self._changed(traits, profile.traits))
+        return found
+
+    def _changed(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[CompiledRule]:
+        """The rules that wait for a change such as those between these traits."""
+        found: list[CompiledRule] = []
+        for name, rules in self.by_trait.items():
+            old, new = before.get(name), after.get(name)
+            if old != new:
+                found.extend(rule for rule in rules if rule.change is not None and rule.change(old, new))
+        return found
 
     def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:
         """The next moment that a rule waits for without an event, and the rules that do."""

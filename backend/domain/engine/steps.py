@@ -67,7 +67,7 @@ class Steps:
         try:
             self._go(enrolment, rule, at)
         except HistoryNeeded as needed:
-            raise PastNeeded(rule.history | {needed.name}) from needed
+            raise PastNeeded.by(needed, (rule,), at) from needed
         except PastNeeded:
             raise
         except Exception as error:
@@ -188,7 +188,7 @@ class Steps:
         walk.result.messages.append(message)
         spoken = self._spoken(at)
         self._remember(rule, op, message.id, way.channel, message.variant, spoken, answers_of(message.content))
-        if SENT in walk.ruleset.by_event:
+        if SENT in walk.ruleset.events:
             hops = hops_of(enrolment.trigger) + 1
             told = {"message_id": message.id, "channel": way.channel}
             walk.queue.append(walk.signal(SENT, at, rule.id, message.id, hops=hops, **told))

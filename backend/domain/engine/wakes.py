@@ -78,4 +78,4 @@ class Wakes:
         written = walk.membership.promised if name in (ENTERED, LEFT) and walk.membership is not None else ()
         if moment == walk.promised or moment in written or not walk.stale(signal):
             walk.past.cut = signal.moment
-            walk.consider(rule, signal, walk.moment(moment, signal))
+            walk.consider(rule, (rule.where, rule.audience), signal, walk.moment(moment, signal))

@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.engine.hops import SHOWN, hops_of, traced
 from backend.domain.engine.measure import measure
 from backend.domain.engine.membership import Membership
@@ -89,9 +88,11 @@ def denial_of(reentry: Reentry, entered: Iterable[Enrolment], key: str, moment: 
         return None
     if reentry.policy != "every":
         return reentry.policy
+    if reentry.at_most is None:
+        return None
     since = moment - reentry.per if reentry.per is not None else None
     recent = [each for each in earlier if since is None or since < each.entered_at <= moment]
-    return "at_most" if reentry.at_most is not None and len(recent) >= reentry.at_most else None
+    return "at_most" if len(recent) >= reentry.at_most else None
 
 
 class Walk:
@@ -150,51 +151,33 @@ class Walk:
         changes = membership.fold(event, parts) if membership is not None else ()
         if profile.contacts:
             measure(self, event)
-        candidates: Iterable[CompiledRule] = ()
+        candidates = 0
         if event.timestamp >= self.earliest:
-            listeners = self.ruleset.by_event.get(event.name)
-            if listeners is not None:
-                candidates = listeners.to(event)
-            others: list[CompiledRule] = []
-            if profile.stage != stage:
-                others.extend(self.ruleset.by_stage.get(profile.stage, ()))
-            if profile.traits is not traits and self.ruleset.by_trait:
-                others.extend(self._changed(traits, profile.traits))
-            if profile.sessions > sessions and self.ruleset.at_session:
-                others.extend(self.ruleset.at_session)
+            candidates = self.ruleset.asked(event, profile, stage, traits, sessions)
             if changes and membership is not None:
-                others.extend(membership.rules(changes))
-            if others:  # from several lists: the most important speaks first
-                candidates = sorted((*candidates, *others), key=_priority)
+                candidates |= self.ruleset.dispatch.places(membership.rules(changes))
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
         moment = self.moment(event.timestamp, event)
         if self.waiting:
             self._to_waiting(event, moment)
-        for rule in candidates:
-            self.consider(rule, event, moment)
+        if candidates:
+            for rule, tests in self.ruleset.dispatch.asked(candidates, moment):
+                self.consider(rule, tests, event, moment)
 
-    def _changed(self, before: Any, after: Any) -> list[CompiledRule]:
-        """The rules that wait for a change such as those between these traits."""
-        found: list[CompiledRule] = []
-        for name, rules in self.ruleset.by_trait.items():
-            old, new = before.get(name), after.get(name)
-            if old != new:
-                found.extend(rule for rule in rules if rule.change is not None and rule.change(old, new))
-        return found
-
-    def consider(self, rule: CompiledRule, event: Event, moment: Moment) -> None:
-        """Begins an enrolment where the rule asks for this event and its audience holds."""
+    def consider(self, rule: CompiledRule, tests: Sequence[Test], event: Event, moment: Moment) -> None:
+        """Starts the rule where the tests hold, which are all that is left to ask of it."""
         try:
-            holds = rule.where(moment) and rule.audience(moment)
+            for test in tests:
+                if not test(moment):
+                    return
         except HistoryNeeded as needed:
-            raise PastNeeded(rule.history | {needed.name}) from needed
+            raise PastNeeded.by(needed, (rule,), moment.at) from needed
         except Exception as error:
             self.failed(rule.id, error)
             return
-        if holds:
-            self._enter(rule, event)
+        self._enter(rule, event)
 
     def moment(self, at: datetime, event: Event | None, entered: tuple[datetime, int] | None = None) -> Moment:
         """What conditions are asked about now."""
@@ -270,7 +253,7 @@ class Walk:
                 elif enrolment.waits:
                     self.steps.offer(enrolment, rule, event, moment)
             except HistoryNeeded as needed:
-                raise PastNeeded(rule.history | {needed.name}) from needed
+                raise PastNeeded.by(needed, (rule,), moment.at) from needed
             except Exception as error:
                 self.fail(enrolment, event.timestamp, error)
 
@@ -342,7 +325,3 @@ class Walk:
         siblings = self.known[enrolment.rule_id]
         siblings[[each.id for each in siblings].index(enrolment.id)] = enrolment
         self.result.enrolments[enrolment.id] = enrolment
-
-
-def _priority(rule: CompiledRule) -> tuple[int, str]:
-    return (-rule.rule.spec.priority, rule.id)

@@ -7,13 +7,14 @@ from hashlib import blake2b
 from typing import Any
 
 from backend.domain.calendar import next_occurrence, zone_of
-from backend.domain.condition import Condition, Moment, SharedTests, needed_history
+from backend.domain.condition import Condition, Moment, SharedTests, lookback, needed_history
 from backend.domain.condition.compile import always
+from backend.domain.condition.cost import conjuncts, cost_of
 from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
 from backend.domain.event import SIGNAL, Event
 from backend.domain.profile import Profile
-from backend.domain.rule.compiled import CompiledGoal, CompiledRule, Test, Watch
+from backend.domain.rule.compiled import CompiledGoal, CompiledRule, Part, Test, Watch
 from backend.domain.rule.model import Branch, Cancel, Goal, Reentry, Rule, RuleSpec, Split, Steps, Wait
 from backend.domain.rule.program import compile_cancels, compile_program, compile_test
 from backend.domain.rule.trigger import (
@@ -52,17 +53,20 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
     """
     spec = rule.spec
     conditions = list(_conditions(spec))
+    trigger = _trigger(rule, shared)
     program, starts = compile_program(spec)
     return CompiledRule(
         rule=rule,
-        **_trigger(rule, shared),
+        **trigger,
         audience=compile_test(spec.audience, shared),
+        parts=tuple(_parts(spec, trigger["where"], shared)),
         cancels=compile_cancels(_cancels(spec)),
         key_of=_key(spec.reentry),
         program=program,
         starts=starts,
         goal=_goal(spec.goal),
         history=frozenset().union(*map(needed_history, conditions)),
+        lookback=lookback(conditions),
     )
 
 
@@ -113,6 +117,27 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
             return {"event": TRIGGERED, "where": _own_signal(rule.id)}
         case BroadcastTrigger():
             return {"event": BROADCAST, "where": _to_members(_own_signal(rule.id), trigger.segment)}
+
+
+def _parts(spec: RuleSpec, where: Test, shared: SharedTests | None) -> Iterator[Part]:
+    """What must hold for the rule to start, each part by itself."""
+    if isinstance(spec.trigger, EventTrigger):
+        for part in conjuncts(spec.trigger.where):
+            yield _part(part, shared, of_trigger=True)
+    elif where is not always:
+        yield Part(test=where, cost=1)
+    for part in conjuncts(spec.audience):
+        yield _part(part, shared)
+
+
+def _part(condition: Condition, shared: SharedTests | None, *, of_trigger: bool = False) -> Part:
+    return Part(
+        test=compile_test(condition, shared),
+        cost=cost_of(condition),
+        key=repr(condition),  # not the condition itself: true equals 1 there
+        condition=condition,
+        of_trigger=of_trigger,
+    )
 
 
 def _own_signal(rule_id: str) -> Test:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from backend.domain.calendar import LocalDelay
-from backend.domain.condition import Moment
+from backend.domain.condition import Condition, Moment
 from backend.domain.event import Event
 from backend.domain.profile import Profile
 from backend.domain.rule.model import Arm, Message, Rule
@@ -133,15 +133,30 @@ class CompiledGoal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One of the tests that must all hold for a rule to start; `cost` as in `cost_of`.
+
+    Parts of the same `key` are the same question; "" is nobody else's. `of_trigger`: it is asked about the trigger.
+    """
+
+    test: Test
+    cost: int
+    key: str = ""
+    condition: Condition | None = None
+    of_trigger: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CompiledRule:
     """What the engine runs. Tests that were not written down are always true.
 
     What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `segment` (its id, and whether it is
     entered), `session`, `watch`. `where` is asked about the trigger, with `change` (before, after) for a trait;
-    `audience` about moments; `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as
-    text ("" for the other policies), or None where the trigger lacks it; `history` names the events whose history some
-    condition of the rule may ask for. `starts` are the places in `program` at which the steps begin, those of a step's
-    ways behind the step itself.
+    `audience` about moments; `parts` are both once more, taken apart. `cancels` are grouped by event name; `key_of`
+    gives the trigger's key for `per_key` as text ("" for the other policies), or None where the trigger lacks it;
+    `history` names the events whose history some condition of the rule may ask for, `lookback` how far it goes back,
+    for those of them for which that is bounded. `starts` are the places in `program` at which the steps begin, those
+    of a step's ways behind the step itself.
     """
 
     rule: Rule
@@ -154,12 +169,14 @@ class CompiledRule:
     where: Test
     change: Callable[[Any, Any], bool] | None = None
     audience: Test
+    parts: tuple[Part, ...]
     cancels: Mapping[str, tuple[CompiledCancel, ...]]
     key_of: Callable[[Event], str | None]
     program: Program
     starts: tuple[int, ...] = ()
     goal: CompiledGoal | None = None
     history: frozenset[str] = field(default=frozenset())
+    lookback: Mapping[str, timedelta] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -1,16 +1,21 @@
 """`/api/v1/sites/{site}/simulations`: a rule tried out on what is stored."""
 
-from collections.abc import Mapping
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flask import Response, current_app, request
 from marshmallow import ValidationError, fields
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
-from backend.errors import NotFound
+from backend.errors import NotFound, TooManyRequests
 from backend.pipeline.rehearse import rehearse
-from backend.pipeline.simulate import asked_for, simulate
+from backend.pipeline.simulate import Progress, SimulationResult, asked_for, read_place, simulating
 from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
@@ -21,6 +26,13 @@ from backend.web.api.blueprint import Blueprint
 from backend.web.api.rules import rule_of
 from backend.web.context import runtime
 
+LINES = "application/x-ndjson"
+AT_ONCE = 2
+"""Simulations that one process runs at a time."""
+TOLD_EVERY = 0.25
+"""Seconds between two lines of progress."""
+
+logger = logging.getLogger(__name__)
 blueprint = Blueprint("simulations", __name__, "A rule tried out on what is stored.")
 
 
@@ -36,7 +48,7 @@ class SimulationQuery(StrictSchema):
 @blueprint.arguments(SimulationQuery, location="query")
 @blueprint.arguments(SimulationIn, example={"rule": "RULE_ID", "since": "2026-11-01T00:00:00Z"})
 @blueprint.response(200, SimulationOut)
-def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
+def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: Site) -> dict[str, Any] | Response:
     """Simulate a rule
 
     Stored events are replayed for each visitor in the order of their timestamps, and timers fire in event time. Nothing
@@ -45,25 +57,81 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
 
     With `events` these calls (each with its `timestamp`) are the history, instead of the stored one: whose they are is
     found as it is live. `yaml` takes rules as they stand in files.
+
+    With `Accept: application/x-ndjson` the answer is made of lines: `{"progress": 0.42, "visitors": n, "events": n}` as
+    it goes on, and last what would have been answered otherwise. Whoever hangs up ends it. Two run at a time; the third
+    is answered 429 with `Retry-After`.
     """
     rt = runtime()
     # "Now" must be the same moment on every page, so the cursor carries it.
-    skip, now = read_cursor(query.get("cursor") or body["cursor"], str, int) or ("0", to_micros(rt.clock()))
-    if not skip.isdecimal():
-        raise ValidationError({"cursor": ["Is no cursor of this list."]})
+    place, now = read_cursor(query.get("cursor") or body["cursor"], str, int) or (None, to_micros(rt.clock()))
+    try:
+        read_place(place)
+    except ValueError:
+        raise ValidationError({"cursor": ["Is no cursor of this list."]}) from None
     until = body["until"] or from_micros(now)
     limit = query.get("limit") or body["limit"]
     rules = _rules(site, body)
     if not body["holdout"]:
         site, rules = open_to_all(site, rules)
-    if body["events"] is None:
-        result = simulate(rt, site, rules, body["since"], until, limit=limit, cursor=skip)
-    else:
+    if body["events"] is not None:
         with rt.db.read() as conn:
             asked = asked_for(conn, site, rules)
-        result = rehearse(
-            site, rules, body["events"], until, since=body["since"], limit=limit, cursor=skip, segments=asked
+        given = body["events"]
+        return _page(
+            rehearse(site, rules, given, until, since=body["since"], limit=limit, cursor=place, segments=asked), now
         )
+    slot = _Slot()
+    steps = simulating(rt, site, rules, body["since"], until, limit=limit, cursor=place)
+    if request.accept_mimetypes.best_match(("application/json", LINES), default="application/json") == LINES:
+        response = Response(_lines(steps, now, slot), mimetype=LINES)
+        response.call_on_close(slot.release)
+        return response
+    try:
+        return _page(next(step for step in steps if isinstance(step, SimulationResult)), now)
+    finally:
+        slot.release()
+
+
+class _Slot:
+    """The right to simulate; there are few, because each takes all of a core."""
+
+    def __init__(self) -> None:
+        self._free: threading.BoundedSemaphore = current_app.extensions.setdefault(
+            "chimein-simulations", threading.BoundedSemaphore(AT_ONCE)
+        )
+        if not self._free.acquire(blocking=False):
+            raise TooManyRequests(f"{AT_ONCE} simulations are running; this one must wait for them.", retry_after=5)
+        self._held = True
+
+    def release(self) -> None:
+        """Gives it back; a second time does nothing."""
+        if self._held:
+            self._held = False
+            self._free.release()
+
+
+def _lines(steps: Iterator[Progress | SimulationResult], now: int, slot: _Slot) -> Iterator[str]:
+    """Each a JSON object: how far it is, now and then, and last the result."""
+    told_at = 0.0
+    try:
+        for step in steps:
+            if isinstance(step, SimulationResult):
+                slot.release()  # before the last line, which a slow reader may leave lying
+                yield json.dumps(SimulationOut().dump(_page(step, now))) + "\n"
+            elif time.monotonic() - told_at >= TOLD_EVERY:
+                told_at = time.monotonic()
+                share = round(step.share, 4)
+                yield json.dumps({"progress": share, "visitors": step.visitors, "events": step.events}) + "\n"
+    except Exception as error:
+        logger.error("a simulation broke off", exc_info=error)
+        told = {"code": "internal", "status": 500, "message": "Something went wrong here; it has been logged."}
+        yield json.dumps({**told, "errors": {}}) + "\n"
+    finally:
+        slot.release()
+
+
+def _page(result: SimulationResult, now: int) -> dict[str, Any]:
     cursor = None if result.next_cursor is None else write_cursor((result.next_cursor, now))
     return {"items": result.items, "summary": result.summary, "next_cursor": cursor}
 
