@@ -254,6 +254,8 @@ class Walk:
                     self.steps.offer(enrolment, rule, event, moment)
             except HistoryNeeded as needed:
                 raise PastNeeded.by(needed, (rule,), moment.at) from needed
+            except PastNeeded:
+                raise
             except Exception as error:
                 self.fail(enrolment, event.timestamp, error)
 
