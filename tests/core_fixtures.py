@@ -210,6 +210,7 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         "enrolments": "SELECT visitor_id, id, rule_id, status, entered_at, due_at FROM enrolments",
         "messages": "SELECT visitor_id, id, rule_id, channel, variant, status, content FROM messages",
         "merges": "SELECT visitor_id, member_id, source, message_id FROM merges",
+        "segment_members": "SELECT visitor_id, segment_id, entered_at FROM segment_members",
         "dead_events": "SELECT partition, reason FROM dead_events",
     }
     with rt.db.read() as connection:

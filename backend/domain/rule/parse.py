@@ -33,7 +33,7 @@ KEYS = (
 READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
 """What a rule that was read carries beside; sent back, it is passed over."""
 
-NOT_YET = ("segments", "experiment")
+NOT_YET = ("experiment",)
 """Names under which people look for what nothing serves yet."""
 
 BASES = ("sent", "shown", "clicked")
