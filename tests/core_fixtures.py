@@ -212,6 +212,7 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         "merges": "SELECT visitor_id, member_id, source, message_id FROM merges",
         "tallies": "SELECT rule_id, day, step, variant, channel, metric, CAST(number AS BIGINT) FROM tallies"
         " WHERE number <> 0",
+        "segment_members": "SELECT visitor_id, segment_id, entered_at FROM segment_members",
         "dead_events": "SELECT partition, reason FROM dead_events",
     }
     with rt.db.read() as connection:

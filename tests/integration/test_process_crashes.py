@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from backend.domain.segment import parse_segment
 from backend.pipeline.apply import Effects
 from backend.pipeline.careful import ASIDE_AFTER, CAREFUL_AFTER
 from backend.pipeline.process import Processor
@@ -20,6 +21,7 @@ from backend.pipeline.reading import Read
 from backend.runtime import build_runtime, close_runtime
 from backend.storage import tallies
 from backend.storage.leases import MEMBERS, PREFIX
+from backend.storage.segments import create_segment
 from backend.storage.tables import metadata
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import POPUP, WRITE_KEY, Shop, call, identify, open_shop, popup_rule, process_environ, state_of
@@ -66,6 +68,9 @@ def busy_morning(shop: Shop) -> None:
     seen = {"performed": "Product Viewed", "within": "1d"}
     mail = {"channels": ["email"], "variants": [{"name": "A", "content": {"subject": "Hi", "body": "…"}}]}
     shop.rule(popup_rule("Product Viewed", message=mail, audience=seen, reentry={"policy": "every"}))
+    with shop.rt.db.begin() as connection:
+        for name, asked in (("seen", seen), ("not seen", {"not": seen}), ("bought", {"performed": "Order Completed"})):
+            create_segment(connection, shop.site.id, parse_segment({"name": name, "condition": asked}), shop.clock())
     names = [f"visitor{number}" for number in range(12)]
     shop.send(*(call("Product Added", {"product_id": "mug"}, anonymousId=name) for name in names[:6]))
     for name in names:

@@ -39,7 +39,7 @@ READ_ONLY = frozenset(
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
-NOT_YET = ("segments", "experiment")
+NOT_YET = ("experiment",)
 """Names under which people look for what nothing serves yet."""
 
 BASES = ("sent", "shown", "clicked")
