@@ -1,7 +1,8 @@
 """The verb `advance`: one visitor through a stretch of time, live and simulated alike."""
 
+from backend.domain.engine.reentry import denial_of
 from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded, VersionNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.walk import advance, denial_of
+from backend.domain.engine.walk import advance
 
 __all__ = ["Advance", "Collision", "Denial", "PastNeeded", "Ruleset", "VersionNeeded", "advance", "denial_of"]
