@@ -4,11 +4,28 @@ from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.engine.noted import noted
+from backend.domain.engine.ruleset import Ruleset
 from backend.domain.enrolment import Enrolment
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compiled import SayOp, WaitOp
 from backend.domain.rule.layout import Address, Spot, follow, prelude_of, said_again, spots_of
 from backend.domain.standing import in_delay, spot_of
+
+CHANGED = "rule_changed"
+"""Why an enrolment ends that was moved to a version of its rule in which nothing follows its place."""
+
+
+def settle(ruleset: Ruleset, enrolment: Enrolment, present: CompiledRule, at: datetime) -> Enrolment | None:
+    """A waiting enrolment of a version that is not the present one, as it goes on: as it is, or moved to a later one.
+
+    None where it cannot. Raises `VersionNeeded` for a version that is not at hand.
+    """
+    moved_to = present.rule.moved_to
+    own = ruleset.version_of(present, enrolment.rule_version)
+    if enrolment.rule_version >= moved_to:
+        return enrolment if own is not None else None
+    later = ruleset.version_of(present, moved_to)
+    return move(enrolment, own, later, at) if own is not None and later is not None else None
 
 
 def move(enrolment: Enrolment, old: CompiledRule, new: CompiledRule, at: datetime) -> Enrolment | None:

@@ -5,7 +5,7 @@ the cancels of what waits, then against triggers; an enrolment without delay fir
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,8 +13,9 @@ from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.engine.hops import SHOWN, hops_of, traced
 from backend.domain.engine.measure import measure
 from backend.domain.engine.membership import Membership
-from backend.domain.engine.move import move
+from backend.domain.engine.move import CHANGED, settle
 from backend.domain.engine.noted import noted
+from backend.domain.engine.reentry import denial_of
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.steps import Steps
@@ -25,15 +26,12 @@ from backend.domain.fold import fold_into, working_copy
 from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
-from backend.domain.rule import CompiledRule, Reentry
+from backend.domain.rule import CompiledRule
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-
-CHANGED = "rule_changed"
-"""Why an enrolment ends that was moved to a version of its rule in which nothing follows its place."""
 
 
 def advance(
@@ -79,22 +77,6 @@ def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Adv
     return walk.result
 
 
-def denial_of(reentry: Reentry, entered: Iterable[Enrolment], key: str, moment: datetime) -> str | None:
-    """Why a trigger at `moment` starts no enrolment, after those that this visitor `entered`; None where it does."""
-    earlier = [each for each in entered if each.key == key]
-    if any(each.waiting for each in earlier):
-        return "live"
-    if not earlier:
-        return None
-    if reentry.policy != "every":
-        return reentry.policy
-    if reentry.at_most is None:
-        return None
-    since = moment - reentry.per if reentry.per is not None else None
-    recent = [each for each in earlier if since is None or since < each.entered_at <= moment]
-    return "at_most" if len(recent) >= reentry.at_most else None
-
-
 class Walk:
     """Goes through the stretch; what it brings about stands in `result`."""
 
@@ -125,17 +107,11 @@ class Walk:
     def _settle(self, enrolment: Enrolment, present: CompiledRule) -> None:
         """An enrolment that began with another version of its rule: that one is at hand, or it goes on with a later."""
         at = self.now if self.now is not None else enrolment.due_at
-        version = self.ruleset.version_of(present, enrolment.rule_version)
-        if enrolment.rule_version >= present.rule.moved_to:
-            if version is None:
-                self.end(enrolment, CHANGED, at)
-            return
-        later = self.ruleset.version_of(present, present.rule.moved_to)
-        moved = move(enrolment, version, later, at) if version is not None and later is not None else None
-        if moved is None:
+        going_on = settle(self.ruleset, enrolment, present, at)
+        if going_on is None:
             self.end(noted(enrolment, at, "", "ended", CHANGED), CHANGED, at)
-        else:
-            self.keep(moved)
+        elif going_on is not enrolment:
+            self.keep(going_on)
 
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
