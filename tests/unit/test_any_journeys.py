@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.domain.engine import Advance, PastNeeded, Ruleset, advance
@@ -275,9 +276,20 @@ def check(story: Story, cuts: set[int]) -> None:
     assert len({each.message_id for each in simulated.emitted}) == len(simulated.emitted)
 
 
-@settings(max_examples=150, deadline=None)
+FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@FEW
 @given(story=stories(), cuts=st.sets(st.integers(0, 14)))
 def test_any_journeys_live_come_out_as_simulated(story: Story, cuts: set[int]) -> None:
+    check(story, cuts)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+@settings(FEW, max_examples=5_000)
+@given(story=stories(), cuts=st.sets(st.integers(0, 14)))
+def test_that_very_many_times(story: Story, cuts: set[int]) -> None:
     check(story, cuts)
 
 
