@@ -210,6 +210,8 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         "enrolments": "SELECT visitor_id, id, rule_id, status, entered_at, due_at FROM enrolments",
         "messages": "SELECT visitor_id, id, rule_id, channel, variant, status, content FROM messages",
         "merges": "SELECT visitor_id, member_id, source, message_id FROM merges",
+        "tallies": "SELECT rule_id, day, step, variant, channel, metric, CAST(number AS BIGINT) FROM tallies"
+        " WHERE number <> 0",
         "dead_events": "SELECT partition, reason FROM dead_events",
     }
     with rt.db.read() as connection:

@@ -107,12 +107,15 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
         if touch is not None:
             state["source"] = with_touch(state["source"], touch)
     if page.__class__ is dict and page and (state["page_at"] is None or moment >= state["page_at"]):
+        before = state["page"].get("path")
         state["page"] = shown = {}
         for key in PAGE_KEYS:
             value = page.get(key)
             if value.__class__ is str:
                 shown[key] = value if len(value) <= PAGE_LENGTH else value[:PAGE_LENGTH]
         state["page_at"] = moment
+        if event.type == "page" or state["page"].get("path") != before:
+            state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
         _fold_traits(state, traits, moment)
@@ -240,6 +243,13 @@ def _fold_feedback(state: State, event: Event) -> None:
         state["contacts"] = attention.with_feedback(state["contacts"], event)
 
 
+def _fold_answer(state: State, event: Event) -> None:
+    _fold_feedback(state, event)
+    told = attention.answered(state["contacts"], event)
+    if told is not None:
+        _fold_traits(state, dict([told]), event.timestamp)
+
+
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Product Added": _fold_cart,
     "Product Removed": _fold_cart,
@@ -251,4 +261,5 @@ SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Unsubscribed": _fold_unsubscribed,
     "Subscribed": _fold_subscribed,
     **dict.fromkeys(attention.FEEDBACK, _fold_feedback),
+    "Message Answered": _fold_answer,
 }

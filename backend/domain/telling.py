@@ -6,12 +6,13 @@ from backend.domain.budget import told_caps
 from backend.domain.calendar import zone_of
 from backend.domain.condition import Moment
 from backend.domain.condition.why import found, why_not
-from backend.domain.decide import Gate
+from backend.domain.decide import Gate, dealt_to
+from backend.domain.exposure import find
 from backend.domain.reach import Reach, reach, told_ways
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.rule.compiled import SayOp
 from backend.domain.site import Site
-from backend.domain.variant import assign, bucket
+from backend.domain.variant import bucket
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,18 +50,17 @@ class Telling:
     def _holdout(self, gate: Gate) -> str | None:
         if self.op is None:
             return None
-        person = self.moment.profile.person or self.moment.profile.id
-        message = self.op.message
+        profile, message = self.moment.profile, self.op.message
+        person = dealt_to(profile, find(profile.exposures, self.rule.id, self.op.name))
         told = [
-            f"{gate.detail}" if not gate.open else "",
+            gate.detail or "",
             f"Bucket {bucket(self.rule.id, person):.2f} of 100, held out below {message.holdout:g}.",
         ]
         if self.limits.holdout:
-            told.append(f"Of the site: bucket {bucket('site', person):.2f}, held out below {self.limits.holdout:g}.")
-        variant = assign(self.rule.id, person, message.variants)
-        if variant is not None:
-            weights = ", ".join(f"{each.name} {each.weight:g}" for each in message.variants)
-            told.append(f"Variant {variant.name} (weights: {weights}).")
+            of_site = bucket("site", profile.person or profile.id)
+            told.append(f"Of the site: bucket {of_site:.2f}, held out below {self.limits.holdout:g}.")
+        if len(message.variants) > 1:
+            told.append("Weights: " + ", ".join(f"{each.name} {each.weight:g}" for each in message.variants) + ".")
         return " ".join(filter(None, told))
 
     def _channel(self, gate: Gate) -> str | None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from operator import attrgetter
 
 import structlog
@@ -15,14 +15,15 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
-from backend.domain.tally import Key, contact_deltas, enrolment_deltas
+from backend.domain.profile import Profile
+from backend.domain.tally import Key, contact_deltas, enrolment_deltas, exposure_deltas
 from backend.domain.webhook import Webhook
 from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.faults import point
 from backend.pipeline.persons import Persons
 from backend.pipeline.rulesets import learn
-from backend.storage import enrolments, events, messages, tallies, visitors, webhooks
+from backend.storage import enrolments, events, messages, segments, tallies, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
 
@@ -137,14 +138,19 @@ def apply(
     advances = _advance_all(connection, ruleset_of, batch, walks, until, now)
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []
+    regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
-    numbers: Counter[tuple[str, Key]] = Counter()
-    before = batch.persons.profiles
+    numbers = _merged(ruleset_of, batch)
     for person_id, result in advances.items():
-        if result.enrolments or result.profile.contacts is not before[person_id].contacts:
+        before, after = batch.persons.profiles[person_id], result.profile
+        spoken = after.contacts is not before.contacts or after.exposures is not before.exposures
+        if spoken or result.enrolments:
             _tally(numbers, ruleset_of, batch, person_id, result)
         if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
-            batch.persons.profiles[person_id] = result.profile
+            merged = person_id in batch.persons.merged
+            if after.segments or merged or before.segments:
+                regrouped.append((None if merged else before, after))
+            batch.persons.profiles[person_id] = after
             batch.persons.changed.add(person_id)
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
@@ -152,15 +158,18 @@ def apply(
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
     effects.enrolled, effects.changed = len(changed), changed
     batch.persons.save(connection, beside)
+    if regrouped:
+        segments.save_members(connection, regrouped)
     point("after_profiles")
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")
-    tallies.add(connection, numbers)
     messages.insert(connection, effects.messages)
     webhooks.insert(connection, effects.webhooks)
     messages.record_feedback(connection, _feedback(batch))
     point("after_messages")
+    tallies.add(connection, numbers)  # behind the messages, as in every transaction: so none waits in a circle
+    point("after_tallies")
     return effects
 
 
@@ -168,17 +177,30 @@ def _tally(
     numbers: Counter[tuple[str, Key]], ruleset_of: RulesetOf, batch: _Batch, person_id: str, result: Advance
 ) -> None:
     """Counts what came of one person's walk."""
-    contacts = batch.persons.profiles[person_id].contacts
-    site_id = result.profile.site_id
-    ruleset = ruleset_of(site_id)
-    zone = zone_of(ruleset.site.timezone if ruleset is not None else None)
+    after, before = result.profile, batch.persons.profiles[person_id]
+    zone = _zone(ruleset_of, after.site_id)
     known = {each.id: each for each in batch.enrolled.get(person_id, ())}
     for deltas in (
-        contact_deltas(contacts, result.profile.contacts, zone),
+        contact_deltas(before.contacts, (*result.forgotten, *after.contacts), zone),
+        exposure_deltas(before.exposures, after.exposures, zone),
         enrolment_deltas(known, result.enrolments.values(), zone),
     ):
         for key, number in deltas.items():
+            numbers[after.site_id, key] += number
+
+
+def _merged(ruleset_of: RulesetOf, batch: _Batch) -> Counter[tuple[str, Key]]:
+    """Takes back what was counted twice: two visitors in the comparison of one rule who are one person."""
+    numbers: Counter[tuple[str, Key]] = Counter()
+    for site_id, before, after in batch.persons.joined:
+        for key, number in exposure_deltas(before, after, _zone(ruleset_of, site_id)).items():
             numbers[site_id, key] += number
+    return numbers
+
+
+def _zone(ruleset_of: RulesetOf, site_id: str) -> tzinfo:
+    ruleset = ruleset_of(site_id)
+    return zone_of(ruleset.site.timezone if ruleset is not None else None)
 
 
 def _gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> _Batch:

@@ -9,7 +9,8 @@ from backend.errors import Conflict, NotFound
 from backend.pipeline import move_enrolled
 from backend.pipeline.check import Warned, circles, doubts
 from backend.runtime import Runtime
-from backend.storage import enrolments, rules
+from backend.storage import enrolments, rules, segments
+from backend.storage.database import Connection
 from backend.storage.rules import Enrolled, StoredRule
 
 
@@ -31,6 +32,7 @@ def create(rt: Runtime, site: Site, spec: RuleSpec, status: Status, author: str 
         warnings = doubts(connection, site, spec)
     with rt.db.begin() as connection:
         rules.lock(connection, site.id)
+        _require_segments(connection, site, spec)
         stored = rules.create_rule(connection, site.id, spec, status=status, now=rt.clock(), author=author)
         warnings = [*circles(connection, site, stored.rule()), *warnings]
     return Edited(stored=stored, warnings=warnings)
@@ -56,6 +58,7 @@ def replace(
         warnings = doubts(connection, site, spec)
     with rt.db.begin() as connection:
         rules.lock(connection, site.id)
+        _require_segments(connection, site, spec)
         current = present(rules.get_rule(connection, site.id, rule_id))
         if expected is not None and expected != current.version:
             raise Conflict(f"The rule has changed in the meantime: its version is {current.version}.")
@@ -90,6 +93,15 @@ def activate(rt: Runtime, site: Site, rule_id: str) -> Edited:
         stored = present(rules.set_status(connection, site.id, rule_id, "active", now=rt.clock()))
         warnings = [*circles(connection, site, stored.rule()), *warnings]
     return Edited(stored=stored, warnings=warnings)
+
+
+def _require_segments(connection: Connection, site: Site, spec: RuleSpec) -> None:
+    """Raises `Conflict` where a segment of the rule was taken away since it was read; from now on none is."""
+    if not spec.segments:
+        return
+    known = segments.known(connection, site.id, lock=True)
+    if not spec.segments <= {*known, *known.values()}:
+        raise Conflict("A segment that the rule asks for was deleted in the meantime.")
 
 
 def present(stored: StoredRule | None) -> StoredRule:

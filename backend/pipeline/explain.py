@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from backend.domain.condition import Moment
-from backend.domain.decide import Gate, gates
+from backend.domain.decide import Gate, Setting, gates
 from backend.domain.engine import denial_of
 from backend.domain.engine.move import move
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
+from backend.domain.profile import Standing as SegmentStanding
 from backend.domain.reach import reach
 from backend.domain.rule import CompiledRule, Rule, SiteLimits, compile_rule
 from backend.domain.rule.compiled import SayOp
@@ -21,7 +22,7 @@ from backend.domain.telling import Telling
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline.rulesets import former
 from backend.runtime import Runtime
-from backend.storage import enrolments, events, unsubscribes, visitors
+from backend.storage import contests, enrolments, events, unsubscribes, visitors
 from backend.storage.database import Connection
 
 
@@ -49,6 +50,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
         compiled, waiting = _as_it_goes_on(connection, rule, alive, now)
         names = set(compiled.history) | ({compiled.event} if compiled.event else set())
         past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
+        winners = contests.winners(connection, site.id).get(site.id, {})
     triggered, trigger = _trigger_gate(compiled, site, profile, past, now)
     event = waiting.trigger if waiting else trigger or (entered[-1].trigger if entered else None)
     moment = Moment(
@@ -63,7 +65,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
     op = _next_saying(compiled, waiting.position if waiting else 0)
     limits = SiteLimits.of(site.policy)
     told = Telling(site=site, limits=limits, rule=compiled, op=op, moment=moment)
-    asked = gates(site, limits, compiled, op, moment, event)
+    asked = gates(Setting(site=site, limits=limits, winners=winners), compiled, op, moment, event)
     verdicts.extend(told.of(gate) for gate in asked if isinstance(gate, Gate))
     with rt.db.read() as connection:
         verdicts.extend(_refusals(connection, site, profile, op))
@@ -145,6 +147,8 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
     if rule.stage is not None:
         told = f"The stage is {profile.stage}; the rule starts at {rule.stage}."
         return Gate("trigger", profile.stage == rule.stage, None, told)
+    if rule.segment is not None:
+        return _segment_gate(profile, *rule.segment)
     if rule.trait is not None:
         at = profile.trait_times.get(rule.trait)
         value = profile.traits.get(rule.trait)
@@ -155,6 +159,15 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
         told = f"It comes at {_written(following)}." if following else "No such moment lies ahead."
         return Gate("trigger", following is not None and following <= now, None, told)
     return Gate("trigger", profile.sessions > 0, None, f"{profile.sessions} sessions so far.")
+
+
+def _segment_gate(profile: Profile, segment_id: str, entered: bool) -> Gate:
+    standing = profile.segments.get(segment_id, SegmentStanding())
+    if standing.entered_at is not None:
+        told = f"Member since {_written(standing.entered_at)}."
+    else:
+        told = f"Left at {_written(standing.left_at)}." if standing.left_at is not None else "Never was a member."
+    return Gate("trigger", (standing.entered_at if entered else standing.left_at) is not None, None, told)
 
 
 def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event | None, now: datetime) -> Gate:

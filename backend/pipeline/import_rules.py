@@ -14,6 +14,7 @@ from backend.domain.site import Site
 from backend.pipeline.check import endless_circles
 from backend.pipeline.targets import refuse_targets
 from backend.storage import rules as stored_rules
+from backend.storage import segments
 from backend.storage.database import Connection, Database
 from backend.storage.rules import StoredRule
 
@@ -71,7 +72,9 @@ def import_rules(
     paused as they are. What is the same already is not touched, and keeps its version.
     """
     mistakes = Mistakes()
-    given = [_checked(document, index, allow_private, mistakes) for index, document in enumerate(documents)]
+    with db.read() as connection:
+        known = segments.known(connection, site.id)
+    given = [_checked(document, index, allow_private, known, mistakes) for index, document in enumerate(documents)]
     mistakes.raise_if_any()
     try:
         with db.begin() as connection:
@@ -101,6 +104,7 @@ class _DryRun(Exception):
 
 def _import(connection: Connection, site: Site, documents: Documents, how: _How) -> Plan:
     mistakes = Mistakes()
+    known = segments.known(connection, site.id, lock=True)
     present = stored_rules.list_rules(connection, site.id, limit=100_000)
     matched = match(documents, present, mistakes)
     mistakes.raise_if_any()
@@ -114,7 +118,7 @@ def _import(connection: Connection, site: Site, documents: Documents, how: _How)
     for index, (document, rule_id, found) in enumerate(zip(documents, ids, matched, strict=True)):
         if found is not None and not document.get("key"):
             document = {**document, "key": found.document.get("key")}
-        spec = parse_rule(document)
+        spec = parse_rule(document, segments=known)
         change = _change(index, document, rule_id, spec, found, how.keep_status)
         changes.append(change)
         stored = _save(connection, site.id, change, spec, how)
@@ -183,7 +187,9 @@ def _note_twins(documents: Documents, mistakes: Mistakes) -> None:
             seen[mark] = index
 
 
-def _checked(document: object, index: int, allow_private: str, mistakes: Mistakes) -> dict[str, Any]:
+def _checked(
+    document: object, index: int, allow_private: str, known: Mapping[str, str], mistakes: Mistakes
+) -> dict[str, Any]:
     """The document, where the rule can work; its mistakes are noted below `rules` and its place."""
     noted = Mistakes()
     if isinstance(document, dict):
@@ -193,7 +199,7 @@ def _checked(document: object, index: int, allow_private: str, mistakes: Mistake
         if document.get("id") is not None and not isinstance(document["id"], str):
             noted.add(("id",), "Expected text. An id that is all digits needs quotes in YAML.")
     try:
-        refuse_targets(parse_rule(document).document.get("steps"), allow_private, noted)
+        refuse_targets(parse_rule(document, segments=known).document.get("steps"), allow_private, noted)
     except RuleErrors as error:
         noted.errors = error.errors | noted.errors
     if noted.errors:

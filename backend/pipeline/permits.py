@@ -16,6 +16,7 @@ from backend.domain.recheck import recheck
 from backend.domain.rule import CompiledRule, compile_rule
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription
+from backend.pipeline.count import count_enrolment, count_messages
 from backend.pipeline.rulesets import former
 from backend.storage import deliveries, enrolments, events, unsubscribes, visitors
 from backend.storage.database import Connection
@@ -63,9 +64,11 @@ class Permits:
             assert profile is not None
             return Permit(site=site, profile=profile)
         if reason == "expired":
-            deliveries.closed(conn, claim, "expired", None)
+            if deliveries.closed(conn, claim, "expired", None):
+                count_messages(conn, self.sites, [message], "expired")
         elif deliveries.closed(conn, claim, "skipped", reason):
-            end_otherwise(conn, enrolment, reason, now)
+            end_otherwise(conn, self.sites, enrolment, reason, now)
+            count_messages(conn, self.sites, [message], "withheld")
         log.info("message_withheld", message=message.id, reason=reason)
         return None
 
@@ -99,13 +102,15 @@ def _unsubscribed(conn: Connection, message: Message) -> bool:
     return unsubscribes.reason(conn, Subscription.email(message.site_id, message.address)) is not None
 
 
-def end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
+def end_otherwise(conn: Connection, sites: SiteCache, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
     """The enrolment said `sent` when the message was promised; it has turned out otherwise.
 
     A journey has its own way to end, and may have said other things.
     """
     if enrolment is not None and not enrolment.waiting and not enrolment.said:
-        enrolments.save(conn, [replace(enrolment, outcome=SKIPPED, reason=reason, at=now)])
+        ended = replace(enrolment, outcome=SKIPPED, reason=reason, at=now)
+        enrolments.save(conn, [ended])
+        count_enrolment(conn, sites, enrolment, ended)
 
 
 def receiver_name(traits: Mapping[str, object]) -> str | None:

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from backend.domain.exposure import Exposures
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.merge import merge
 from backend.domain.profile import Profile, new_profile
@@ -24,7 +25,10 @@ class Persons:
     links: dict[str, str] = field(default_factory=dict)
     existing: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    merged: set[str] = field(default_factory=set)
     journal: list[tuple[str, str, str, str, datetime]] = field(default_factory=list)
+    joined: list[tuple[str, Exposures, Exposures]] = field(default_factory=list)
+    """What two visitors who became one had counted as before, and as what they count since, with their site."""
 
     def of(self, visitor_id: str) -> str:
         """The id of the person behind a visitor's id."""
@@ -120,7 +124,12 @@ def _link(persons: Persons, arrived: Arrived, known_id: str, member_id: str) -> 
     known = persons.get(arrived.site_id, known_id)
     member = persons.get(arrived.site_id, member_id)
     joined = merge(known, member)
+    if member.exposures:
+        before = (*known.exposures, *member.exposures)
+        persons.joined.append((arrived.site_id, before, joined.exposures))
     persons.profiles[known_id] = joined
     persons.links[member_id] = known_id
     persons.changed.update((known_id, member_id))
+    if joined.segments:
+        persons.merged.add(known_id)
     persons.journal.append((known_id, member_id, event.type, event.message_id, event.timestamp))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from backend.domain.engine import Segments
 from backend.domain.event import Event
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.mistakes import Mistakes
@@ -39,13 +40,15 @@ def rehearse(
     since: datetime | None = None,
     limit: int = 1_000_000,
     cursor: str | None = None,
+    segments: Segments | None = None,
 ) -> SimulationResult:
     """What `rules` would have done with these calls of Segment's API, each with its timestamp.
 
     RuleErrors below `events` for calls that the collector would refuse, or that do not say when they happened.
     """
     events = [event for event in given_events(site, calls) if event.timestamp <= until]
-    return simulate_over(histories_of(site, events), site, rules, since, until, limit, cursor)
+    histories = histories_of(site, events)
+    return simulate_over(histories, site, rules, since, until, limit, cursor, segments=segments)
 
 
 def given_events(site: Site, calls: Sequence[Any]) -> list[Event]:

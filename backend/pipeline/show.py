@@ -10,6 +10,7 @@ from backend.domain.recheck import recheck
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.errors import Forbidden, Malformed
+from backend.pipeline.count import count_messages
 from backend.pipeline.permits import end_otherwise, past_for
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
@@ -109,4 +110,5 @@ def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:
         for message, reason in closed:
             if messages.set_status(connection, message.visitor_id, message.id, "skipped", reason, expected="queued"):
                 enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
-                end_otherwise(connection, enrolment, reason, rt.clock())
+                end_otherwise(connection, rt.sites, enrolment, reason, rt.clock())
+                count_messages(connection, rt.sites, [message], "withheld")

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from backend.domain.engine import Collision, Denial, Ruleset, advance
+from backend.domain.engine import Collision, Denial, Ruleset, Segments, advance
 from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.event import Event
 from backend.domain.identity import known_visitor
@@ -16,9 +16,11 @@ from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 from backend.runtime import Runtime
-from backend.storage import events, visitors
+from backend.storage import contests, events, visitors
 from backend.storage.database import Connection
+from backend.storage.segments import load_segments
 
 VISITORS_AT_ONCE = 200
 """Visitors whose history is in memory at a time."""
@@ -79,7 +81,17 @@ def simulate(
     """
     until = until if until is not None else rt.clock()
     with rt.db.read() as connection:
-        return simulate_over(_histories(connection, site, until), site, rules, since, until, limit, cursor)
+        return simulate_over(
+            _histories(connection, site, until),
+            site,
+            rules,
+            since,
+            until,
+            limit,
+            cursor,
+            segments=asked_for(connection, site, rules),
+            winners=contests.winners(connection, site.id).get(site.id),
+        )
 
 
 def simulate_over(
@@ -90,9 +102,13 @@ def simulate_over(
     until: datetime,
     limit: int,
     cursor: str | None = None,
+    *,
+    segments: Segments | None = None,
+    winners: Winners | None = None,
 ) -> SimulationResult:
     """The same over histories that are at hand: each person, and their events in order of moment."""
-    ruleset = Ruleset.of(site, [compile_rule(replace(rule, status="active")) for rule in rules])
+    compiled = [compile_rule(replace(rule, status="active")) for rule in rules]
+    ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
     names = {rule.id: rule.spec.name for rule in rules}
     summary = _Summary()
     skip = int(cursor) if cursor else 0
@@ -121,6 +137,15 @@ def simulate_over(
         summary.collide(each for each in result.collisions if _within(each.at, since, until))
     more = summary.total > skip + limit
     return SimulationResult(items, summary.as_dict(), str(skip + limit) if more else None)
+
+
+def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
+    """The segments that these rules ask for; all others need not be asked."""
+    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
+    if not named:
+        return None
+    found = load_segments(connection, site.id).get(site.id, [])
+    return Segments(found).only(each.id for each in found if named & {each.id, each.spec.name})
 
 
 def _histories(connection: Connection, site: Site, until: datetime) -> Iterator[tuple[Profile, Sequence[Event]]]:

@@ -67,8 +67,12 @@ def rule_id_of(site: Site, document: Mapping[str, Any]) -> str:
     return told if isinstance(told, str) else uuid.uuid5(uuid.UUID(int=0), site.id + json_text(document)).hex
 
 
-def written_rules(site: Site, texts: Sequence[str]) -> list[Rule]:
-    """The rules of YAML texts; RuleErrors below `yaml`, text and document, each sentence with its line."""
+def written_rules(site: Site, texts: Sequence[str], segments: Mapping[str, str] | None = None) -> list[Rule]:
+    """The rules of YAML texts; RuleErrors below `yaml`, text and document, each sentence with its line.
+
+    `segments` are the names of those that they may ask for, by id; None: a history that is given knows of none.
+    """
+    known = segments or {}
     mistakes = Mistakes()
     found: list[tuple[Path, Written]] = []
     for place, text in enumerate(texts):
@@ -83,7 +87,7 @@ def written_rules(site: Site, texts: Sequence[str]) -> list[Rule]:
     mistakes.raise_if_any()
     for path, each in found:
         try:
-            parse_rule(each.value)
+            parse_rule(each.value, segments=known)
         except RuleErrors as error:
             _note(error.errors, path, each, mistakes)
     mistakes.raise_if_any()
@@ -91,7 +95,7 @@ def written_rules(site: Site, texts: Sequence[str]) -> list[Rule]:
     documents = resolved([each.value for _, each in found], ids, [], mistakes)
     mistakes.raise_if_any()
     return [
-        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document), status="active")
+        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document, segments=known), status="active")
         for rule_id, document in zip(ids, documents, strict=True)
     ]
 

@@ -10,6 +10,8 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
+from backend.pipeline.choose import Chooser
+from backend.pipeline.count import count_messages
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
@@ -49,6 +51,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("call", 5, Caller(rt).call),
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
+        Task("choose", 30, Chooser(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]
     while not stop.is_set():
@@ -76,8 +79,9 @@ def recover(rt: Runtime, idempotent: Collection[str]) -> None:
     """Takes back what dead workers had claimed; `idempotent` names channels where sending twice is as once."""
     with rt.db.begin() as conn:
         again, lost = deliveries.recover(conn, rt.clock(), idempotent)
+        count_messages(conn, rt.sites, lost, "uncertain")
     if again or lost:
-        log.warning("leases_lapsed", queued_again=again, unknown=lost)
+        log.warning("leases_lapsed", queued_again=again, unknown=len(lost))
 
 
 def ring(rt: Runtime) -> None:
@@ -128,5 +132,6 @@ def expire(rt: Runtime) -> None:
     """Ends what nobody fetched in time."""
     with rt.db.begin() as conn:
         expired = deliveries.expire(conn, rt.clock())
+        count_messages(conn, rt.sites, expired, "expired")
     if expired:
-        log.info("messages_expired", count=expired)
+        log.info("messages_expired", count=len(expired))

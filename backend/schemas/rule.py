@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from backend.domain.answer import MOST_OPTIONS
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
-from backend.domain.message import CHANNELS
+from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
 from backend.schemas.fields import Moment, StrictSchema, Whole
@@ -50,17 +51,33 @@ EXAMPLE: dict[str, Any] = {
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
-_CONDITION = {
+CONDITION = {
     "type": "object",
     "description": (
         'One of {"all": [condition]}, {"any": [condition]}, {"not": condition}, {"field", "op", "value"}, '
-        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}. '
+        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}, '
+        '{"segment": its id or name}. '
         f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event. or profile.; "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
         "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates."
     ),
 }
-_WHERE = {**_CONDITION, "description": "A condition, as in audience."}
+_WHERE = {**CONDITION, "description": "A condition, as in audience."}
+_ANSWERS = {
+    "type": "object",
+    "description": (
+        "On the site, buttons under the message; a press sets the trait, is reported as Message Answered and counts "
+        f"as a reply. At most {MOST_OPTIONS}; an option is a text, or text and value. Mails leave them out."
+    ),
+    "properties": {
+        "trait": {"type": "string"},
+        "options": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"text": {"type": "string"}, "value": {}}},
+        },
+    },
+    "example": {"trait": "why_not_bought", "options": ["Too dear", {"text": "Shipping", "value": "shipping"}]},
+}
 _CONTENT = {
     "type": "object",
     "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
@@ -68,6 +85,8 @@ _CONTENT = {
         name: (
             {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
             if name == "button"
+            else _ANSWERS
+            if name == "answers"
             else {"type": "string"}
         )
         for name in CONTENT_FIELDS
@@ -112,13 +131,15 @@ class RuleIn(StrictSchema):
     trigger = fields.Raw(
         required=True,
         metadata=_object(
-            "What starts it: an event, or a stage that is entered.",
+            "What starts it: an event, a stage that is entered, or a segment that is entered or left.",
             event=_EVENT,
             where=_WHERE,
             stage={"type": "string", "enum": list(STAGES)},
+            segment={"type": "string", "description": "The id or the name of a segment."},
+            change={"type": "string", "enum": ["entered", "left"], "default": "entered"},
         ),
     )
-    audience = fields.Raw(allow_none=True, load_default=None, metadata={**_CONDITION, "nullable": True})
+    audience = fields.Raw(allow_none=True, load_default=None, metadata={**CONDITION, "nullable": True})
     delay = fields.String(load_default="0s", metadata=_DURATION)
     cancel = fields.List(
         fields.Raw(
@@ -181,6 +202,27 @@ class RuleIn(StrictSchema):
             holdout={"type": "number", "minimum": 0, "maximum": 100, "default": 0},
             fallback_after=_DURATION,
             expires_after={**_DURATION, "default": "7d"},
+            winner=_object(
+                "When the variants are compared: one that beats all others beyond chance then gets everybody who is "
+                "new. Looked at after the time (or number of people) that is named, and after twice, four and eight "
+                "times that; the risk of error is shared out between the looks. New wordings begin a new contest.",
+                ("after",),
+                after={
+                    "oneOf": [
+                        _DURATION,
+                        {"type": "object", "properties": {"persons": {"type": "integer", "minimum": 100}}},
+                    ],
+                    "example": "7d",
+                },
+                by={"type": "string", "enum": ["goal", "clicked"], "default": "goal"},
+                confidence={"type": "number", "minimum": 80, "maximum": 99.9, "default": 95},
+            ),
+            display={
+                "type": "string",
+                "enum": list(DISPLAYS),
+                "description": "How a pop-up comes into sight: a small bubble that opens into the window, the window, "
+                "or the window at once where it answers a click. Left out: as the site's attention.teaser_first says.",
+            },
         ),
     )
     goal = fields.Raw(
@@ -188,7 +230,12 @@ class RuleIn(StrictSchema):
         load_default=None,
         metadata={
             **_object(
-                "What counts as success; kept, but not measured yet.", ("event",), event=_EVENT, within=_DURATION
+                "What counts as success, within so long after the message was sent, shown or clicked.",
+                ("event",),
+                event=_EVENT,
+                within={**_DURATION, "default": "7d"},
+                **{"from": {"type": "string", "enum": ["sent", "shown", "clicked"], "default": "sent"}},
+                value={"type": "string", "example": "properties.revenue"},
             ),
             "nullable": True,
         },

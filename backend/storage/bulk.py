@@ -44,6 +44,22 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys:
     return connection.exec_driver_sql(_postgres_update(table, keys)).rowcount
 
 
+def delete_rows(connection: Connection, table: Table, keys: Sequence[Row]) -> None:
+    """Removes the rows with these keys: the values of the table's first columns."""
+    if not keys:
+        return
+    names = [column.name for column in table.columns][: len(keys[0])]
+    if connection.dialect.name == "sqlite":
+        where = " AND ".join(f"{name} = ?" for name in names)
+        connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", [tuple(key) for key in keys])  # noqa: S608
+        return
+    where = " AND ".join(f"{table.name}.{name} = asked.{name}" for name in names)
+    lists = ", ".join("unnest(%s::text[])" for _ in names)
+    asked = f"ROWS FROM ({lists}) AS asked({', '.join(names)})"
+    statement = f"DELETE FROM {table.name} USING {asked} WHERE {where}"  # noqa: S608
+    connection.exec_driver_sql(statement, tuple([key[place] for key in keys] for place in range(len(names))))
+
+
 def rows_of(
     connection: Connection,
     columns: Sequence[Column[Any]],

@@ -3,23 +3,25 @@
 Every document that a rule ever had is kept beside it, until the rule is deleted.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.errors import Conflict
-from backend.storage.tables import rule_versions, rules, sites
+from backend.storage.segments import known
+from backend.storage.tables import contests, rule_versions, rules, segments, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,10 @@ _TOTALS = select(
     func.coalesce(func.max(rules.c.updated_at), 0),
     # The remainder keeps the sum far from 2**63, however many rules there are.
     func.coalesce(func.sum(rules.c.updated_at % 1_000_000_007), 0),
+    # Rules may ask for segments: what changes these changes the rules.
+    select(func.count() + func.coalesce(func.sum(segments.c.revision + segments.c.version), 0)).scalar_subquery(),
+    select(func.count(segments.c.deleted_at)).select_from(segments).scalar_subquery(),
+    select(func.count(contests.c.variant)).scalar_subquery(),
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
@@ -45,7 +51,10 @@ Enrolled: TypeAlias = Literal["keep", "move"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRule:
-    """A rule as the API shows it: `document` is what was written down."""
+    """A rule as the API shows it: `document` is what was written down, `segments` the names of the site's by id.
+
+    `segments` is None where the rule does not refer to any.
+    """
 
     id: str
     site_id: str
@@ -55,13 +64,14 @@ class StoredRule:
     created_at: datetime
     updated_at: datetime
     moved_to: int = 0
+    segments: Mapping[str, str] | None = None
 
     def rule(self) -> Rule:
         """The rule for the engine; RuleErrors where this version of chimein no longer understands it."""
         return Rule(
             id=self.id,
             site_id=self.site_id,
-            spec=parse_rule(dict(self.document), stored=True),
+            spec=parse_rule(dict(self.document), stored=True, segments=self.segments),
             status=self.status,
             version=self.version,
             moved_to=self.moved_to,
@@ -125,7 +135,7 @@ def create_rule(
 def get_rule(conn: Connection, site_id: str, rule_id: str) -> StoredRule | None:
     """The site's rule with this id."""
     row = conn.execute(select(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).first()
-    return None if row is None else _stored(row)
+    return None if row is None else _stored(conn, row)
 
 
 def list_rules(
@@ -143,7 +153,7 @@ def list_rules(
     if after is not None:
         moment, rule_id = after
         query = query.where(or_(rules.c.created_at > moment, (rules.c.created_at == moment) & (rules.c.id > rule_id)))
-    return [_stored(row) for row in conn.execute(query)]
+    return [_stored(conn, row) for row in conn.execute(query).all()]
 
 
 def place(stored: StoredRule) -> tuple[int, str]:
@@ -209,12 +219,24 @@ def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
     return True
 
 
+def naming(conn: Connection, site_id: str, names: Collection[str]) -> frozenset[str]:
+    """Those of these names (of events, of plain letters) that stand in some active rule of the site."""
+    if not names:
+        return frozenset()
+    found = [
+        func.max(case((rules.c.document.contains(json.dumps(name), autoescape=True), 1), else_=0)) for name in names
+    ]
+    row = conn.execute(select(*found).where(rules.c.site_id == site_id, rules.c.status == "active")).one()
+    return frozenset(name for name, there in zip(names, row, strict=True) if there)
+
+
 def load_rules(conn: Connection) -> list[Rule]:
     """Every site's rules that are active or paused; one that can no longer be read is logged and left out."""
     loaded: list[Rule] = []
-    for row in conn.execute(select(rules).where(rules.c.status.in_(LIVE)).order_by(rules.c.created_at, rules.c.id)):
+    query = select(rules).where(rules.c.status.in_(LIVE)).order_by(rules.c.created_at, rules.c.id)
+    for row in conn.execute(query).all():
         try:
-            loaded.append(_stored(row).rule())
+            loaded.append(_stored(conn, row).rule())
         except RuleErrors as error:
             logger.error("rule %s of site %s cannot be read and does nothing: %s", row.id, row.site_id, error)
     return loaded
@@ -229,11 +251,23 @@ def lock(conn: Connection, site_id: str) -> None:
 def active_rules(conn: Connection, site_id: str) -> list[StoredRule]:
     """The site's rules that start enrolments, not read yet."""
     query = select(rules).where(rules.c.site_id == site_id, rules.c.status == "active")
-    return [_stored(row) for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id))]
+    return [_stored(conn, row) for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id)).all()]
+
+
+def referring(conn: Connection, site_id: str, names: Collection[str]) -> list[StoredRule]:
+    """The site's rules, in whatever status, that refer to a segment by one of these names."""
+    query = select(rules).where(rules.c.site_id == site_id, rules.c.document.contains('"segment"'))
+    found: list[StoredRule] = []
+    for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id)).all():
+        stored = _stored(conn, row)
+        with contextlib.suppress(RuleErrors):  # what cannot be read does nothing
+            if not stored.rule().spec.segments.isdisjoint(names):
+                found.append(stored)
+    return found
 
 
 def stamp(conn: Connection) -> str:
-    """A short text that changes whenever any rule or site does; one aggregate and one small table are read."""
+    """A short text that changes whenever any rule or site does, or a variant wins; only small tables are read."""
     totals = conn.execute(_TOTALS).one()
     digest = hashlib.blake2b(digest_size=12)
     for site_id, document in conn.execute(_SITES):
@@ -290,7 +324,7 @@ def _dump(spec: RuleSpec) -> str:
     return json.dumps(spec.document, ensure_ascii=False)
 
 
-def _stored(row: _Row) -> StoredRule:
+def _stored(conn: Connection, row: _Row) -> StoredRule:
     return StoredRule(
         id=row.id,
         site_id=row.site_id,
@@ -300,4 +334,5 @@ def _stored(row: _Row) -> StoredRule:
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
         moved_to=row.moved_to,
+        segments=known(conn, row.site_id) if '"segment"' in row.document else None,
     )

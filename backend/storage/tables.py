@@ -4,10 +4,43 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeEngine
 
 REVISION = "0002"
 """The newest version in `migrations/versions`; a process does not start on another."""
+
+
+class Whole(TypeDecorator[int]):
+    """A sum that hostile numbers must not make fail: beyond 64 bits SQLite goes on with a float, PostgreSQL exactly."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Decimals of 38 digits on PostgreSQL."""
+        wide = Numeric(38, 0) if dialect.name == "postgresql" else BigInteger()
+        return dialect.type_descriptor(wide)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> int | None:
+        """Whole numbers as Python knows them."""
+        return None if value is None else int(value)
+
 
 metadata = MetaData(
     naming_convention={
@@ -66,6 +99,36 @@ rule_versions = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # orders all definitions of a site, those taken away too
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    UniqueConstraint("site_id", "name"),
+)
+
+segment_members = Table(
+    "segment_members",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("segment_id", Text, primary_key=True),
+    Column("entered_at", BigInteger, nullable=False),
+)
+Index(
+    "ix_segment_members_segment_id_entered_at",
+    segment_members.c.segment_id,
+    segment_members.c.entered_at,
+    segment_members.c.visitor_id,
+)
+Index("ix_segment_members_segment_id_visitor_id", segment_members.c.segment_id, segment_members.c.visitor_id)
+
 partitions = Table(
     "partitions",
     metadata,
@@ -100,6 +163,8 @@ visitors = Table(
     Column("wake_at", BigInteger),  # when a rule waits for this visitor though nothing comes in
 )
 Index("ix_visitors_site_id_last_seen", visitors.c.site_id, visitors.c.last_seen)
+# What goes through all visitors of a site, a piece at a time, goes by their ids.
+Index("ix_visitors_site_id_visitor_id", visitors.c.site_id, visitors.c.visitor_id)
 Index(
     "ix_visitors_site_id_email",
     visitors.c.site_id,
@@ -248,7 +313,22 @@ tallies = Table(
     Column("variant", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
     Column("metric", Text, primary_key=True),
-    Column("number", BigInteger, nullable=False),  # money in millionths
+    Column("number", Whole, nullable=False),  # money in millionths
+)
+
+contests = Table(
+    "contests",
+    metadata,
+    Column("rule_id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("test", Text, primary_key=True),  # of these wordings; another one when they change
+    Column("site_id", Text, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("looked_at", BigInteger),
+    Column("variant", Text),  # the one that has won
+    Column("since", BigInteger),  # from when on it gets everybody who is new
+    Column("document", Text, nullable=False, server_default="{}"),  # the numbers of the last look
 )
 
 sweeps = Table(
@@ -256,8 +336,8 @@ sweeps = Table(
     metadata,
     Column("id", Text, primary_key=True),  # of what goes through all visitors, such as a round of a broadcast
     Column("site_id", Text, nullable=False),
-    Column("rule_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # broadcast, wake
+    Column("rule_id", Text, nullable=False),  # of segments: the revision that everybody is asked
+    Column("kind", Text, nullable=False),  # broadcast, wake, segments
     Column("due_at", BigInteger, nullable=False),
     Column("cursor", Text, nullable=False, server_default=""),  # the last visitor that was looked at
     Column("done", BigInteger, nullable=False, server_default="0"),  # visitors that were addressed

@@ -26,7 +26,7 @@ def test_every_gate_is_open_for_somebody_who_would_be_addressed(each_shop: Shop)
     rule_id = shop.rule(popup_rule(audience={"performed": "Product Added"}, reentry={"policy": "every"}))
     shop.send(call("Product Added", ADDED))
     found = gates(shop, rule_id)
-    assert list(found) == ["trigger", "reentry", "rule", "audience", "holdout", "channel", "caps", "template"]
+    assert list(found) == ["trigger", "reentry", "rule", "audience", "channel", "caps", "template", "holdout"]
     assert all(open_ for open_, _ in found.values()), found
 
 

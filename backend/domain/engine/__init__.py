@@ -2,6 +2,18 @@
 
 from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded, VersionNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.walk import advance, denial_of
+from backend.domain.engine.segments import Segments
+from backend.domain.engine.walk import advance, denial_of, rebuild
 
-__all__ = ["Advance", "Collision", "Denial", "PastNeeded", "Ruleset", "VersionNeeded", "advance", "denial_of"]
+__all__ = [
+    "Advance",
+    "Collision",
+    "Denial",
+    "PastNeeded",
+    "Ruleset",
+    "Segments",
+    "VersionNeeded",
+    "advance",
+    "denial_of",
+    "rebuild",
+]

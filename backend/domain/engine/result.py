@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from backend.domain.attention import Contact
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
@@ -66,3 +67,5 @@ class Advance:
     failures: dict[str, str] = field(default_factory=dict)
     """What rules raised, by rule id: a mistake of ours, which must not cost the event or the other rules."""
     woken: bool = False
+    forgotten: list[Contact] = field(default_factory=list)
+    """Contacts that had to make room, as they stood then."""

@@ -6,10 +6,13 @@ from datetime import datetime
 from types import MappingProxyType
 
 from backend.domain.dispatch import Listeners
+from backend.domain.engine.membership import segments_due
 from backend.domain.engine.result import VersionNeeded
+from backend.domain.engine.segments import Segments
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 
 Rules = tuple[CompiledRule, ...]
 
@@ -18,8 +21,10 @@ Rules = tuple[CompiledRule, ...]
 class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
-    `watches` are the rules that start at moments which no event marks. `former` are versions of rules by (id, version)
-    by which enrolments go on that began with them, as far as they were asked for; None for one that nobody has.
+    `watches` are the rules that start at moments which no event marks, `segments` those of the site (None: it has
+    none), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of rules by
+    (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one that
+    nobody has. `winners` are the variants that get everybody who is new.
     """
 
     site: Site
@@ -29,17 +34,27 @@ class Ruleset:
     by_trait: Mapping[str, Rules]
     at_session: Rules = ()
     watches: Rules = ()
+    segments: Segments | None = None
+    by_segment: Mapping[tuple[str, bool], Rules] = field(default_factory=dict)
     limits: SiteLimits
     goals: Mapping[str, Rules]
+    winners: Winners
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, site: Site, rules: Iterable[CompiledRule]) -> "Ruleset":
+    def of(
+        cls,
+        site: Site,
+        rules: Iterable[CompiledRule],
+        segments: Segments | None = None,
+        winners: Winners | None = None,
+    ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
         by_event: dict[str, list[CompiledRule]] = {}
         by_stage: dict[str, Rules] = {}
         by_trait: dict[str, Rules] = {}
+        by_segment: dict[tuple[str, bool], Rules] = {}
         active = [rule for rule in ordered if rule.rule.status == "active"]
         for rule in active:
             if rule.event is not None:
@@ -48,16 +63,21 @@ class Ruleset:
                 by_stage[rule.stage] = (*by_stage.get(rule.stage, ()), rule)
             elif rule.trait is not None:
                 by_trait[rule.trait] = (*by_trait.get(rule.trait, ()), rule)
+            elif rule.segment is not None:
+                by_segment[rule.segment] = (*by_segment.get(rule.segment, ()), rule)
         return cls(
             site=site,
             by_id=MappingProxyType({rule.id: rule for rule in ordered}),
             by_event={name: Listeners(group) for name, group in by_event.items()},
             by_stage=by_stage,
             by_trait=by_trait,
+            segments=segments,
+            by_segment=by_segment,
             at_session=tuple(rule for rule in active if rule.session),
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
+            winners=winners or {},
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:
@@ -78,6 +98,12 @@ class Ruleset:
             return self.former[present.id, version]
         except KeyError:
             raise VersionNeeded(present.id, version) from None
+
+    def wake_of(self, profile: Profile) -> datetime | None:
+        """When somebody must look at this visitor though nothing comes in; None: there is no need to."""
+        found = self.next_wake(profile) if self.watches else None
+        due = segments_due(profile, self.segments) if self.segments is not None else None
+        return min((each for each in (due, found[0] if found else None) if each is not None), default=None)
 
     def next_wake(self, profile: Profile) -> tuple[datetime, Rules] | None:
         """The next moment that a rule waits for without an event, and the rules that do."""

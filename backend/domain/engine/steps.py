@@ -5,20 +5,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from backend.domain.attention import Contact, with_contact
+from backend.domain.answer import Answers, answers_of
+from backend.domain.attention import Contact, Contacts, forgetting, with_contact
+from backend.domain.budget import needed_by
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
-from backend.domain.decide import Gate, Saying, decide, held_back, held_out_by
+from backend.domain.decide import Gate, HeldOut, Saying, Setting, dealt_to, decide
 from backend.domain.engine.call_out import promised
 from backend.domain.engine.hops import hops_of
 from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
+from backend.domain.exposure import Exposure, attended_until, find, session_at, with_exposure
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
 from backend.domain.past import LAST_OF_MOMENT
-from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import SENT
 from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
@@ -135,19 +137,22 @@ class Steps:
     def _say(self, enrolment: Enrolment, rule: CompiledRule, op: SayOp, at: datetime) -> Enrolment | None:
         """Says it, or not; the enrolment as it goes on, None where it waits or has ended."""
         walk = self.walk
-        ruleset = walk.ruleset
+        ruleset, spoken = walk.ruleset, self._spoken(at)
         if op.name and op.name in enrolment.said:
             return _passed(noted(enrolment, at, op.name, "skipped", "already_sent"))
-        moment = self._moment(enrolment, at)
-        verdict = decide(ruleset.site, ruleset.limits, rule, op, moment, enrolment.trigger)
+        setting = Setting(site=ruleset.site, limits=ruleset.limits, winners=ruleset.winners, spoken=spoken)
+        verdict = decide(setting, rule, op, self._moment(enrolment, at), enrolment.trigger)
         if isinstance(verdict, Saying):
             return self._said(enrolment, rule, op, verdict, at)
+        if isinstance(verdict, HeldOut):
+            # Were it asked about twice, it would be one message: so its id is made like a message's.
+            message_id = derive("held out", enrolment.id, *((op.name,) if op.name else ()))
+            self._remember(rule, op, message_id, "", verdict.variant, spoken)
+            verdict = verdict.gate
         if verdict.by:
             walk.result.collisions.append(Collision(rule.id, verdict.by, at))
-        if verdict.reason == "holdout":
-            self._held_out(enrolment, rule, op, at)
-        elif verdict.reason in {"cap", "quiet_hours"} and _may_wait(rule, verdict):
-            until = verdict.until if verdict.until is not None else at + GAP
+        if verdict.reason in {"cap", "quiet_hours"} and _may_wait(rule, verdict):
+            until = verdict.until if verdict.until is not None else spoken + GAP
             if until <= (enrolment.deferred_at or at) + op.message.expires_after:
                 held = noted(enrolment, at, op.name, "deferred", verdict.reason, verdict.detail)
                 since = enrolment.deferred_at or at
@@ -172,7 +177,7 @@ class Steps:
             enrolment_id=enrolment.id,
             channel=way.channel,
             variant=saying.variant.name,
-            content=saying.content,
+            content=_shown_as(saying.content, op.message.display),
             created_at=created,
             expires_at=expires,
             due_at=created if way.channel not in ON_SITE else created + fallback if fallback is not None else expires,
@@ -181,7 +186,8 @@ class Steps:
             step=op.name,
         )
         walk.result.messages.append(message)
-        self._remember(rule, op, message.id, way.channel, message.variant, at)
+        spoken = self._spoken(at)
+        self._remember(rule, op, message.id, way.channel, message.variant, spoken, answers_of(message.content))
         if SENT in walk.ruleset.by_event:
             hops = hops_of(enrolment.trigger) + 1
             told = {"message_id": message.id, "channel": way.channel}
@@ -198,19 +204,24 @@ class Steps:
             said=(*enrolment.said, op.name) if op.name else (),
         )
 
-    def _held_out(self, enrolment: Enrolment, rule: CompiledRule, op: SayOp, at: datetime) -> None:
-        """Remembers whom it would have been said to, had they not been held out: they are compared with the others."""
-        ruleset, profile = self.walk.ruleset, self.walk.result.profile
-        way = reach(profile, op.message.channels, ruleset.site.policy)
-        variant = held_out_by(ruleset.limits, rule, op, profile)
-        if not isinstance(way, Reach) or variant is None:
-            return
-        if held_back(ruleset.site, ruleset.limits, rule, profile, way.channel, at) is None:
-            self._remember(rule, op, enrolment.id, "", variant, at)
+    def _spoken(self, at: datetime) -> datetime:
+        """The moment that counts for caps and quiet hours: now, where what is due was not looked at for too long."""
+        walk = self.walk
+        if walk.now is not None and walk.now - at > walk.ruleset.site.policy.max_event_age:
+            return walk.now
+        return at
 
     def _remember(
-        self, rule: CompiledRule, op: SayOp, message_id: str, channel: str, variant: str, at: datetime
+        self,
+        rule: CompiledRule,
+        op: SayOp,
+        message_id: str,
+        channel: str,
+        variant: str,
+        at: datetime,
+        answers: Answers | None = None,
     ) -> None:
+        """Keeps in mind that this was said, or would have been."""
         profile = self.walk.result.profile
         contact = Contact(
             message_id=message_id,
@@ -221,8 +232,31 @@ class Steps:
             variant=variant,
             at=at,
             page=profile.page.get("path"),
+            answers=answers,
         )
-        profile.__dict__["contacts"] = with_contact(profile.contacts, contact)
+        contacts, forgotten = forgetting(with_contact(profile.contacts, contact), self._needed)
+        self.walk.result.forgotten += forgotten
+        profile.__dict__["contacts"] = contacts
+        if find(profile.exposures, rule.id, op.name) is None:
+            exposure = Exposure(
+                rule_id=rule.id,
+                step=op.name,
+                variant=variant,
+                channel=channel,
+                at=at,
+                person=dealt_to(profile, None),
+                test=op.test if contact.said else "",
+                last=session_at(profile.session_spans, at),
+            )
+            exposures = with_exposure(profile.exposures, exposure)
+            profile.__dict__["exposures"] = exposures
+            profile.__dict__["attended_until"] = attended_until(exposures)
+
+    def _needed(self, contacts: Contacts) -> set[str]:
+        ruleset = self.walk.ruleset
+        rules = {rule_id: ruleset.by_id.get(rule_id) for rule_id in {each.rule_id for each in contacts}}
+        own = {rule_id: rule.rule.spec.limits.caps for rule_id, rule in rules.items() if rule is not None}
+        return needed_by(ruleset.limits.caps, own, contacts)
 
     def _emit(self, enrolment: Enrolment, rule: CompiledRule, op: EmitOp, at: datetime) -> Enrolment:
         """Reports an event on the visitor's behalf, or sets their traits: an event like any other."""
@@ -272,6 +306,11 @@ class Steps:
 def _passed(enrolment: Enrolment) -> Enrolment:
     """The enrolment behind a message that it does not wait for any more."""
     return replace(enrolment, deferred=None, deferred_at=None) if enrolment.deferred is not None else enrolment
+
+
+def _shown_as(content: Mapping[str, Any], display: str | None) -> Mapping[str, Any]:
+    """The content, with the way in which a pop-up is to come into sight where the rule says one."""
+    return content if display is None else {**content, "display": display}
 
 
 def _may_wait(rule: CompiledRule, verdict: Gate) -> bool:

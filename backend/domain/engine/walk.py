@@ -12,15 +12,17 @@ from typing import Any
 
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.engine.hops import SHOWN, hops_of, traced
+from backend.domain.engine.measure import measure
+from backend.domain.engine.membership import Membership
 from backend.domain.engine.move import move
 from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.steps import Steps
+from backend.domain.engine.wakes import Wakes
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
-from backend.domain.goal import with_goals
 from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
@@ -33,9 +35,6 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 CHANGED = "rule_changed"
 """Why an enrolment ends that was moved to a version of its rule in which nothing follows its place."""
-
-MOST_WAKES = 1_000
-"""Moments without an event that are noticed in one stretch; the rest come with the next."""
 
 
 def advance(
@@ -55,13 +54,29 @@ def advance(
     has happened to the outside: run it again with that past.
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
+    if walk.membership is not None:
+        start = events[0] if events else None
+        walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
     for event in events:
-        if walk.waiting or ruleset.watches:
-            walk.fire_until(event.timestamp, inclusive=False)
+        walk.fire_until(event.timestamp, inclusive=False)
         walk.take(event)
     walk.fire_until(until, inclusive=True)
-    if ruleset.watches or profile.wake_at is not None:
-        walk.note_wake()
+    if walk.membership is not None:
+        walk.wakes.settle(until)
+    if ruleset.watches or walk.membership is not None or profile.wake_at is not None:
+        walk.wakes.note()
+    return walk.result
+
+
+def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
+    """Asks those definitions of segments that are newer than the profile knows, and nothing else, at `at`.
+
+    Raises `PastNeeded` as `advance` does.
+    """
+    walk = Walk(ruleset, profile, (), past, None)
+    if walk.membership is not None:
+        walk.membership.build(at, END_OF_MOMENT)
+    walk.wakes.note()
     return walk.result
 
 
@@ -96,6 +111,8 @@ class Walk:
         self.queue: deque[Event] = deque()
         self.promised = profile.wake_at
         self.steps = Steps(self)
+        self.wakes = Wakes(self)
+        self.membership = Membership(self, ruleset.segments) if ruleset.segments is not None else None
         for enrolment in enrolments:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
             if enrolment.waiting:
@@ -122,26 +139,33 @@ class Walk:
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
         self._take(event)
-        while self.queue:
-            self._take(self.queue.popleft())
+        self.clear()
 
     def _take(self, event: Event) -> None:
         profile = self.result.profile
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
+        membership = self.membership
+        parts = membership.parts() if membership is not None else []
         fold_into(profile, event)
-        if profile.contacts and event.name in self.ruleset.goals:
-            self._reach(event)
+        changes = membership.fold(event, parts) if membership is not None else ()
+        if profile.contacts:
+            measure(self, event)
         candidates: Iterable[CompiledRule] = ()
         if event.timestamp >= self.earliest:
             listeners = self.ruleset.by_event.get(event.name)
             if listeners is not None:
                 candidates = listeners.to(event)
+            others: list[CompiledRule] = []
             if profile.stage != stage:
-                candidates = (*candidates, *self.ruleset.by_stage.get(profile.stage, ()))
+                others.extend(self.ruleset.by_stage.get(profile.stage, ()))
             if profile.traits is not traits and self.ruleset.by_trait:
-                candidates = (*candidates, *self._changed(traits, profile.traits))
+                others.extend(self._changed(traits, profile.traits))
             if profile.sessions > sessions and self.ruleset.at_session:
-                candidates = (*candidates, *self.ruleset.at_session)
+                others.extend(self.ruleset.at_session)
+            if changes and membership is not None:
+                others.extend(membership.rules(changes))
+            if others:  # from several lists: the most important speaks first
+                candidates = sorted((*candidates, *others), key=_priority)
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
@@ -149,18 +173,7 @@ class Walk:
         if self.waiting:
             self._to_waiting(event, moment)
         for rule in candidates:
-            self._consider(rule, event, moment)
-
-    def _reach(self, event: Event) -> None:
-        """An event that is the goal of rules which spoke to this visitor, or did not, for comparison."""
-        self.past.cut = event.moment
-        profile = self.result.profile
-        rules = self.ruleset.goals[event.name]
-        try:
-            contacts = with_goals(profile.contacts, event, rules, self.moment(event.timestamp, event))
-        except HistoryNeeded as needed:
-            raise PastNeeded(frozenset().union({needed.name}, *(rule.history for rule in rules))) from needed
-        profile.__dict__["contacts"] = contacts
+            self.consider(rule, event, moment)
 
     def _changed(self, before: Any, after: Any) -> list[CompiledRule]:
         """The rules that wait for a change such as those between these traits."""
@@ -171,7 +184,8 @@ class Walk:
                 found.extend(rule for rule in rules if rule.change is not None and rule.change(old, new))
         return found
 
-    def _consider(self, rule: CompiledRule, event: Event, moment: Moment) -> None:
+    def consider(self, rule: CompiledRule, event: Event, moment: Moment) -> None:
+        """Begins an enrolment where the rule asks for this event and its audience holds."""
         try:
             holds = rule.where(moment) and rule.audience(moment)
         except HistoryNeeded as needed:
@@ -182,60 +196,45 @@ class Walk:
         if holds:
             self._enter(rule, event)
 
-    def moment(self, at: datetime, event: Event, entered: tuple[datetime, int] | None = None) -> Moment:
+    def moment(self, at: datetime, event: Event | None, entered: tuple[datetime, int] | None = None) -> Moment:
         """What conditions are asked about now."""
         return Moment(
             profile=self.result.profile,
             at=at,
             event=event,
-            entered=event.moment if entered is None else entered,
+            entered=event.moment if entered is None and event is not None else entered,
             history=self.past,
             zone_name=self.ruleset.site.timezone,
         )
 
+    def stale(self, event: Event) -> bool:
+        """Whether a live event is too old to start anything; a simulated one never is."""
+        return event.timestamp < self.earliest
+
     def fire_until(self, end: datetime, *, inclusive: bool) -> None:
         """Fires what is due before `end` (or at it), in order of time."""
-        if self.ruleset.watches:
-            self._wake_until(end, inclusive)
+        due = self.membership.due if self.membership is not None else None
+        if self.ruleset.watches or (due is not None and due <= end) or (self.membership is not None and self.waiting):
+            self.wakes.until(end, inclusive)
         elif self.waiting:
-            self._fire_until(end, inclusive)
+            while self.fire_next(end, inclusive):
+                continue
 
-    def _fire_until(self, end: datetime, inclusive: bool) -> None:
-        """Fires what waits; what one firing makes due is fired with the next."""
-        while due := [
-            each for each in self.waiting.values() if each.due_at < end or (inclusive and each.due_at == end)
-        ]:
-            enrolment = min(due, key=self._turn)
-            self.past.cut = (enrolment.due_at, END_OF_MOMENT)
-            self.steps.fire(enrolment)
-            while self.queue:
-                self._take(self.queue.popleft())
+    def fire_next(self, end: datetime, inclusive: bool) -> bool:
+        """Fires what waits and is due next before `end` (or at it); False where nothing is."""
+        due = [each for each in self.waiting.values() if each.due_at < end or (inclusive and each.due_at == end)]
+        if not due:
+            return False
+        enrolment = min(due, key=self._turn)
+        self.past.cut = (enrolment.due_at, END_OF_MOMENT)
+        self.steps.fire(enrolment)
+        self.clear()
+        return True
 
-    def _wake_until(self, end: datetime, inclusive: bool) -> None:
-        """Fires what waits, and between that notices the moments that no event marks."""
-        profile = self.result.profile
-        for _ in range(MOST_WAKES):
-            found = self.ruleset.next_wake(profile)
-            if found is None or found[0] > end or (found[0] == end and not inclusive):
-                break
-            moment, rules = found
-            self._fire_until(moment, inclusive=True)
-            profile.__dict__["woken_at"] = moment
-            self.result.woken = True
-            for rule in rules:
-                self._notice(rule, moment)
-            while self.queue:
-                self._take(self.queue.popleft())
-        self._fire_until(end, inclusive)
-
-    def _notice(self, rule: CompiledRule, moment: datetime) -> None:
-        """A moment that this rule waited for has come."""
-        assert rule.watch is not None
-        signal = self.signal(rule.watch.name, moment, rule.id, moment.isoformat(), hops=0)
-        # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        if moment == self.promised or signal.timestamp >= self.earliest:
-            self.past.cut = signal.moment
-            self._consider(rule, signal, self.moment(moment, signal))
+    def clear(self) -> None:
+        """Takes what rules have reported."""
+        while self.queue:
+            self._take(self.queue.popleft())
 
     def signal(self, name: str, at: datetime, rule_id: str, *parts: str, hops: int, **properties: str | None) -> Event:
         """An event that nobody did; the same one gets the same id whenever it is made."""
@@ -252,14 +251,6 @@ class Walk:
             properties={"rule_id": rule_id, **properties},
             context={"chimein": {"rule": rule_id, "hops": hops}},
         )
-
-    def note_wake(self) -> None:
-        """Writes down when somebody must look at this visitor again."""
-        found = self.ruleset.next_wake(self.result.profile)
-        wake_at = None if found is None else found[0]
-        if wake_at != self.result.profile.wake_at:
-            self.result.profile.__dict__["wake_at"] = wake_at
-            self.result.woken = True
 
     def _turn(self, enrolment: Enrolment) -> tuple[datetime, int, datetime, str]:
         rule = self.ruleset.by_id.get(enrolment.rule_id)
@@ -351,3 +342,7 @@ class Walk:
         siblings = self.known[enrolment.rule_id]
         siblings[[each.id for each in siblings].index(enrolment.id)] = enrolment
         self.result.enrolments[enrolment.id] = enrolment
+
+
+def _priority(rule: CompiledRule) -> tuple[int, str]:
+    return (-rule.rule.spec.priority, rule.id)

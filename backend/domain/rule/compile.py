@@ -24,6 +24,7 @@ from backend.domain.rule.trigger import (
     EventTrigger,
     InactiveTrigger,
     MessageTrigger,
+    SegmentTrigger,
     SessionTrigger,
     StageTrigger,
     TraitTrigger,
@@ -94,6 +95,8 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
             return {"event": trigger.event, "where": compile_test(trigger.where, shared)}
         case StageTrigger():
             return {"stage": trigger.stage, "where": always}
+        case SegmentTrigger():
+            return {"segment": (trigger.segment, trigger.entered), "where": always}
         case TraitTrigger():
             return {"trait": trigger.trait, "where": always, "change": _change(trigger)}
         case SessionTrigger():
@@ -109,7 +112,7 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
         case ApiTrigger():
             return {"event": TRIGGERED, "where": _own_signal(rule.id)}
         case BroadcastTrigger():
-            return {"event": BROADCAST, "where": _own_signal(rule.id)}
+            return {"event": BROADCAST, "where": _to_members(_own_signal(rule.id), trigger.segment)}
 
 
 def _own_signal(rule_id: str) -> Test:
@@ -120,6 +123,11 @@ def _own_signal(rule_id: str) -> Test:
         return event is not None and event.type == SIGNAL and event.properties.get("rule_id") == rule_id
 
     return test
+
+
+def _to_members(told: Test, segment: str | None) -> Test:
+    """Only of members, where a segment is named."""
+    return told if segment is None else lambda m: told(m) and m.profile.is_in(segment)
 
 
 def _report_on(rule_id: str) -> Test:

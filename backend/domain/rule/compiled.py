@@ -73,11 +73,15 @@ class JumpOp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SayOp:
-    """Say something; `templates` hold the parsed content by variant name."""
+    """Say something; `templates` hold the parsed content by variant name.
+
+    `test` names the contest of its variants, and changes with what they say; "" where no winner is looked for.
+    """
 
     name: str
     message: Message
     templates: Mapping[str, ContentTemplates]
+    test: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,17 +136,19 @@ class CompiledGoal:
 class CompiledRule:
     """What the engine runs. Tests that were not written down are always true.
 
-    What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `session`, `watch`. `where` is asked
-    about the trigger, with `change` (before, after) for a trait; `audience` about moments; `cancels` are grouped by
-    event name; `key_of` gives the trigger's key for `per_key` as text ("" for the other policies), or None where the
-    trigger lacks it; `history` names the events whose history some condition of the rule may ask for. `starts` are the
-    places in `program` at which the steps begin, those of a step's ways behind the step itself.
+    What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `segment` (its id, and whether it is
+    entered), `session`, `watch`. `where` is asked about the trigger, with `change` (before, after) for a trait;
+    `audience` about moments; `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as
+    text ("" for the other policies), or None where the trigger lacks it; `history` names the events whose history some
+    condition of the rule may ask for. `starts` are the places in `program` at which the steps begin, those of a step's
+    ways behind the step itself.
     """
 
     rule: Rule
     event: str | None = None
     stage: str | None = None
     trait: str | None = None
+    segment: tuple[str, bool] | None = None
     session: bool = False
     watch: Watch | None = None
     where: Test

@@ -48,14 +48,32 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WinnerRule:
+    """When the variants are compared, by what, and how sure it must be: then the best gets everybody who is new.
+
+    The first look is taken `after` that time, or once so many `persons` were given a variant; one of both is None.
+    """
+
+    after: timedelta | None = None
+    persons: int | None = None
+    by: Literal["goal", "clicked"] = "goal"
+    confidence: float = 95
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference."""
+    """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference.
+
+    `display` is how a pop-up comes into sight, one of `DISPLAYS`; None: as the site has it.
+    """
 
     channels: tuple[str, ...]
     variants: tuple[Variant, ...]
     holdout: float = 0
     fallback_after: timedelta | None = None
     expires_after: timedelta = timedelta(days=7)
+    winner: WinnerRule | None = None
+    display: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +189,8 @@ class Goal:
 class RuleSpec:
     """Everything a person writes down about a rule; `document` is that JSON again, with the defaults filled in.
 
-    A rule of one message has one step, a `Say` without name.
+    A rule of one message has one step, a `Say` without name. `segments` are those that it refers to, by the id or name
+    that is written there.
     """
 
     name: str
@@ -186,6 +205,7 @@ class RuleSpec:
     reentry: Reentry = Reentry()
     limits: Limits = NO_LIMITS
     goal: Goal | None = None
+    segments: frozenset[str] = frozenset()
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """From JSON to a rule: every mistake is found in one go, each with its path and a sentence."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from backend.domain.rule.model import (
     Say,
     Steps,
     Variant,
+    messages_of,
 )
 from backend.domain.rule.read_steps import read_cancels, read_steps
 from backend.domain.rule.read_trigger import read_trigger, read_where
@@ -63,13 +65,16 @@ SIMULATED: Steps = (
 """What a simulated rule says that says nothing."""
 
 
-def parse_rule(doc: object, *, simulated: bool = False, stored: bool = False) -> RuleSpec:
+def parse_rule(
+    doc: object, *, simulated: bool = False, stored: bool = False, segments: Mapping[str, str] | None = None
+) -> RuleSpec:
     """Read a rule document; raise RuleErrors carrying all its mistakes.
 
     With `simulated`, name and message may be missing: a rule that is only tried out needs neither. With `stored` what
-    was taken before goes on working, though it would be refused now.
+    was taken before goes on working, though it would be refused now. `segments` are those that it may refer to, as the
+    name of each by its id; None: any.
     """
-    mistakes = Mistakes(lenient=stored)
+    mistakes = Mistakes(segments, lenient=stored)
     if not isinstance(doc, dict):
         mistakes.add((), "A rule is an object with name, trigger, message and so on.")
         doc = {}
@@ -95,8 +100,16 @@ def parse_rule(doc: object, *, simulated: bool = False, stored: bool = False) ->
         mistakes.attempt(read_key, given["key"], ("key",))
     if spec.get("exit", Exit()).goal and "goal" not in given:
         mistakes.add(("exit", "goal"), "There is no goal at which to leave.")
+    if "goal" not in given:
+        for say in messages_of(steps):
+            if say.message.winner is not None and say.message.winner.by == "goal":
+                where = ("message",) if say.name == "" else ("steps",)
+                told = "There is no goal by which to choose a winner"
+                told += "." if say.name == "" else f" (message {quoted(say.name)})."
+                mistakes.add((*where, "winner", "by") if say.name == "" else where, told)
     mistakes.raise_if_any()
-    return RuleSpec(**{**spec, "steps": steps, "limits": limits}, document=DEFAULTS | given)
+    parts = {**spec, "steps": steps, "limits": limits, "segments": frozenset(mistakes.referred)}
+    return RuleSpec(**parts, document=DEFAULTS | given)
 
 
 _MISSING = {

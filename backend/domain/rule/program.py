@@ -1,6 +1,8 @@
 """From steps to a program: nested steps become a flat list with jumps, so that a place in it is one number."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from backend.domain.condition import Condition, SharedTests, compile_condition
@@ -29,6 +31,7 @@ from backend.domain.rule.model import (
     Cancel,
     Delay,
     Emit,
+    Message,
     RuleSpec,
     Say,
     SetTrait,
@@ -93,7 +96,7 @@ def _append(ops: _Ops, steps: Steps) -> None:
             case Say(name=name, message=message):
                 mail = "email" in message.channels
                 templates = {each.name: parse_content(each.content, mail=mail) for each in message.variants}
-                ops.append(SayOp(name=name, message=message, templates=templates))
+                ops.append(SayOp(name=name, message=message, templates=templates, test=_contest_of(message)))
             case SetTrait(traits=traits):
                 ops.append(EmitOp(event=None, values=_templates(traits)))
             case Emit(event=event, properties=properties):
@@ -174,3 +177,14 @@ def _hold(ops: _Ops) -> int:
 
 def _templates(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: parse_template(each) if isinstance(each, str) else each for key, each in values.items()}
+
+
+def _contest_of(message: Message) -> str:
+    """The name of the contest between these variants, another one when what they say changes; "" without one."""
+    if message.winner is None:
+        return ""
+    rule = message.winner
+    asked = [rule.by, rule.confidence, rule.persons, rule.after.total_seconds() if rule.after is not None else None]
+    said = sorted((each.name, each.content) for each in message.variants if each.weight > 0)
+    text = json.dumps([asked, said], sort_keys=True, default=dict)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

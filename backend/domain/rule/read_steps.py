@@ -40,7 +40,12 @@ MOST_CANCELS = 20
 MOST_VALUES = 50
 LONGEST_NAME = 100
 
-INTERNAL = frozenset({"Rule Triggered", "Broadcast", "Message Sent", "Inactive", "Date Reached"})
+INTERNAL = frozenset(
+    {
+        *("Rule Triggered", "Broadcast", "Message Sent", "Inactive", "Date Reached"),
+        *("Segment Entered", "Segment Left", "Segment Member Added", "Segment Member Removed"),
+    }
+)
 """Events that the engine makes itself."""
 
 

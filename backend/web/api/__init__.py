@@ -18,6 +18,7 @@ from backend.web.api import (
     rule_imports,
     rule_templates,
     rules,
+    segments,
     simulations,
     sites,
     status,
@@ -77,19 +78,8 @@ def register(app: Flask) -> None:
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
     for module in (
-        *(
-            sites,
-            rules,
-            versions,
-            rule_imports,
-            rule_templates,
-            triggers,
-            reports,
-            simulations,
-            visitors,
-            messages,
-            webhooks,
-        ),
+        *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
+        *(visitors, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

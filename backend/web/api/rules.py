@@ -19,6 +19,7 @@ from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, RuleIn, RuleOut, SavedRuleOut
 from backend.storage import rules as stored_rules
 from backend.storage.rules import StoredRule
+from backend.storage.segments import known
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.paging import page
 from backend.web.api.rule_templates import from_template
@@ -77,7 +78,7 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
     `warnings` tell what is no mistake, and hardly meant: names of events, properties and traits that the site has not
     seen, with the nearest that it has; conditions that can never hold; circles that are slow, capped, or end.
     """
-    spec, envelope = read_rule(from_template(object_body()))
+    spec, envelope = read_rule(site, from_template(object_body()))
     return _warned(edit.create(runtime(), site, spec, envelope.get("status", "draft"), principal().name))
 
 
@@ -112,7 +113,7 @@ def replace_a_rule(rule_id: str, *, site: Site) -> dict[str, Any]:
     gets onto a way that they did not take, and no message is said again that has the name or the words of one that
     was sent: it is passed over as `already_sent`. Messages that wait to be sent are held against the new audience.
     """
-    spec, envelope = read_rule(object_body())
+    spec, envelope = read_rule(site, object_body())
     edited = edit.replace(
         runtime(),
         site,
@@ -216,7 +217,7 @@ def _set_status(site: Site, rule_id: str, status: Status) -> dict[str, Any]:
         return view(edit.present(stored_rules.set_status(conn, site.id, rule_id, status, now=rt.clock())))
 
 
-def read_rule(body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
+def read_rule(site: Site, body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
     """The rule, and apart from it what only says where it stands; the rest of what GET adds is passed over."""
     mistakes: dict[str, Any] = {}
     if body.get("status", "draft") not in STATUSES:
@@ -228,7 +229,9 @@ def read_rule(body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
             "Expected keep (who is in the rule goes on by their version) or move (with the new one)."
         ]
     try:
-        spec = parse_rule(body)
+        with runtime().db.read() as conn:
+            segments = known(conn, site.id)
+        spec = parse_rule(body, segments=segments)
         refused = Mistakes()
         refuse_targets(spec.document.get("steps"), runtime().settings.allow_private, refused)
         mistakes.update(refused.errors)

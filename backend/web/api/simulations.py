@@ -10,11 +10,12 @@ from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline.rehearse import rehearse
-from backend.pipeline.simulate import simulate
+from backend.pipeline.simulate import asked_for, simulate
 from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
 from backend.schemas.simulation import SimulationIn, SimulationOut
+from backend.storage import segments
 from backend.storage.times import from_micros, to_micros
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.rules import rule_of
@@ -58,27 +59,33 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
     if body["events"] is None:
         result = simulate(rt, site, rules, body["since"], until, limit=limit, cursor=skip)
     else:
-        result = rehearse(site, rules, body["events"], until, since=body["since"], limit=limit, cursor=skip)
+        with rt.db.read() as conn:
+            asked = asked_for(conn, site, rules)
+        result = rehearse(
+            site, rules, body["events"], until, since=body["since"], limit=limit, cursor=skip, segments=asked
+        )
     cursor = None if result.next_cursor is None else write_cursor((result.next_cursor, now))
     return {"items": result.items, "summary": result.summary, "next_cursor": cursor}
 
 
 def _rules(site: Site, body: Mapping[str, Any]) -> list[Rule]:
+    with runtime().db.read() as conn:
+        known = segments.known(conn, site.id)
     if "yaml" in body:
-        return written_rules(site, body["yaml"])
+        return written_rules(site, body["yaml"], known)
     if "rule" in body:
-        return [_rule(site, body["rule"], ("rule",))]
-    return [_rule(site, given, ("rules", str(place))) for place, given in enumerate(body["rules"])]
+        return [_rule(site, body["rule"], ("rule",), known)]
+    return [_rule(site, given, ("rules", str(place)), known) for place, given in enumerate(body["rules"])]
 
 
-def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...]) -> Rule:
+def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...], known: Mapping[str, str]) -> Rule:
     if isinstance(given, str):
         try:
             return rule_of(site, given).rule()
         except NotFound:
             raise ValidationError(_at(path, ["There is no rule with this id."])) from None
     try:
-        spec = parse_rule(given, simulated=True)
+        spec = parse_rule(given, simulated=True, segments=known)
     except RuleErrors as error:
         raise RuleErrors(_at(path, error.errors)) from None
     # The same rule, asked again, must deal out the same variants: so its id follows from what it says.

@@ -41,7 +41,7 @@ def validate_a_rule(*, site: Site) -> dict[str, Any]:
     circles as an active one; of a draft they are only told.
     """
     body = object_body()
-    spec, envelope = read_rule(body)
+    spec, envelope = read_rule(site, body)
     rule_id = body.get("id")
     return _checked(site, spec, rule_id if isinstance(rule_id, str) else "", envelope.get("status", "draft"))
 
@@ -102,7 +102,7 @@ def restore_a_version_of_a_rule(rule_id: str, version: str, *, site: Site) -> di
         runtime(),
         site,
         rule_id,
-        parse_rule(dict(kept.document)),
+        parse_rule(dict(kept.document), stored=True),
         status=None,
         enrolled=told["enrolled"],
         expected=told.get("version"),

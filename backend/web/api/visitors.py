@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from flask import Response
 from marshmallow import Schema, fields, validate
 
+from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES, Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
@@ -20,7 +21,7 @@ from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut, visitor_view
 from backend.schemas.webhook import WebhookOut, webhook_view
-from backend.storage import enrolments, events, messages, visitors, webhooks
+from backend.storage import enrolments, events, messages, segments, visitors, webhooks
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
 from backend.web.context import runtime
@@ -39,10 +40,7 @@ class VisitorQuery(PageQuery):
     user_id = fields.String(metadata={"description": "The id that identify gave."})
     email = fields.String(metadata={"example": "ada@example.com"})
     stage = fields.String(validate=validate.OneOf(STAGES))
-    segment = fields.String(
-        validate=validate.OneOf((), error="There are no segments yet."),
-        metadata={"description": "Not there yet: every value is refused."},
-    )
+    segment = fields.String(metadata={"description": "The id or the name of a segment: its members."})
 
 
 @blueprint.route("/sites/<site>/visitors", methods=["GET"])
@@ -57,8 +55,19 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
     with runtime().db.read() as conn:
+        known = segments.known(conn, site.id)
+        if "segment" in query:
+            filters["segment"] = _segment(query["segment"], known)
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
-    return page(found, query["limit"], lambda profile: visitor_view(profile, site.currency), visitors.cursor_of)
+    return page(found, query["limit"], lambda profile: visitor_view(profile, site.currency, known), visitors.cursor_of)
+
+
+def _segment(reference: str, known: Mapping[str, str]) -> str:
+    mistakes = Mistakes(known)
+    found = mistakes.segment(reference, ("segment",))
+    mistakes.raise_if_any()
+    assert found is not None
+    return found[0]
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>", methods=["GET"])
@@ -69,7 +78,8 @@ def get_a_visitor(visitor_id: str, *, site: Site) -> dict[str, Any]:
 
     An id that was merged into another finds the visitor that it belongs to now.
     """
-    return visitor_view(visitor_of(site, visitor_id), site.currency)
+    profile = visitor_of(site, visitor_id)
+    return visitor_view(profile, site.currency, _names(runtime(), site))
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>/events", methods=["GET"])
@@ -158,6 +168,12 @@ def visitor_of(site: Site, visitor_id: str) -> Profile:
     return profile
 
 
+def _names(rt: Runtime, site: Site) -> Mapping[str, str]:
+    """The names of the site's segments by id."""
+    with rt.db.read() as conn:
+        return segments.known(conn, site.id)
+
+
 def _is_id(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
@@ -165,7 +181,7 @@ def _is_id(text: str) -> bool:
 def _export(rt: Runtime, site: Site, profile: Profile) -> Iterator[str]:
     """The export in pieces: a long history need not be in memory twice."""
     members = visitors.members_of(profile)
-    yield '{"visitor": ' + _json(VisitorOut().dump(visitor_view(profile, site.currency)))
+    yield '{"visitor": ' + _json(VisitorOut().dump(visitor_view(profile, site.currency, _names(rt, site))))
 
     def _events(before: Any) -> Sequence[Any]:
         with rt.db.read() as conn:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("wake_at IS NOT NULL"),
         postgresql_where=sa.text("wake_at IS NOT NULL"),
     )
+    op.create_index("ix_visitors_site_id_visitor_id", "visitors", ["site_id", "visitor_id"])
     op.add_column("rules", sa.Column("key", sa.Text(), nullable=True))
     op.create_index("ux_rules_key", "rules", ["site_id", "key"], unique=True)
     op.create_table(
@@ -43,7 +44,7 @@ def upgrade() -> None:
             sa.Column(name, sa.Text(), nullable=False)
             for name in ("site_id", "rule_id", "day", "step", "variant", "channel", "metric")
         ),
-        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Numeric(38, 0), "postgresql"), nullable=False),
         sa.PrimaryKeyConstraint(
             *("site_id", "rule_id", "day", "step", "variant", "channel", "metric"), name=op.f("pk_tallies")
         ),
@@ -90,6 +91,42 @@ def upgrade() -> None:
         sqlite_where=sa.text("status IN ('queued', 'sending')"),
         postgresql_where=sa.text("status IN ('queued', 'sending')"),
     )
+    op.create_table(
+        "segments",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segments")),
+        sa.UniqueConstraint("site_id", "name", name=op.f("uq_segments_site_id_name")),
+    )
+    op.create_table(
+        "segment_members",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("segment_id", sa.Text(), nullable=False),
+        sa.Column("entered_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("visitor_id", "segment_id", name=op.f("pk_segment_members")),
+    )
+    op.create_index(
+        "ix_segment_members_segment_id_entered_at", "segment_members", ["segment_id", "entered_at", "visitor_id"]
+    )
+    op.create_index("ix_segment_members_segment_id_visitor_id", "segment_members", ["segment_id", "visitor_id"])
+    op.create_table(
+        "contests",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("rule_id", "step", "test", "site_id")),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=True),
+        sa.Column("variant", sa.Text(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("document", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "step", "test", name=op.f("pk_contests")),
+    )
     _fill(op.get_bind())
 
 
@@ -125,6 +162,9 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("contests")
+    op.drop_table("segment_members")
+    op.drop_table("segments")
     op.drop_table("webhooks")
     op.drop_index("ix_enrolments_rule_id_rule_version", table_name="enrolments")
     for name in ("reason", "outcome", "rule_version"):
@@ -133,6 +173,7 @@ def downgrade() -> None:
     op.drop_table("rule_versions")
     op.drop_table("tallies")
     op.drop_table("sweeps")
+    op.drop_index("ix_visitors_site_id_visitor_id", table_name="visitors")
     op.drop_index("ux_rules_key", table_name="rules")
     op.drop_column("rules", "key")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
