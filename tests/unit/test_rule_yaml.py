@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import Malformed
@@ -54,6 +54,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(document=st.dictionaries(texts | awkward, values, max_size=5))
 def test_whatever_json_says_is_the_same_after_yaml(document: dict[str, Any]) -> None:
     (found,) = read_yaml(dump_rule(document))

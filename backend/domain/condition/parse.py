@@ -184,9 +184,6 @@ class _Reader:
         value = self.attempt(
             read_count_value if op != "between" else read_count_pair, doc.get("value"), (*path, "value")
         )
-        if op == "lt" and value == 0 and not self.mistakes.lenient:
-            self.mistakes.add((*path, "value"), "Nothing happens fewer than 0 times: this is never true.")
-            return None
         return Count(op=op, value=value) if known and value is not None else None
 
     def attempt(self, read: Callable[[Any], Any], value: object, path: Path) -> Any:
