@@ -27,7 +27,8 @@ from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Policy, Site
 from backend.pipeline.collect import collect_batch, read_batch
 from backend.pipeline.process import Processor
-from backend.pipeline.simulate import SimulationResult, simulate
+from backend.pipeline.simulate import simulate
+from backend.pipeline.simulated import SimulationResult
 from backend.runtime import Runtime, build_runtime, close_runtime
 from backend.schemas.wire import Receipt
 from backend.settings import Settings

@@ -11,7 +11,8 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Invalid, NotFound
-from backend.pipeline.simulate import Progress, SimulationResult, simulating
+from backend.pipeline.simulate import simulating
+from backend.pipeline.simulated import Progress, SimulationResult
 from backend.runtime import Runtime
 from backend.schemas.yaml_text import read_yaml
 from backend.storage.rules import get_rule

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from backend.pipeline.apply import Poisoned, apply
+from backend.pipeline.apply import apply
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.rulesets import Rulesets
+from backend.pipeline.walks import Poisoned
 from backend.runtime import Runtime
 from backend.storage.database import is_poison
 

@@ -11,7 +11,8 @@ from backend.pipeline.check import Warned, circles, doubts
 from backend.runtime import Runtime
 from backend.storage import enrolments, rules, segments
 from backend.storage.database import Connection
-from backend.storage.rules import Enrolled, StoredRule
+from backend.storage.rule_versions import Enrolled
+from backend.storage.rules import StoredRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,8 @@ from backend.pipeline import persons as people
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.collect import read_single
 from backend.pipeline.persons import Persons
-from backend.pipeline.simulate import SimulationResult, simulate_over
+from backend.pipeline.simulate import simulate_over
+from backend.pipeline.simulated import SimulationResult
 from backend.schemas import wire
 from backend.schemas.event import EARLIEST, event_of
 from backend.schemas.wire import Header

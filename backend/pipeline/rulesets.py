@@ -12,7 +12,7 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
 from backend.domain.winner import Winners
 from backend.runtime import Runtime
-from backend.storage import contests, rules, segments
+from backend.storage import contests, rule_versions, rules, segments
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ def former(connection: Connection, present: Rule, version: int) -> CompiledRule 
 
     It stands where the rule stands: a rule that is paused says nothing, whichever version.
     """
-    stored = rules.get_version(connection, present.site_id, present.id, version)
+    stored = rule_versions.get_version(connection, present.site_id, present.id, version)
     if stored is None:
         return None
     try:

@@ -3,13 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from backend.domain.condition import SharedTests
-from backend.domain.engine import Advance, Collision, Denial, PastNeeded, Ruleset, Segments, advance
-from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
+from backend.domain.engine import Advance, PastNeeded, Ruleset, Segments, advance
+from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
@@ -20,6 +19,7 @@ from backend.domain.rule.compiled import EmitOp
 from backend.domain.site import Site
 from backend.domain.winner import Winners
 from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
+from backend.pipeline.simulated import Item, Progress, SimulationResult, Summary, item_of
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
 from backend.storage import contests, simulations
@@ -28,55 +28,6 @@ from backend.storage.segments import load_segments
 
 SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST})
 """Events that the engine makes; no profile counts them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One message that would have been sent: as it would have read."""
-
-    at: datetime
-    channel: str
-    step: str
-    variant: str
-    content: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One enrolment that would have been; `at` is the moment of firing, `rule` the rule's name."""
-
-    rule_id: str
-    visitor_id: str
-    anonymous_id: str | None
-    user_id: str | None
-    event_id: str
-    entered_at: datetime
-    at: datetime
-    outcome: str
-    reason: str | None
-    variant: str | None = None
-    channel: str | None = None
-    rule: str = ""
-    messages: tuple[Said, ...] = ()
-    webhooks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationResult:
-    """One page of items in order of visitor and time, and the summary of all of them."""
-
-    items: list[Item]
-    summary: dict[str, Any]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a simulation is: the part of the site's visitors that is done, from 0 to 1, and what was looked at."""
-
-    share: float
-    visitors: int
-    events: int
 
 
 def simulate(
@@ -225,7 +176,7 @@ class _Run:
         self.site, self.since, self.until = site, since, until
         compiled = [compile_rule(replace(rule, status="active"), shared) for rule in rules]
         self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
-        self.summary = _Summary()
+        self.summary = Summary()
         self._names = {rule.id: rule.spec.name for rule in rules}
         self._starts = _starts(compiled)
         self._at_once = not any(isinstance(op, EmitOp) for rule in compiled for op in rule.program)
@@ -272,7 +223,7 @@ class _Run:
         entered = [each for each in found.values() if _within(each.entered_at, self.since, self.until)]
         entered.sort(key=lambda each: each.trigger.moment)
         names = self._names
-        items = [_item(each, life.head, names[each.rule_id], messages, calls[each.id]) for each in entered]
+        items = [item_of(each, life.head, names[each.rule_id], messages, calls[each.id]) for each in entered]
         for item in items:
             self.summary.count(item)
         return items
@@ -356,82 +307,3 @@ def _reported_by(event: Event) -> str | None:
 
 def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
-
-
-def _item(enrolment: Enrolment, profile: ProfileHead, name: str, messages: Sequence[Message], webhooks: int) -> Item:
-    return Item(
-        rule_id=enrolment.rule_id,
-        visitor_id=profile.id,
-        anonymous_id=enrolment.trigger.anonymous_id or (profile.anonymous_ids[0] if profile.anonymous_ids else None),
-        user_id=profile.user_id,
-        event_id=enrolment.trigger.message_id,
-        entered_at=enrolment.entered_at,
-        at=enrolment.at or enrolment.due_at,
-        outcome=enrolment.outcome or (DEFERRED if enrolment.deferred else PENDING),
-        reason=enrolment.reason or enrolment.deferred,
-        variant=enrolment.variant,
-        channel=enrolment.channel,
-        rule=name,
-        messages=tuple(
-            Said(each.created_at, each.channel, each.step, each.variant, each.content)
-            for each in messages
-            if each.enrolment_id == enrolment.id
-        ),
-        webhooks=webhooks,
-    )
-
-
-class _Summary:
-    """The figures of a whole simulation."""
-
-    def __init__(self) -> None:
-        self.visitors = 0
-        self.events = 0
-        self.total = 0
-        self.webhooks = 0
-        self.outcomes: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
-        self.variants: Counter[str] = Counter()
-        self.denied: Counter[str] = Counter()
-        self.reached: set[str] = set()
-        self.rules: dict[str, Counter[str]] = {}
-        self.collisions: Counter[tuple[str, str]] = Counter()
-
-    def count(self, item: Item) -> None:
-        self.total += 1
-        self.webhooks += item.webhooks
-        self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
-        self.outcomes[item.outcome] += 1
-        if item.reason is not None:
-            self.reasons[item.reason] += 1
-        if item.variant is not None:
-            self.variants[item.variant] += 1
-        self.reached.add(item.visitor_id)
-
-    def deny(self, denials: Iterable[Denial]) -> None:
-        self.denied.update(denial.reason for denial in denials)
-
-    def collide(self, collisions: Iterable[Collision]) -> None:
-        self.collisions.update((each.rule_id, other) for each in collisions for other in each.by)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "visitors": self.visitors,
-            "events": self.events,
-            "entered": self.total,
-            "entered_visitors": len(self.reached),
-            "sent": self.outcomes["sent"],
-            "skipped": self.outcomes["skipped"],
-            "pending": self.outcomes[PENDING],
-            "deferred": self.outcomes[DEFERRED],
-            "completed": self.outcomes[COMPLETED],
-            "webhooks": self.webhooks,
-            "reasons": dict(self.reasons),
-            "variants": dict(self.variants),
-            "denied": dict(self.denied),
-            "rules": {rule_id: dict(outcomes) for rule_id, outcomes in self.rules.items()},
-            "collisions": [
-                {"rule_id": held, "after": other, "count": count}
-                for (held, other), count in self.collisions.most_common()
-            ],
-        }

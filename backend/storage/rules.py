@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -20,8 +20,10 @@ from sqlalchemy.exc import IntegrityError
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.errors import Conflict
+from backend.storage import rule_versions
+from backend.storage.rule_versions import Enrolled, StoredVersion
 from backend.storage.segments import known
-from backend.storage.tables import contests, rule_versions, rules, segments, sites
+from backend.storage.tables import contests, rules, segments, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -44,9 +46,6 @@ _TOTALS = select(
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 
 _Row = Row[tuple[str, str, str, int, str, int, int, int, str | None]]
-
-Enrolled: TypeAlias = Literal["keep", "move"]
-"""What becomes of those who are in a rule that is edited: they go on by the version they are in, or by the new one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,18 +75,6 @@ class StoredRule:
             version=self.version,
             moved_to=self.moved_to,
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredVersion:
-    """What a rule said in one version; `author` names the token by which it was written, `enrolled` as in the edit."""
-
-    rule_id: str
-    version: int
-    document: Mapping[str, Any]
-    enrolled: Enrolled
-    author: str | None
-    created_at: datetime
 
 
 def new_id() -> str:
@@ -128,7 +115,7 @@ def create_rule(
                 updated_at=to_micros(now),
             )
         )
-    _keep(conn, stored, "keep", author, now)
+    rule_versions.keep(conn, site_id, _version_of(stored, "keep", author, now))
     return stored
 
 
@@ -186,24 +173,8 @@ def replace_rule(
     with _unique_key():
         stored = _change(conn, site_id, rule_id, values if status is None else {**values, "status": status}, now)
     if stored is not None:
-        _keep(conn, stored, enrolled, author, now)
+        rule_versions.keep(conn, site_id, _version_of(stored, enrolled, author, now))
     return stored
-
-
-def list_versions(
-    conn: Connection, site_id: str, rule_id: str, *, limit: int, before: int | None = None
-) -> list[StoredVersion]:
-    """The rule's versions, newest first, before the version `before`."""
-    query = select(rule_versions).where(rule_versions.c.rule_id == rule_id, rule_versions.c.site_id == site_id)
-    if before is not None:
-        query = query.where(rule_versions.c.version < before)
-    return [_version(row) for row in conn.execute(query.order_by(rule_versions.c.version.desc()).limit(limit))]
-
-
-def get_version(conn: Connection, site_id: str, rule_id: str, version: int) -> StoredVersion | None:
-    """What the rule said in this version."""
-    found = list_versions(conn, site_id, rule_id, limit=1, before=version + 1)
-    return found[0] if found and found[0].version == version else None
 
 
 def set_status(conn: Connection, site_id: str, rule_id: str, status: Status, *, now: datetime) -> StoredRule | None:
@@ -215,7 +186,7 @@ def delete_rule(conn: Connection, site_id: str, rule_id: str) -> bool:
     """Removes the rule and all its versions; False where there is none."""
     if conn.execute(delete(rules).where(rules.c.id == rule_id, rules.c.site_id == site_id)).rowcount == 0:
         return False
-    conn.execute(delete(rule_versions).where(rule_versions.c.rule_id == rule_id))
+    rule_versions.forget(conn, rule_id)
     return True
 
 
@@ -295,28 +266,14 @@ def _unique_key() -> Iterator[None]:
         raise Conflict("Another rule has this key.", {"key": ["Is taken by another rule of this site."]}) from error
 
 
-def _keep(conn: Connection, stored: StoredRule, enrolled: Enrolled, author: str | None, now: datetime) -> None:
-    conn.execute(
-        insert(rule_versions).values(
-            rule_id=stored.id,
-            version=stored.version,
-            site_id=stored.site_id,
-            document=json.dumps(stored.document, ensure_ascii=False),
-            enrolled=enrolled,
-            author=author,
-            created_at=to_micros(now),
-        )
-    )
-
-
-def _version(row: Row[tuple[str, int, str, str, str, str, int]]) -> StoredVersion:
+def _version_of(stored: StoredRule, enrolled: Enrolled, author: str | None, now: datetime) -> StoredVersion:
     return StoredVersion(
-        rule_id=row.rule_id,
-        version=row.version,
-        document=json.loads(row.document),
-        enrolled=row.enrolled,
-        author=row.author,
-        created_at=from_micros(row.created_at),
+        rule_id=stored.id,
+        version=stored.version,
+        document=stored.document,
+        enrolled=enrolled,
+        author=author,
+        created_at=now,
     )
 
 

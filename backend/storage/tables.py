@@ -4,43 +4,12 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
 """
 
-from typing import Any
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Dialect,
-    Index,
-    Integer,
-    MetaData,
-    Numeric,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.types import TypeEngine
+from backend.storage.whole import Whole
 
 REVISION = "0002"
 """The newest version in `migrations/versions`; a process does not start on another."""
-
-
-class Whole(TypeDecorator[int]):
-    """A sum that hostile numbers must not make fail: beyond 64 bits SQLite goes on with a float, PostgreSQL exactly."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Decimals of 38 digits on PostgreSQL."""
-        wide = Numeric(38, 0) if dialect.name == "postgresql" else BigInteger()
-        return dialect.type_descriptor(wide)
-
-    def process_result_value(self, value: Any, _dialect: Dialect) -> int | None:
-        """Whole numbers as Python knows them."""
-        return None if value is None else int(value)
-
 
 metadata = MetaData(
     naming_convention={

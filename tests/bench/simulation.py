@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import text
 
 from backend.domain.rule import Rule, parse_rule
-from backend.pipeline.simulate import Progress, simulating
+from backend.pipeline.simulate import simulating
+from backend.pipeline.simulated import Progress
 from backend.runtime import open_runtime
 from backend.settings import Settings
 from tests.bench.report import Line

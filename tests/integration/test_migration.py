@@ -8,7 +8,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
-from backend.storage import enrolments, rules
+from backend.storage import enrolments, rule_versions
 from backend.storage.database import MIGRATIONS, Database, migrate
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.postgres import start_postgres
@@ -69,6 +69,6 @@ def test_a_database_of_the_version_before_goes_on(before: str) -> None:
         assert enrolments.count_in_rule(connection, "r1", before=3) == 0
         [skipped] = enrolments.list_of_rule(connection, "r2", 10, outcome="skipped", reason="cap")
         assert skipped.id == "e3"
-        [kept] = rules.list_versions(connection, "s", "r1", limit=10)
+        [kept] = rule_versions.list_versions(connection, "s", "r1", limit=10)
         assert (kept.version, kept.document) == (3, RULE)
     db.close()

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.domain.rule import Rule, parse_rule
-from backend.pipeline.simulate import Progress, SimulationResult, read_place, share_of, simulate, simulating
+from backend.pipeline.simulate import read_place, share_of, simulate, simulating
+from backend.pipeline.simulated import Progress, SimulationResult
 from backend.storage import histories
 from backend.storage.sites import create_site, new_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures

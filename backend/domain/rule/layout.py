@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from backend.domain.rule.compiled import CompiledRule
 from backend.domain.rule.model import (
     Branch,
+    CallOut,
     Delay,
     Emit,
     Message,
@@ -42,6 +43,7 @@ _KINDS = {
     SetTrait: "set_trait",
     Emit: "emit",
     Stop: "stop",
+    CallOut: "webhook",
 }
 
 

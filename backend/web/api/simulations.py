@@ -15,7 +15,8 @@ from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
 from backend.errors import NotFound, TooManyRequests
 from backend.pipeline.rehearse import rehearse
-from backend.pipeline.simulate import Progress, SimulationResult, asked_for, read_place, simulating
+from backend.pipeline.simulate import asked_for, read_place, simulating
+from backend.pipeline.simulated import Progress, SimulationResult
 from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor

@@ -16,9 +16,8 @@ from backend.pipeline.standing import Standings
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import EXAMPLE, CheckOut, RestoreIn, RuleIn, SavedRuleOut, VersionOut
-from backend.storage import enrolments, visitors
-from backend.storage import rules as stored_rules
-from backend.storage.rules import StoredVersion
+from backend.storage import enrolments, rule_versions, visitors
+from backend.storage.rule_versions import StoredVersion
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.paging import page
 from backend.web.api.rules import read_rule, rule_of, saved
@@ -71,7 +70,7 @@ def list_versions_of_a_rule(query: Mapping[str, Any], rule_id: str, *, site: Sit
     rule_of(site, rule_id)
     before = read_cursor(query.get("cursor"), int)
     with runtime().db.read() as conn:
-        found = stored_rules.list_versions(
+        found = rule_versions.list_versions(
             conn, site.id, rule_id, limit=query["limit"] + 1, before=before[0] if before else None
         )
     return page(found, query["limit"], _view, lambda each: (each.version,))
@@ -156,7 +155,7 @@ def _version(site: Site, rule_id: str, text: str) -> StoredVersion:
     rule_of(site, rule_id)
     if text.isascii() and text.isdecimal() and len(text) < 10:
         with runtime().db.read() as conn:
-            found = stored_rules.get_version(conn, site.id, rule_id, int(text))
+            found = rule_versions.get_version(conn, site.id, rule_id, int(text))
         if found is not None:
             return found
     raise NotFound("The rule has no such version.")

@@ -1,0 +1,108 @@
+"""The step `batch`: whose events are these, and which are new? The work of one transaction, by person."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from backend.domain.engine import Ruleset
+from backend.domain.enrolment import Enrolment
+from backend.domain.event import Event
+from backend.pipeline import persons as people
+from backend.pipeline.arrive import Arrived
+from backend.pipeline.persons import Persons
+from backend.storage import enrolments, events, visitors
+from backend.storage.database import Connection
+from backend.storage.messages import FEEDBACK
+
+RulesetOf = Callable[[str], Ruleset | None]
+
+
+@dataclass(slots=True)
+class Batch:
+    """The work of one transaction, by person; `kept` are the events of it with their index in what arrived."""
+
+    persons: Persons
+    kept: list[tuple[int, Arrived]]
+    due: Collection[str]
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    indexes: dict[str, list[int]] = field(default_factory=dict)
+    reports: list[tuple[str, Event]] = field(default_factory=list)
+    sites: dict[str, str] = field(default_factory=dict)
+    enrolled: dict[str, list[Enrolment]] = field(default_factory=dict)
+
+    def group(self, repeated: Collection[int] = ()) -> None:
+        """Groups the events by person, those at the places `repeated` left out."""
+        self.events, self.indexes, self.reports, self.sites = {}, {}, [], {}
+        links = self.persons.links
+        for place, (index, each) in enumerate(self.kept):
+            if place in repeated:
+                continue
+            person_id, event = links.get(each.visitor_id, each.visitor_id), each.event
+            group = self.events.get(person_id)
+            if group is None:
+                self.sites[person_id] = each.site_id
+                self.events[person_id], self.indexes[person_id] = [event], [index]
+            else:
+                group.append(event)
+                self.indexes[person_id].append(index)
+            if event.name in FEEDBACK:
+                self.reports.append((person_id, event))
+        for visitor_id in self.due:
+            person_id = self.persons.of(visitor_id)
+            profile = self.persons.profiles.get(person_id)
+            if profile is not None:
+                self.sites.setdefault(person_id, profile.site_id)
+
+
+def gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> Batch:
+    """The events that arrived and the visitors for whom something is due, by person, with what they are in already."""
+    sites = {site_id: ruleset_of(site_id) for site_id in {each.site_id for each in arrived}}
+    kept: list[tuple[int, Arrived]] = []
+    for index, each in enumerate(arrived):
+        ruleset = sites[each.site_id]
+        if ruleset is not None:  # else the site was removed meanwhile
+            strict = ruleset.site.policy.require_signature
+            kept.append((index, people.believed(each, ruleset.site) if strict else each))
+    persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
+    people.link(persons, (each for _, each in kept))
+    batch = Batch(persons, _once(connection, persons, kept), due)
+    batch.group()
+    members: dict[str, str] = {}
+    for person_id in batch.sites:
+        members[person_id] = person_id
+        profile = persons.profiles.get(person_id)
+        if profile is not None and profile.members:
+            members.update(dict.fromkeys(profile.members, person_id))
+    for enrolment in enrolments.of_visitors(connection, members):
+        batch.enrolled.setdefault(members[enrolment.visitor_id], []).append(enrolment)
+    return batch
+
+
+def _once(connection: Connection, persons: Persons, kept: list[tuple[int, Arrived]]) -> list[tuple[int, Arrived]]:
+    """Without what the same person has sent before under another of their ids, such as a browser before its link."""
+    owner = {
+        member: person_id
+        for person_id, profile in persons.profiles.items()
+        if profile.members
+        for member in visitors.members_of(profile)
+    }
+    sendings = {
+        (member, each.event.message_id)
+        for _, each in (kept if owner else ())
+        if (person_id := persons.of(each.visitor_id)) in owner
+        for member in visitors.members_of(persons.profiles[person_id])
+    }
+    if not sendings:
+        return kept
+    first = {
+        (owner[visitor_id], message_id): visitor_id
+        for visitor_id, message_id in events.sent_before(connection, sendings)
+    }
+    fresh: list[tuple[int, Arrived]] = []
+    for index, each in kept:
+        person_id = persons.of(each.visitor_id)
+        if person_id in owner:
+            sender = first.setdefault((person_id, each.event.message_id), each.visitor_id)
+            if sender != each.visitor_id:
+                continue
+        fresh.append((index, each))
+    return fresh

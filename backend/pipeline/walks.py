@@ -1,0 +1,144 @@
+"""The step `walks`: everybody of a batch goes through their stretch of time; nothing is written yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+
+import structlog
+
+from backend.domain.engine import Advance, PastNeeded, Ruleset, VersionNeeded, advance
+from backend.domain.event import Event
+from backend.domain.past import Past, Since, by_name, together
+from backend.pipeline.batch import Batch, RulesetOf
+from backend.pipeline.rulesets import learn
+from backend.storage import events, visitors
+from backend.storage.database import Connection
+
+log = structlog.get_logger(__name__)
+
+_MOMENT = attrgetter("timestamp", "order")
+
+NOTHING_AT_HAND = Past({})
+"""The past of those about whom nothing was fetched: it may be shared, since nothing can be added to it."""
+
+
+class Poisoned(Exception):
+    """Some events cannot take effect; `reasons` tells why, by their index in the batch."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__(f"{len(reasons)} events cannot take effect")
+        self.reasons = reasons
+
+
+@dataclass(slots=True)
+class Walks:
+    """How far everybody's walks came: which ended, which ask for the past or a version; and events that raise."""
+
+    advances: dict[str, Advance] = field(default_factory=dict)
+    asked: dict[str, Since] = field(default_factory=dict)
+    versions: dict[str, VersionNeeded] = field(default_factory=dict)
+    poison: dict[int, str] = field(default_factory=dict)
+
+
+def walk(
+    ruleset_of: RulesetOf,
+    batch: Batch,
+    todo: Iterable[str],
+    pasts: dict[str, Past],
+    until: datetime,
+    now: datetime,
+) -> Walks:
+    """Advances these persons; asks nothing of the database."""
+    walks = Walks()
+    for person_id in todo:
+        ruleset = ruleset_of(batch.sites[person_id])
+        if ruleset is None:
+            continue  # the site was removed meanwhile
+        past = pasts.get(person_id, NOTHING_AT_HAND)
+        try:
+            try:
+                walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
+            except PastNeeded as needed:
+                if batch.persons.has_past(person_id):
+                    walks.asked[person_id] = needed.since
+                else:
+                    past = Past(by_name(batch.events.get(person_id, ())), complete=True)
+                    walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
+        except VersionNeeded as missing:
+            walks.versions[person_id] = missing
+        except Exception as error:
+            walks.poison.update(_culprits(ruleset, batch, person_id, until, now, error))
+    return walks
+
+
+def advance_all(
+    connection: Connection, ruleset_of: RulesetOf, batch: Batch, walks: Walks, until: datetime, now: datetime
+) -> dict[str, Advance]:
+    """Every person's advance; those whose rules ask for the past go again, with it, all fetched in one query."""
+    advances, poison = walks.advances, walks.poison
+    pasts: dict[str, Past] = {}
+    while walks.asked or walks.versions:
+        for person_id, missing in walks.versions.items():
+            ruleset = ruleset_of(batch.sites[person_id])
+            assert ruleset is not None
+            learn(connection, ruleset, missing)
+        pasts.update(_pasts(connection, batch, walks.asked, pasts))
+        walks = walk(ruleset_of, batch, [*walks.asked, *walks.versions], pasts, until, now)
+        advances.update(walks.advances)
+        poison.update(walks.poison)
+    if poison:
+        raise Poisoned(poison)
+    for rule_id, reason in {found for each in advances.values() for found in each.failures.items()}:
+        log.error("rule_failed", rule=rule_id, reason=reason[:200])
+    return advances
+
+
+def _advance(ruleset: Ruleset, batch: Batch, person_id: str, past: Past, until: datetime, now: datetime) -> Advance:
+    group = batch.events.get(person_id, ())
+    return advance(
+        ruleset,
+        batch.persons.get(batch.sites[person_id], person_id),
+        batch.enrolled.get(person_id, ()),
+        group if len(group) < 2 else sorted(group, key=_MOMENT),
+        past,
+        until=until,
+        now=now,
+    )
+
+
+def _pasts(connection: Connection, batch: Batch, asked: dict[str, Since], before: dict[str, Past]) -> dict[str, Past]:
+    """What these persons' rules ask for, and what was at hand before; of a busy visitor only from where it is asked."""
+    if not asked:
+        return {}
+    since = {
+        person_id: together(wanted, before[person_id].at_hand) if person_id in before else wanted
+        for person_id, wanted in asked.items()
+    }
+    owner = {
+        member: person_id for person_id in asked for member in visitors.members_of(batch.persons.profiles[person_id])
+    }
+    wanted = [(member, *each) for member, person_id in owner.items() for each in since[person_id].items()]
+    found: dict[str, list[Event]] = {person_id: [] for person_id in asked}
+    for visitor_id, event in events.history_since(connection, wanted):
+        found[owner[visitor_id]].append(event)
+    return {
+        person_id: Past(by_name(group, since[person_id]), since=since[person_id]) for person_id, group in found.items()
+    }
+
+
+def _culprits(
+    ruleset: Ruleset, batch: Batch, person_id: str, until: datetime, now: datetime, error: Exception
+) -> dict[int, str]:
+    """The events of a person that raise; all of them where none does alone."""
+    culprits: dict[int, str] = {}
+    indexes, group = batch.indexes.get(person_id, []), batch.events.get(person_id, [])
+    if not group:
+        raise error
+    profile = batch.persons.get(batch.sites[person_id], person_id)
+    for index, event in zip(indexes, group, strict=True):
+        try:
+            advance(ruleset, profile, (), [event], Past({}, complete=True), until=until, now=now)
+        except Exception as each:
+            culprits[index] = f"{type(each).__name__}: {each}"
+    return culprits or dict.fromkeys(indexes, f"{type(error).__name__}: {error}")
