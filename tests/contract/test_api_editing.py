@@ -53,7 +53,7 @@ def past(rt: Runtime, site: str) -> None:
         visitors.save(conn, [visitors.Stored(profile, None)], [])
         bodies = [json.dumps({"event": each.name, "properties": each.properties}) for each in found]
         rows = [events.row_of(visitor_id, site, each, body) for each, body in zip(found, bodies, strict=True)]
-        events.insert_new(conn, rows)
+        events.Insertion(conn, rows).repeated()
 
 
 def test_every_version_is_kept_and_can_be_put_back(api: Api, site: str, as_role: Callable[..., Api], rule: str) -> None:
