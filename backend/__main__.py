@@ -19,6 +19,7 @@ import click
 
 from backend.errors import ChimeinError
 from backend.ops.children import watch_parent
+from backend.ops.rules_cli import rules
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -176,6 +177,9 @@ def loadtest(
     click.echo(run(plan, url or _address(data_dir), key, anywhere=yes))
 
 
+main.add_command(rules)
+
+
 @main.group(cls=_Group, short_help="List, retry or drop events that could not be folded.")
 def dead() -> None:
     """List, retry or drop events that were set aside because they could not be folded."""
@@ -217,44 +221,10 @@ def drop(ids: tuple[str, ...], data_dir: str | None) -> None:
         click.echo(f"{run(rt, list(ids))} dropped.")
 
 
-@main.group(cls=_Group, short_help="Export, import, compare and try out rules.")
-def rules() -> None:
-    """Export, import, compare and try out rules."""
-
-
-@rules.command("simulate", short_help="Try rules out on what is stored; nothing is sent.")
-@click.argument("what", metavar="FILE|ID")
-@click.option("--since", help="entries from this moment on; from the first event")
-@click.option("--until", help="up to this moment; now")
-@click.option("--site", default="demo", show_default=True, help="the site's name or id")
-@data_dir
-def simulate_rules(what: str, since: str | None, until: str | None, site: str, data_dir: str | None) -> None:
-    """Try out the rules of a file (JSON or YAML), or the stored rule with this id, on what is stored.
-
-    The summary is written as JSON, the progress to the terminal.
-    """
-    import json
-
-    from backend.ops.simulation import simulate
-
-    bar = click.progressbar(length=1000, label="Simulating", file=sys.stderr, show_pos=False, item_show_func=str)
-    with _runtime(data_dir) as rt, bar:
-        result = simulate(
-            rt, what, site, since, until, lambda share, told: bar.update(int(share * 1000) - bar.pos, told)
-        )
-    click.echo(json.dumps(result.summary, indent=2))
-
-
 def _load(**options: Any) -> Settings:
-    """The settings of a single process: its secrets and its Redis may be those of `chimein up`."""
-    from backend.ops import firstrun, logs, state
+    from backend.ops.single import load_settings
 
-    settings = Settings.load(**options)
-    if "data_dir" in options:
-        firstrun.require_data_dir(settings)
-    settings = state.attach(firstrun.read_secrets(settings))
-    logs.configure(settings.log_level)
-    return settings
+    return load_settings(**options)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
     for blueprint in (live.inbox, page.blueprint, hooks.blueprint, demo.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
-    app.wsgi_app = Collector(app)  # type: ignore[method-assign]
+    app.wsgi_app = Collector(app, settings.caller_rate, settings.proxies)  # type: ignore[method-assign]
     return app
 
 

@@ -1,4 +1,4 @@
-"""The worker: listens for the bell (RQ) and delivers the messages that it names."""
+"""The worker: listens for the bell (RQ), delivers the messages that it names, and calls the webhooks."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,10 @@ from rq.timeouts import BaseDeathPenalty
 
 from backend.channels.base import Channel
 from backend.channels.directory import open_channels
+from backend.pipeline.call_out import Callers
 from backend.pipeline.deliver import deliver
 from backend.runtime import Runtime
-from backend.storage.queue import NAME
+from backend.storage.queue import NAME, WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ class _Process:
 
     rt: Runtime
     channels: Mapping[str, Channel]
+    callers: Callers
     stop: threading.Event
 
 
@@ -46,14 +48,33 @@ def deliver_job(refs: Sequence[Sequence[str]]) -> None:
     deliver(_process.rt, pairs, _process.channels, _process.stop.is_set)
 
 
+def webhook_job(refs: Sequence[Sequence[str]]) -> None:
+    """The job: hands these webhooks, each `[visitor id, webhook id]`, to the threads that call them, and ends."""
+    if _process is None:
+        raise RuntimeError("A job runs only within `work`.")
+    _process.callers.add([(visitor_id, webhook_id) for visitor_id, webhook_id in refs])
+
+
 def work(rt: Runtime, stop: threading.Event) -> None:
-    """Works until `stop`; while Redis is away it keeps trying, less often each time."""
+    """Works until `stop`; webhooks in threads of their own, so that neither they nor mails wait for the other."""
     global _process
-    _process = _Process(rt, open_channels(rt.settings), stop)
+    callers = Callers(rt)
+    _process = _Process(rt, open_channels(rt.settings), callers, stop)
+    beside = threading.Thread(target=_listen, args=(rt, WEBHOOKS, stop), daemon=True, name="webhooks")
+    beside.start()
+    try:
+        _listen(rt, NAME, stop)
+    finally:
+        callers.close(2.0)  # what is cut off then is sent again, with the same id
+        beside.join(5)
+
+
+def _listen(rt: Runtime, queue: str, stop: threading.Event) -> None:
+    """Works on one queue until `stop`; while Redis is away it keeps trying, less often each time."""
     wait = 0.5
     while not stop.is_set():
         try:
-            worked = _worker(rt.redis, stop).work(logging_level="WARNING")
+            worked = _worker(rt.redis, queue, stop).work(logging_level="WARNING")
         except redis.RedisError as error:
             log.warning("queue_unreachable", error=str(error), retry_in=wait)
             worked = False
@@ -61,10 +82,10 @@ def work(rt: Runtime, stop: threading.Event) -> None:
         stop.wait(wait)
 
 
-def _worker(client: redis.Redis, stop: threading.Event) -> "_Worker":
+def _worker(client: redis.Redis, queue: str, stop: threading.Event) -> "_Worker":
     worker = _Worker(
         # Exactly one queue: only then does RQ move a job in one step, so that no death can lose it.
-        [rq.Queue(NAME, connection=client, serializer=JSONSerializer)],
+        [rq.Queue(queue, connection=client, serializer=JSONSerializer)],
         connection=client,
         serializer=JSONSerializer,
         worker_ttl=25,

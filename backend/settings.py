@@ -4,8 +4,10 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -62,6 +64,36 @@ def _text(text: str) -> str:
     return text.strip()
 
 
+def _private(text: str) -> str:
+    """Hosts, `host:port`, IP addresses and networks, each in one way of writing it, separated by commas."""
+    return ",".join(dict.fromkeys(map(_place, filter(None, re.split(r"[\s,]+", text)))))
+
+
+def _place(entry: str) -> str:
+    try:
+        if "/" in entry and "//" not in entry:
+            return str(ip_network(entry))
+        with suppress(ValueError):
+            return str(ip_address(entry))
+        found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?", entry.lower())
+        if found is None or not 0 < int(found[2] or 1) < 65536:
+            raise ValueError
+        host = str(ip_address(found[1].strip("[]"))) if found[1].startswith("[") else found[1].rstrip(".")
+        label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+        if ":" not in host and not re.fullmatch(rf"({label}\.)*{label}", host):
+            raise ValueError
+        if re.fullmatch(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", host):
+            ip_address(host)  # what looks like a number must be a whole address
+    except ValueError as error:
+        hint = " (its last bits must be 0)" if "host bits" in str(error) else ""
+        raise ValueError(
+            f"must list hosts, host:port, IP addresses or networks such as 10.0.0.0/8; {entry[:100]!r} is none{hint}"
+        ) from None
+    if found[2] is None:
+        return host
+    return f"[{host}]:{int(found[2])}" if ":" in host else f"{host}:{int(found[2])}"
+
+
 def _secret(text: str) -> str:
     if len(value := _text(text)) < 8:
         raise ValueError("must have at least 8 characters")
@@ -105,9 +137,15 @@ class Settings:
     admin_token: str = _setting("", _token, "Bearer token of an administrator; made at first start", secret=True)
     metrics_token: str = _setting("", _token, "Bearer token for /metrics from afar; empty: loopback only", secret=True)
     proxies: int = _setting(0, partial(_integer, 0, 9), "reverse proxies in front, whose X-Forwarded-* is believed")
+    caller_rate: int = _setting(
+        1_000, partial(_integer, 0, 10**6), "reports of events a second that one address may send; 0: any number"
+    )
     partitions: int = _setting(4, partial(_integer, 1, 1024), "into how many streams the log is split; fixed for good")
     log_max_bytes: int = _setting(
         256 * 2**20, partial(_integer, 2**20, 2**50), "events waiting in the log above which collectors answer 503"
+    )
+    allow_private: str = _setting(
+        "", _private, "hosts, host:port, networks that webhooks may call though private, by http and on any port too"
     )
     fsync: str = _setting("everysec", partial(_choice, ("everysec", "always")), "when the embedded Redis syncs to disk")
     log_level: str = _setting("info", partial(_choice, ("debug", "info", "warning", "error")), "what is logged")

@@ -210,6 +210,9 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         "enrolments": "SELECT visitor_id, id, rule_id, status, entered_at, due_at FROM enrolments",
         "messages": "SELECT visitor_id, id, rule_id, channel, variant, status, content FROM messages",
         "merges": "SELECT visitor_id, member_id, source, message_id FROM merges",
+        "tallies": "SELECT rule_id, day, step, variant, channel, metric, CAST(number AS BIGINT) FROM tallies"
+        " WHERE number <> 0",
+        "segment_members": "SELECT visitor_id, segment_id, entered_at FROM segment_members",
         "dead_events": "SELECT partition, reason FROM dead_events",
     }
     with rt.db.read() as connection:
@@ -243,7 +246,7 @@ def open_shop(database_url: str, redis_url: str, folder: Path, **settings: Any) 
         shop = Shop(rt, clock, site)
         yield shop
         if shop._processor is not None:
-            shop._processor.reader.close()
+            shop._processor.leave()
     finally:
         close_runtime(rt)
 

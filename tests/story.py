@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backend.domain.engine import Advance, Ruleset, advance
+from backend.domain.engine.segments import Segments
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.rule import Rule, compile_rule, parse_rule
+from backend.domain.segment import Segment, parse_segment
 from backend.domain.site import Policy, Site
+from backend.domain.winner import Winners
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday."""
@@ -34,6 +37,12 @@ def rule(rule_id: str, trigger: Mapping[str, Any] | str, **parts: Any) -> Rule:
     return Rule(id=rule_id, site_id=SITE.id, spec=spec, status="active")
 
 
+def segment(segment_id: str, condition: Mapping[str, Any] | None, revision: int = 1) -> Segment:
+    """A segment of that site; without condition it is kept by hand."""
+    told = {"manual": True} if condition is None else {"condition": condition}
+    return Segment(id=segment_id, site_id=SITE.id, spec=parse_segment({"name": segment_id, **told}), revision=revision)
+
+
 @dataclass
 class Story:
     """What one visitor did, and the rules of their site."""
@@ -43,6 +52,8 @@ class Story:
     profile: Profile = field(default_factory=lambda: Profile(id="visitor", site_id=SITE.id, person="visitor"))
     events: list[Event] = field(default_factory=list)
     zone: str | None = None
+    segments: list[Segment] = field(default_factory=list)
+    winners: Winners | None = None
 
     def did(self, name: str, at: datetime | float, **properties: Any) -> Event:
         """An event; `at` may be minutes after noon."""
@@ -70,7 +81,8 @@ class Story:
 
     def ruleset(self) -> Ruleset:
         site = Site(**{**{name: getattr(SITE, name) for name in SITE.__slots__}, "policy": self.policy})
-        return Ruleset.of(site, [compile_rule(each) for each in self.rules])
+        segments = Segments(self.segments) if self.segments else None
+        return Ruleset.of(site, [compile_rule(each) for each in self.rules], segments=segments, winners=self.winners)
 
     def run(self, until: datetime | float = 60 * 24 * 30) -> Advance:
         """The whole story in one go, up to `until` (minutes after noon, or a moment)."""

@@ -82,6 +82,11 @@ class Circuit:
         self._failures = min(self._failures + 1, 10)
         return self._until
 
+    def hold(self, until: datetime) -> None:
+        """Leaves it alone until then: it works, and has asked for a pause."""
+        self._failures = 0
+        self._until = until
+
     def succeeded(self) -> None:
         """Notes that it works."""
         self._failures = 0

@@ -1,6 +1,6 @@
 """How much may be said to one person? Caps over all channels, and the distance kept after a message was waved away."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal, TypeAlias
@@ -13,6 +13,9 @@ from backend.domain.profile import Profile
 from backend.domain.session import GAP
 
 Per: TypeAlias = Literal["day", "session", "page"]
+
+MOST_TOLD = 5
+"""So many messages are named that count against a cap, the latest ones."""
 
 LONGEST_BACKOFF = timedelta(days=90)
 
@@ -55,16 +58,18 @@ def over_cap(
     at: datetime,
     zone: tzinfo,
 ) -> Held | None:
-    """The caps that a message at this moment would break, as one verdict; None where it breaks none."""
+    """The caps that a message at this moment would break, as one verdict; None where it breaks none.
+
+    A message counts from its decision on, whether it was shown, has failed or has expired: nobody can tell in time. One
+    that was said after `at` (an event came late) counts as well, so that no window ever holds more than the cap.
+    """
     held: list[Held] = []
     counted = [contact for contact in said(contacts) if contact.category != "transactional"]
     for cap in caps:
         if not cap.concerns(channel, category):
             continue
-        before = [
-            contact for contact in counted if cap.concerns(contact.channel, contact.category) and contact.at <= at
-        ]
-        verdict = _over(cap, before, profile, at, zone)
+        alike = [contact for contact in counted if cap.concerns(contact.channel, contact.category)]
+        verdict = _over(cap, alike, profile, at, zone)
         if verdict is not None:
             held.append(verdict)
     if not held:
@@ -75,26 +80,66 @@ def over_cap(
     return Held("cap", " ".join(each.detail for each in held), until, by)
 
 
-def _over(cap: Cap, before: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> Held | None:
+def told_caps(
+    caps: Sequence[Cap],
+    contacts: Iterable[Contact],
+    profile: Profile,
+    channel: str,
+    category: str,
+    at: datetime,
+    zone: tzinfo,
+) -> list[str]:
+    """What counts against each cap that concerns such a message: how many of how many, and which."""
+    counted = [contact for contact in said(contacts) if contact.category != "transactional"]
+    told: list[str] = []
+    for cap in caps:
+        if cap.concerns(channel, category):
+            alike = [each for each in counted if cap.concerns(each.channel, each.category)]
+            found = _counting(cap, alike, profile, at, zone)
+            span = f"this {cap.per}" if cap.within is None else f"within {format_duration(cap.within)}"
+            which = ", ".join(f"{each.channel} of {each.rule_id} at {_written(each.at)}" for each in found[-MOST_TOLD:])
+            told.append(f"{len(found)} of {cap.count} {span}" + (f" ({which})." if which else "."))
+    return told
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _counting(cap: Cap, alike: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> list[Contact]:
+    """Those of the messages that lie in the time of this cap."""
     if cap.within is not None:
-        recent = [contact for contact in before if contact.at > at - cap.within]
-        if len(recent) < cap.count:
-            return None
-        told = f"{len(recent)} messages within {format_duration(cap.within)}, at most {cap.count}."
-        return Held("cap", told, recent[-cap.count].at + cap.within, _rules(recent))
-    until: datetime | None = None
+        return [contact for contact in alike if at - cap.within < contact.at < at + cap.within]
     if cap.per == "day":
-        same = [contact for contact in before if day_of(contact.at, zone) == day_of(at, zone)]
-        until = next_day(at, zone)
-    elif cap.per == "session":
+        return [contact for contact in alike if day_of(contact.at, zone) == day_of(at, zone)]
+    if cap.per == "session":
         began = _session_began(profile, at)
-        same = [contact for contact in before if contact.at >= began]
-    else:
-        here, since = profile.page.get("path"), profile.page_at
-        same = [contact for contact in before if contact.page == here and (since is None or contact.at >= since)]
+        return [contact for contact in alike if contact.at >= began]
+    here, since = profile.page.get("path"), profile.page_since
+    return [contact for contact in alike if contact.page == here and (since is None or contact.at >= since)]
+
+
+def _over(cap: Cap, alike: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> Held | None:
+    same = _counting(cap, alike, profile, at, zone)
     if len(same) < cap.count:
         return None
+    if cap.within is not None:
+        told = f"{len(same)} messages within {format_duration(cap.within)}, at most {cap.count}."
+        return Held("cap", told, same[-cap.count].at + cap.within, _rules(same))
+    until = next_day(at, zone) if cap.per == "day" else None
     return Held("cap", f"{len(same)} messages this {cap.per}, at most {cap.count}.", until, _rules(same))
+
+
+def needed_by(caps: Sequence[Cap], own: Mapping[str, Sequence[Cap]], contacts: Contacts) -> set[str]:
+    """The ids of the contacts that these caps of a site, and the rules' `own` by rule id, can still ask for."""
+    counted = [contact for contact in said(contacts) if contact.category != "transactional"]
+    needed: set[str] = set()
+    for rule_id, group in ((None, caps), *own.items()):
+        mine = counted if rule_id is None else [contact for contact in counted if contact.rule_id == rule_id]
+        for cap in group:
+            alike = [each.message_id for each in mine if cap.concerns(each.channel, each.category)]
+            needed.update(alike[-cap.count :])
+    return needed
 
 
 def _rules(contacts: Iterable[Contact]) -> tuple[str, ...]:
@@ -108,21 +153,30 @@ def _session_began(profile: Profile, at: datetime) -> datetime:
     return at
 
 
+def wants_no_more(contacts: Contacts, channel: str) -> bool:
+    """Whether the person has asked not to be told anything on the site again: no rule may."""
+    return channel in ON_SITE and any(contact.never for contact in contacts)
+
+
+def refused(contacts: Contacts, channel: str) -> Held | None:
+    """The verdict on somebody who has asked that."""
+    if wants_no_more(contacts, channel):
+        return Held("no_consent", "They asked not to be told such things again.")
+    return None
+
+
 def waved_away(contacts: Contacts, channel: str, at: datetime, base: timedelta) -> Held | None:
     """Whether the person has waved messages on the site away, and for how long that holds.
 
     The first time for `base`, each further time in a row for twice as long; a click or an answer ends the row.
     """
-    if channel not in ON_SITE:
-        return None
-    earlier = [contact for contact in said(contacts) if contact.channel in ON_SITE and contact.at <= at]
-    if any(contact.never for contact in earlier):
-        return Held("no_consent", "They asked not to be told such things again.")
-    if base <= timedelta(0):
+    if channel not in ON_SITE or base <= timedelta(0):
         return None
     row = 0
     last: datetime | None = None
-    for contact in earlier:
+    for contact in said(contacts):
+        if contact.channel not in ON_SITE or contact.at > at:
+            continue
         if contact.clicked_at is not None or contact.replied_at is not None:
             row, last = 0, None
         elif contact.dismissed_at is not None and contact.dismissed_at <= at:

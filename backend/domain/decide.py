@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from backend.domain.attention import GLOBALLY_HELD_OUT, HELD_OUT
-from backend.domain.budget import Held, over_cap, waved_away
+from backend.domain.attention import GLOBALLY_HELD_OUT, HELD_OUT, said
+from backend.domain.budget import over_cap, refused, waved_away
 from backend.domain.calendar import QuietHours, SendWindow, open_from, zone_of
 from backend.domain.condition import Moment
 from backend.domain.event import Event
+from backend.domain.exposure import Exposure, find
 from backend.domain.message import ON_SITE
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, reach
@@ -19,6 +20,7 @@ from backend.domain.rule.limits import SiteLimits
 from backend.domain.site import Site
 from backend.domain.template import MissingValue, TemplateError, render_content, template_context
 from backend.domain.variant import assign, is_held_out
+from backend.domain.winner import Winners
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +47,47 @@ class Saying:
     content: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What would have been said, had this person not been left out for comparison, as `variant` tells: by whom."""
+
+    variant: str
+    channel: str
+    gate: Gate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """What holds for all rules of a site: its limits, and the variants that have won.
+
+    `spoken` is when the message would leave, where that is later than the moment that is asked about.
+    """
+
+    site: Site
+    limits: SiteLimits
+    winners: Winners
+    spoken: datetime | None = None
+
+
 def decide(
-    site: Site, limits: SiteLimits, rule: CompiledRule | None, op: SayOp | None, moment: Moment, trigger: Event | None
-) -> Saying | Gate:
-    """What is to be said at this moment, or the first gate that is closed."""
-    last: Saying | Gate = Gate("rule", False, "rule_paused", "The rule is gone.")
-    for step in gates(site, limits, rule, op, moment, trigger):
+    setting: Setting, rule: CompiledRule | None, op: SayOp | None, moment: Moment, trigger: Event | None
+) -> Saying | HeldOut | Gate:
+    """What is to be said at this moment, or would be but for the holdout, or the first gate that is closed."""
+    last: Saying | HeldOut | Gate = Gate("rule", False, "rule_paused", "The rule is gone.")
+    for step in gates(setting, rule, op, moment, trigger):
         last = step
-        if isinstance(step, Gate) and not step.open:
+        if isinstance(step, Gate) and not step.open and step.name != "holdout":
             return step
     return last
 
 
 def gates(
-    site: Site, limits: SiteLimits, rule: CompiledRule | None, op: SayOp | None, moment: Moment, trigger: Event | None
-) -> Iterator[Gate | Saying]:
-    """Each gate's verdict, in order; at the end, where all could be asked and are open, what is to be said."""
+    setting: Setting, rule: CompiledRule | None, op: SayOp | None, moment: Moment, trigger: Event | None
+) -> Iterator[Gate | Saying | HeldOut]:
+    """Each gate's verdict, in order; at the end, where all could be asked and are open, what is to be said.
+
+    The holdout comes last: those held out are exactly those who would have been told, so they can be compared.
+    """
     if rule is None or rule.rule.status != "active":
         status = "gone" if rule is None else rule.rule.status
         yield Gate("rule", False, "rule_paused", f"The rule is {status}.")
@@ -73,28 +100,55 @@ def gates(
     if asks_audience(rule, op.name):
         matching = rule.audience(moment)
         yield Gate("audience", matching, None if matching else "not_matching")
-    profile, message = moment.profile, op.message
-    held_out = held_out_by(limits, rule, op, profile)
-    if held_out is not None:
-        share = limits.holdout if held_out == GLOBALLY_HELD_OUT else message.holdout
-        of = "this site's visitors" if held_out == GLOBALLY_HELD_OUT else "those"
-        yield Gate("holdout", False, "holdout", f"One of the {share:g} % of {of} who get nothing, for comparison.")
-        return
-    variant = assign(rule.id, profile.person or profile.id, message.variants)
-    assert variant is not None
-    yield Gate("holdout", True, None, f"Not held out; variant {variant.name}.")
-    way = reach(profile, message.channels, site.policy)
+    site, profile = setting.site, moment.profile
+    way = reach(profile, op.message.channels, site.policy)
     if isinstance(way, str):
-        yield Gate("channel", False, way, "None of " + ", ".join(message.channels) + " leads to this visitor.")
+        yield Gate("channel", False, way, "None of " + ", ".join(op.message.channels) + " leads to this visitor.")
         return
     yield Gate("channel", True, None, f"{way.channel} leads to this visitor.")
-    yield from _time_gates(site, limits, rule, profile, way.channel, moment.at)
+    at = setting.spoken or moment.at
+    yield from _time_gates(site, setting.limits, rule, profile, way.channel, at)
+    known = find(profile.exposures, rule.id, op.name)
+    variant, why = variant_for(setting.winners, rule, op, profile, known, moment.at)
     saying = _rendered(site, op, profile, trigger, variant, way)
     if isinstance(saying, Gate):
         yield saying
         return
     yield Gate("template", True, None, "Every name has a value.")
-    yield saying
+    held_out = held_out_by(setting.limits, rule, op, profile, known)
+    if held_out is None:
+        yield Gate("holdout", True, None, f"Not held out; {why}.")
+        yield saying
+        return
+    share = setting.limits.holdout if held_out == GLOBALLY_HELD_OUT else op.message.holdout
+    of = "this site's visitors" if held_out == GLOBALLY_HELD_OUT else "those"
+    told = f"One of the {share:g} % of {of} who get nothing, for comparison."
+    gate = Gate("holdout", False, "holdout", told)
+    yield gate
+    yield HeldOut(held_out, way.channel, gate)
+
+
+def variant_for(
+    winners: Winners, rule: CompiledRule, op: SayOp, profile: Profile, known: Exposure | None, at: datetime
+) -> tuple[Variant, str]:
+    """The wording for this person, and why: the one that they had, the one that has won, or what chance dealt out."""
+    variants = op.message.variants
+    kept = next((each for each in variants if known and each.name == known.variant and each.weight > 0), None)
+    if kept is not None:
+        return kept, f"variant {kept.name}, as before"
+    won = winners.get((rule.id, op.name, op.test)) if op.test else None
+    if won is not None and won.since <= at:
+        winner = next((each for each in variants if each.name == won.variant), None)
+        if winner is not None:
+            return winner, f"variant {winner.name}, which has won: {won.sentence}"
+    dealt = assign(rule.id, dealt_to(profile, known), variants)
+    assert dealt is not None
+    return dealt, f"variant {dealt.name}"
+
+
+def dealt_to(profile: Profile, known: Exposure | None) -> str:
+    """The name for which chance deals: the person's, or that under which they were first dealt something here."""
+    return (known.person if known is not None else "") or profile.person or profile.id
 
 
 def asks_audience(rule: CompiledRule, step: str) -> bool:
@@ -102,13 +156,17 @@ def asks_audience(rule: CompiledRule, step: str) -> bool:
     return step == "" or rule.rule.spec.exit.not_matching
 
 
-def held_out_by(limits: SiteLimits, rule: CompiledRule, op: SayOp, profile: Profile) -> str | None:
-    """Why this person gets nothing, for comparison; None where they get something. Transactional messages always go."""
-    person = profile.person or profile.id
+def held_out_by(
+    limits: SiteLimits, rule: CompiledRule, op: SayOp, profile: Profile, known: Exposure | None
+) -> str | None:
+    """Why this person gets nothing, for comparison; None where they get something.
+
+    Transactional messages always go, unless their own rule holds somebody out.
+    """
     promotional = rule.rule.spec.category != "transactional"
-    if promotional and limits.holdout and is_held_out("site", person, limits.holdout):
+    if promotional and limits.holdout and is_held_out("site", profile.person or profile.id, limits.holdout):
         return GLOBALLY_HELD_OUT
-    return HELD_OUT if is_held_out(rule.id, person, op.message.holdout) else None
+    return HELD_OUT if is_held_out(rule.id, dealt_to(profile, known), op.message.holdout) else None
 
 
 def held_back(
@@ -131,8 +189,8 @@ def _time_gates(
         yield _quiet_gate(quiet if quiet is not None and _concerns(quiet, channel) else None, own.windows, at, zone)
     if transactional:
         return
-    held: Held | None = None
-    if not own.ignore_caps:
+    held = refused(profile.contacts, channel)
+    if held is None and not own.ignore_caps:
         held = waved_away(profile.contacts, channel, at, limits.dismiss_backoff) or over_cap(
             limits.caps, profile.contacts, profile, channel, spec.category, at, zone
         )
@@ -142,7 +200,7 @@ def _time_gates(
     if held is not None:
         yield Gate("caps", False, held.reason, held.detail, held.until, held.by)
     else:
-        yield Gate("caps", True, None, f"{len(profile.contacts)} messages so far; no cap is reached.")
+        yield Gate("caps", True, None, f"{len(said(profile.contacts))} messages so far; no cap is reached.")
 
 
 def _concerns(quiet: QuietHours, channel: str) -> bool:

@@ -21,12 +21,14 @@ def device_of(context: Mapping[str, Any]) -> Device | None:
     width = height = None
     if screen.__class__ is dict:
         width, height = screen.get("width"), screen.get("height")
+        width = width if width.__class__ is int else None
+        height = height if height.__class__ is int else None
     return _device(
         agent[:AGENT_LIMIT] if agent.__class__ is str else "",
         locale[:35] if locale.__class__ is str else "",
         timezone[:64] if timezone.__class__ is str else "",
-        width if width.__class__ is int else None,
-        height if height.__class__ is int else None,
+        width,
+        height,
     )
 
 

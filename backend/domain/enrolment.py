@@ -27,7 +27,8 @@ class Enrolment:
 
     `due_at` is the moment of firing; `at` the moment at which it ended. `outcome` is None while it waits. `position` is
     its place in the rule's program; `waits` that it stands there waiting for something to happen; `deferred` is why a
-    message must wait, `deferred_at` since when; `notes` are what happened on the way.
+    message must wait, `deferred_at` since when; `notes` are what happened on the way; `said` names the steps whose
+    messages must not be said again.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Enrolment:
     deferred: str | None = None
     deferred_at: datetime | None = None
     notes: tuple[Note, ...] = ()
+    said: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> bool:

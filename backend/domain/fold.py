@@ -13,7 +13,7 @@ from backend.domain.event import SIGNAL, Event
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
 from backend.domain.session import with_visit
 from backend.domain.source import tells_origin, touch_of, with_touch
-from backend.domain.stage import stage_of
+from backend.domain.stage import TURNING, stage_of
 
 TRAIT_LIMIT = 250
 SEARCH_LIMIT = 20
@@ -23,6 +23,7 @@ IDENTIFIER_LIMIT = 50
 GROUP_LIMIT = 50
 ORDER_ID_LIMIT = 200
 PAGE_KEYS = ("url", "path", "title")
+PAGE_LENGTH = 2048
 
 CONTACT_FIELDS = {"email": "email", "e-mail": "email", "mail": "email", "phone": "phone", "tel": "phone"}
 
@@ -40,10 +41,10 @@ def fold(profile: Profile, event: Event) -> Profile:
 def working_copy(profile: Profile) -> Profile:
     """A copy for `fold_into`; nobody else may hold on to it before the folding is over."""
     copy = object.__new__(Profile)
-    state = copy.__dict__
-    state.update(profile.__dict__)
+    state = profile.__dict__.copy()
     state["counts"] = dict(profile.counts)
     state["last_at"] = dict(profile.last_at)
+    object.__setattr__(copy, "__dict__", state)
     return copy
 
 
@@ -72,13 +73,14 @@ def fold_into(copy: Profile, event: Event) -> None:
     state["sessions"], state["session_spans"] = with_visit(state["sessions"], state["session_spans"], moment)
     _introduce(state, event)
     if event.context:
-        _fold_context(state, event)
+        _fold_context(state, event, moment)
     if event.traits:
         _fold_traits(state, event.traits, moment)
     special = SPECIAL.get(name)
     if special is not None:
         special(state, event)
-    state["stage"] = stage_of(copy)
+    if name in TURNING:
+        state["stage"] = stage_of(copy)
 
 
 def _introduce(state: State, event: Event) -> None:
@@ -92,9 +94,8 @@ def _introduce(state: State, event: Event) -> None:
         _identify(state, "user_id", user_id, "identify", event.timestamp)
 
 
-def _fold_context(state: State, event: Event) -> None:
+def _fold_context(state: State, event: Event, moment: datetime) -> None:
     context = event.context
-    moment = event.timestamp
     if state["device_at"] is None or moment >= state["device_at"]:
         device = device_of(context)
         if device is not None:
@@ -106,8 +107,15 @@ def _fold_context(state: State, event: Event) -> None:
         if touch is not None:
             state["source"] = with_touch(state["source"], touch)
     if page.__class__ is dict and page and (state["page_at"] is None or moment >= state["page_at"]):
-        state["page"] = {key: value[:2048] for key in PAGE_KEYS if (value := page.get(key)).__class__ is str}
+        before = state["page"].get("path")
+        state["page"] = shown = {}
+        for key in PAGE_KEYS:
+            value = page.get(key)
+            if value.__class__ is str:
+                shown[key] = value if len(value) <= PAGE_LENGTH else value[:PAGE_LENGTH]
         state["page_at"] = moment
+        if event.type == "page" or state["page"].get("path") != before:
+            state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
         _fold_traits(state, traits, moment)
@@ -235,6 +243,13 @@ def _fold_feedback(state: State, event: Event) -> None:
         state["contacts"] = attention.with_feedback(state["contacts"], event)
 
 
+def _fold_answer(state: State, event: Event) -> None:
+    _fold_feedback(state, event)
+    told = attention.answered(state["contacts"], event)
+    if told is not None:
+        _fold_traits(state, dict([told]), event.timestamp)
+
+
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Product Added": _fold_cart,
     "Product Removed": _fold_cart,
@@ -246,4 +261,5 @@ SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
     "Unsubscribed": _fold_unsubscribed,
     "Subscribed": _fold_subscribed,
     **dict.fromkeys(attention.FEEDBACK, _fold_feedback),
+    "Message Answered": _fold_answer,
 }

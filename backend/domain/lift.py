@@ -2,12 +2,15 @@
 
 Shares: Wilson's score interval (E. B. Wilson, JASA 22, 1927). Differences of shares: Newcombe's hybrid score interval,
 method 10 (R. G. Newcombe, Statistics in Medicine 17, 1998). Ratios: the log method (D. Katz et al., Biometrics 1978).
+Means: Welch's interval, see `welch`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist
+
+from backend.domain.welch import Sample, welch
 
 CONFIDENCE = 0.95
 LEAST_PERSONS = 30
@@ -71,35 +74,59 @@ def katz(treated: Arm, control: Arm, confidence: float = CONFIDENCE) -> tuple[fl
     return exp(middle - reach), exp(middle + reach)
 
 
-def lift(treated: Arm, control: Arm, confidence: float = CONFIDENCE) -> Lift:
-    """What the message did, and how sure that is."""
+def lift(treated: Arm, control: Arm, confidence: float = CONFIDENCE, *, wanted: bool = True) -> Lift:
+    """What the message did, and how sure that is; `wanted` is whether more of it is better."""
     fewest = min(treated.persons, control.persons)
     if fewest < LEAST_PERSONS:
-        sentence = f"Not enough people yet: {treated.persons} against {control.persons}; it takes {LEAST_PERSONS} each."
-        return Lift(
-            difference=None,
-            difference_interval=None,
-            relative=None,
-            relative_interval=None,
-            certain=False,
-            sentence=sentence,
-        )
+        counts = f"{treated.persons} against {control.persons}"
+        return _untold(f"Not enough people yet: {counts}; it takes {LEAST_PERSONS} each.")
     difference, interval = treated.share - control.share, newcombe(treated, control, confidence)
     ratio = katz(treated, control, confidence)
     certain = not interval[0] <= 0 <= interval[1]
     span = (
         f"between {interval[0] * 100:+.1f} and {interval[1] * 100:+.1f} percentage points, {confidence:.0%} confidence"
     )
-    if not certain:
-        sentence = f"No difference can be told from chance: it lies {span}."
-    else:
-        sentence = f"It {'helps' if difference > 0 else 'harms'}: the difference lies {span}."
     return Lift(
         difference=difference,
         difference_interval=interval,
         relative=treated.share / control.share - 1 if control.reached else None,
         relative_interval=(ratio[0] - 1, ratio[1] - 1) if ratio is not None else None,
         certain=certain,
+        sentence=_conclusion(difference, certain, wanted, span),
+    )
+
+
+def means(treated: Sample, control: Sample, confidence: float = CONFIDENCE, *, wanted: bool = True) -> Lift:
+    """The same for a number that each of them has, such as revenue: by Welch's interval, without a ratio's."""
+    if min(treated.count, control.count) < LEAST_PERSONS:
+        counts = f"{treated.count} against {control.count}"
+        return _untold(f"Not enough yet: {counts}; it takes {LEAST_PERSONS} each.")
+    difference, interval = treated.mean - control.mean, welch(treated, control, confidence)
+    certain = interval is not None and not interval[0] <= 0 <= interval[1]
+    span = f"between {interval[0]:+.2f} and {interval[1]:+.2f}, {confidence:.0%} confidence" if interval else "anywhere"
+    return Lift(
+        difference=difference,
+        difference_interval=interval,
+        relative=treated.mean / control.mean - 1 if control.mean > 0 else None,
+        relative_interval=None,
+        certain=certain,
+        sentence=_conclusion(difference, certain, wanted, span),
+    )
+
+
+def _conclusion(difference: float, certain: bool, wanted: bool, span: str) -> str:
+    if not certain:
+        return f"No difference can be told from chance: it lies {span}."
+    return f"It {'helps' if (difference > 0) is wanted else 'harms'}: the difference lies {span}."
+
+
+def _untold(sentence: str) -> Lift:
+    return Lift(
+        difference=None,
+        difference_interval=None,
+        relative=None,
+        relative_interval=None,
+        certain=False,
         sentence=sentence,
     )
 

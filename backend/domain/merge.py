@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backend.domain import attention, session
+from backend.domain import attention, exposure, session
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
-from backend.domain.profile import FormField, Identifier, Orders, Profile, Source
+from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
 
@@ -58,13 +58,30 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         groups=tuple(sorted({*known.groups, *anonymous.groups}))[-GROUP_LIMIT:],
         page=newer.page,
         page_at=newer.page_at,
+        page_since=newer.page_since,
         unsubscribed=tuple(sorted({*known.unsubscribed, *anonymous.unsubscribed})),
-        person=known.person if known.first_seen is not None else anonymous.person,
+        person=known.person if known.first_seen is not None or known.members else anonymous.person,
         members=_union(known.members, (anonymous.id, *anonymous.members)),
         contacts=attention.merged(known.contacts, anonymous.contacts),
+        exposures=(exposures := exposure.merged(known.exposures, anonymous.exposures)),
+        attended_until=exposure.attended_until(exposures),
         woken_at=max((each for each in (known.woken_at, anonymous.woken_at) if each), default=None),
     )
-    return replace(joined, stage=stage_of(joined))
+    return replace(joined, stage=stage_of(joined), **_merged_segments(known, anonymous))
+
+
+def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
+    """How both stood with the segments, to be asked anew of what they are together: a member is who was one before."""
+    if not known.segments_built and not anonymous.segments_built:
+        return {}
+    standings = dict(known.segments)
+    for segment_id, other in anonymous.segments.items():
+        own = standings.get(segment_id, other)
+        entered = min((each for each in (own.entered_at, other.entered_at) if each), default=None)
+        left = max((each for each in (own.left_at, other.left_at) if each), default=None)
+        standings[segment_id] = Standing(entered, left)
+    lived = [each.segments_built for each in (known, anonymous) if each.first_seen is not None or each.segments_at]
+    return {"segments": standings, "segments_at": None, "segments_built": min(lived, default=0)}
 
 
 def _later(a: datetime | None, b: datetime | None) -> bool:

@@ -11,6 +11,10 @@ CHANNELS = ("popup", "chat", "email")
 ON_SITE = frozenset({"popup", "chat"})
 """Channels whose messages the page fetches; all others are handed over by a worker."""
 
+DISPLAYS = ("teaser", "window", "at_once")
+"""How a pop-up comes into sight: as a small bubble that opens into the window, as the window, or as the window without
+waiting for a calm moment, where it answers what the visitor just did."""
+
 STATUSES = (
     "queued",  # promised: waits for the page, or for a worker
     "claimed",  # a worker has it and has not begun to hand it over: safe to try again

@@ -23,11 +23,19 @@ class RuleErrors(ValueError):
 
 
 class Mistakes:
-    """Collects the mistakes found while one document is read."""
+    """Collects the mistakes found while one document is read.
 
-    def __init__(self) -> None:
+    `segments` are those that it may refer to, as the name of each by its id; None where they are not known here, and
+    every reference is taken as it is. `referred` are the references that were read, each with its place. `lenient`: it
+    was taken before, so that only what cannot run is one, not what merely is of no use.
+    """
+
+    def __init__(self, segments: Mapping[str, str] | None = None, *, lenient: bool = False) -> None:
+        self.lenient = lenient
         self.errors: dict[str, Any] = {}
         self.total = 0
+        self.segments = segments
+        self.referred: dict[str, tuple[str | int, ...]] = {}
 
     def add(self, path: Sequence[str | int], sentence: str) -> None:
         """Note a mistake at `path` (empty: about the whole document)."""
@@ -50,6 +58,22 @@ class Mistakes:
         except ValueError as error:
             self.add(path, str(error))
             return None
+
+    def segment(self, reference: object, path: Sequence[str | int]) -> tuple[str, str] | None:
+        """Read a reference to a segment, by its id or its name, as (id, name); None where it noted a mistake."""
+        if not isinstance(reference, str) or not reference:
+            self.add(path, "Expected the id or the name of a segment.")
+            return None
+        self.referred.setdefault(reference, tuple(path))
+        if self.segments is None:
+            return reference, ""
+        if reference in self.segments:
+            return reference, self.segments[reference]
+        for segment_id, name in self.segments.items():
+            if name == reference:
+                return segment_id, name
+        self.add(path, f"There is no segment {quoted(reference)}.{nearest(reference, self.segments.values())}")
+        return None
 
     def known_keys(self, doc: Mapping[Any, Any], known: Iterable[str], path: Sequence[str | int]) -> bool:
         """Note every key that has no meaning here, with the nearest that has; True where there is none."""

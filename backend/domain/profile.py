@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from backend.domain.attention import Contact
+from backend.domain.exposure import Exposure
 
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
 """The built-in funnel, in order."""
@@ -123,6 +124,17 @@ class Identifier:
     verified_at: datetime | None = None
 
 
+class Standing(NamedTuple):
+    """How a visitor stands with a segment; a tuple, since every profile carries many.
+
+    A member since `entered_at` (None: is none), left last at `left_at`; at `due_at` time alone may change that.
+    """
+
+    entered_at: datetime | None = None
+    left_at: datetime | None = None
+    due_at: datetime | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """One visitor. Shapes as in the API; every datetime is aware UTC, money is Decimal.
@@ -131,9 +143,13 @@ class Profile:
     the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
     visitors that were merged into this one), `trait_times` (when each trait was last said), `session_spans` (the
     latest sessions, for counting late events into the right one), `cart_log` (the cart's changes since the last order,
-    so that a late one finds its place), `page_at` and `device_at` (when those were told of), `contacts` (what was said
-    to them), `woken_at` (up to when moments that no event marks, such as a pause, have been noticed) and `wake_at`
-    (when the next of them comes).
+    so that a late one finds its place), `page_at` and `device_at` (when those were told of), `page_since` (when the
+    page was opened), `contacts` (what was said to them), `exposures` (what they are compared by), `attended_until` (up
+    to when a further event belongs to a session in which they were exposed), `woken_at` (up to when moments that no
+    event marks, such as a pause, have been noticed) and `wake_at` (when the next of them comes), `segments` (how they
+    stand with those of the site, by id; without those that never concerned them), `segments_at` (the moment at which
+    these were asked last; None: all are to be asked anew) and `segments_built` (the newest version of the site's
+    segments that has been asked).
     """
 
     id: str
@@ -164,7 +180,31 @@ class Profile:
     session_spans: tuple[tuple[datetime, datetime], ...] = ()
     cart_log: tuple[CartChange, ...] = ()
     page_at: datetime | None = None
+    page_since: datetime | None = None
     device_at: datetime | None = None
     contacts: tuple[Contact, ...] = ()
+    exposures: tuple[Exposure, ...] = ()
+    attended_until: datetime | None = None
     woken_at: datetime | None = None
     wake_at: datetime | None = None
+    segments: Mapping[str, Standing] = field(default_factory=dict)
+    segments_at: datetime | None = None
+    segments_built: int = 0
+
+    def is_in(self, segment_id: str) -> bool:
+        """Whether this visitor is a member of the segment with this id."""
+        standing = self.segments.get(segment_id)
+        return standing is not None and standing.entered_at is not None
+
+
+def new_profile(visitor_id: str, site_id: str) -> Profile:
+    """The empty profile of somebody new, without what a frozen dataclass's constructor of so many fields costs."""
+    profile = object.__new__(Profile)
+    told = _EMPTY.copy()
+    told["id"] = told["person"] = visitor_id
+    told["site_id"] = site_id
+    object.__setattr__(profile, "__dict__", told)
+    return profile
+
+
+_EMPTY = dict(vars(Profile(id="", site_id="")))

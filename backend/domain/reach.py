@@ -28,6 +28,27 @@ def reach(profile: Profile, channels: Sequence[str], policy: Policy) -> Reach | 
     return reason
 
 
+def told_ways(profile: Profile, channels: Sequence[str], policy: Policy) -> list[str]:
+    """Of each channel, in order: whether it leads to this visitor, by which address, and where that is from."""
+    return [_told_way(profile, channel, _through(profile, channel, policy)) for channel in channels]
+
+
+def _told_way(profile: Profile, channel: str, found: Reach | str) -> str:
+    if isinstance(found, str):
+        told = {
+            "unsubscribed": f"{channel}: {', '.join(profile.unsubscribed)} took their leave",
+            "unverified_contact": f"{channel}: only an address that was typed into a form, which the site does not use",
+        }
+        return told.get(found, f"{channel}: no address") + "."
+    if found.address is None:
+        return f"{channel}: {len(profile.anonymous_ids)} known browsers."
+    said = profile.traits.get("email")
+    if isinstance(said, str) and said.strip() == found.address:
+        return f"{channel}: {found.address}, from the trait email."
+    source = next((each.source for each in reversed(profile.identifiers) if each.value == found.address), "nowhere")
+    return f"{channel}: {found.address}, from {source}."
+
+
 def _through(profile: Profile, channel: str, policy: Policy) -> Reach | str:
     if channel in ON_SITE:
         return Reach(channel) if profile.anonymous_ids else "no_address"

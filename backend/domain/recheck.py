@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from backend.domain.budget import wants_no_more
 from backend.domain.condition import History, Moment
 from backend.domain.decide import asks_audience
 from backend.domain.event import Event
@@ -35,6 +36,8 @@ def recheck(
         return "no_address"
     if unsubscribed:
         return "unsubscribed"
+    if rule.rule.spec.category != "transactional" and wants_no_more(profile.contacts, message.channel):
+        return "no_consent"
     way = reach(profile, (message.channel,), site.policy)
     if isinstance(way, str):
         return way

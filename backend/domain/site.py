@@ -29,6 +29,20 @@ class Policy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attention:
+    """What a site's pages mind before a pop-up comes into sight.
+
+    None in the first moments of a page (`settle`), nor right after something went wrong (`after_error`), nor on paths
+    like those of `checkout`. `teaser_first`: where the rule does not say, a small bubble comes before the window.
+    """
+
+    settle: timedelta = timedelta(seconds=2)
+    after_error: timedelta = timedelta(seconds=5)
+    checkout: tuple[str, ...] = ("*/checkout*",)
+    teaser_first: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
     """One site; `secret_key` signs user ids and never leaves towards a page."""
 
@@ -42,3 +56,4 @@ class Site:
     stages: tuple[str, ...] = STAGES
     policy: Policy = Policy()
     capture: Mapping[str, Any] = field(default_factory=dict)
+    attention: Attention = Attention()

@@ -2,6 +2,14 @@
 
 from backend.domain.profile import Profile
 
+TURNING = frozenset(
+    {
+        *("Page Viewed", "Product List Viewed", "Products Searched", "Product Viewed", "Product Added"),
+        *("Product Removed", "Cart Viewed", "Checkout Started", "Order Completed"),
+    }
+)
+"""The events after which the stage may be another."""
+
 
 def stage_of(profile: Profile) -> str:
     """One of `STAGES`.

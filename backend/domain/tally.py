@@ -1,7 +1,11 @@
-"""What is counted? What a walk changed about what was said to a person, by rule, step, variant, channel and day."""
+"""What is counted? What a walk changed about what was said to a person, by rule, step, variant, channel and day.
+
+Every number is a sum over contacts, exposures and enrolments as they stand. So what is written down is by how much a
+change of theirs changes the sums: exact, and the same in whatever order changes come.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from decimal import Decimal
@@ -9,9 +13,16 @@ from decimal import Decimal
 from backend.domain.attention import Contact, Contacts
 from backend.domain.calendar import day_of
 from backend.domain.enrolment import Enrolment
+from backend.domain.exposure import Exposure, Exposures
 
 MILLIONTHS = Decimal(1_000_000)
 """Money is counted in millionths, so that sums are exact and whole."""
+
+LARGEST = 10**16
+"""More millionths are not counted for one goal: who reports more is no customer."""
+
+LIMB = 40
+"""Squares of money are counted in parts of so many bits: sums of them fit into 64."""
 
 MOMENTS = {
     "shown": "shown_at",
@@ -36,65 +47,116 @@ class Key:
 
 
 Deltas = Counter[Key]
+Numbers = Iterator[tuple[str, int]]
 
 
-def contact_deltas(before: Contacts, after: Contacts, zone: tzinfo) -> Deltas:
-    """By how much the numbers grow when these contacts become those; applied in any order, they add up."""
+def contact_deltas(before: Contacts, after: Iterable[Contact], zone: tzinfo) -> Deltas:
+    """By how much the numbers change when these contacts become those; one that is missing after was forgotten."""
     found: Deltas = Counter()
     if before is after:
         return found
     known = {each.message_id: each for each in before}
     for contact in after:
-        earlier = known.get(contact.message_id)
-        if earlier is contact:
-            continue
-        _count(found, earlier, contact, zone)
-        if earlier is None and _is_first(contact, after):
-            found[_key(contact, zone, "persons")] += 1
-        newly = contact.goal_at is not None and (earlier is None or earlier.goal_at is None)
-        if newly and not any(_same_rule(each, contact) and each.goal_at is not None for each in before):
-            # Once for a person, and put down to the arm in which they are.
-            found[_key(contact, zone, "goal_persons")] += 1
+        change_contact(found, known.get(contact.message_id), contact, zone)
+    return found
+
+
+def change_contact(found: Deltas, before: Contact | None, after: Contact, zone: tzinfo) -> None:
+    """Adds to `found` by how much the numbers change when one contact becomes another."""
+    if before is after:
+        return
+    for contact, sign in ((before, -1), (after, 1)):
+        if contact is not None:
+            day = day_of(contact.at, zone)
+            for metric, number in _of_contact(contact):
+                found[Key(contact.rule_id, day, contact.step, contact.variant, contact.channel, metric)] += (
+                    sign * number
+                )
+
+
+def exposure_deltas(before: Exposures, after: Exposures, zone: tzinfo) -> Deltas:
+    """By how much the numbers change when these exposures become those; two that became one count as one."""
+    found: Deltas = Counter()
+    if before is after:
+        return found
+    same = set(map(id, before)) & set(map(id, after))
+    for exposures, sign in ((before, -1), (after, 1)):
+        for exposure in exposures:
+            if id(exposure) in same:
+                continue
+            day = day_of(exposure.at, zone)
+            for metric, number in _of_exposure(exposure):
+                key = Key(exposure.rule_id, day, exposure.step, exposure.variant, exposure.channel, metric)
+                found[key] += sign * number
     return found
 
 
 def enrolment_deltas(before: Mapping[str, Enrolment], changed: Iterable[Enrolment], zone: tzinfo) -> Deltas:
-    """Entries, and how they ended."""
+    """Entries, how they ended, and what was not said at the steps of a journey."""
     found: Deltas = Counter()
     for enrolment in changed:
         earlier = before.get(enrolment.id)
-        day = day_of(enrolment.entered_at, zone)
-        if earlier is None:
-            found[Key(enrolment.rule_id, day, "", "", "", "entered")] += 1
-        if enrolment.outcome is not None and (earlier is None or earlier.outcome is None):
-            reason = f":{enrolment.reason}" if enrolment.reason is not None and enrolment.outcome == "skipped" else ""
-            found[Key(enrolment.rule_id, day, "", "", "", f"{enrolment.outcome}_enrolments{reason}")] += 1
+        for each, sign in ((earlier, -1), (enrolment, 1)):
+            if each is not None:
+                day = day_of(each.entered_at, zone)
+                for metric in _of_enrolment(each):
+                    found[Key(each.rule_id, day, "", "", "", metric)] += sign
+        seen = set(earlier.notes) if earlier is not None else ()
+        for note in enrolment.notes:
+            if note.result == "skipped" and note not in seen:
+                key = Key(enrolment.rule_id, day_of(note.at, zone), note.step, "", "", f"skipped:{note.reason}")
+                found[key] += 1
     return found
 
 
-def _count(found: Deltas, earlier: Contact | None, contact: Contact, zone: tzinfo) -> None:
-    if earlier is None:
-        found[_key(contact, zone, "sent" if contact.said else "held_out")] += 1
+def squares(sums: Mapping[str, int], name: str) -> int:
+    """The sum of squares whose parts were counted."""
+    return sum(sums.get(f"{name}:{limb}", 0) << (LIMB * limb) for limb in range(3))
+
+
+def _of_contact(contact: Contact) -> Numbers:
+    yield ("sent" if contact.said else "held_out"), 1
     for metric, name in MOMENTS.items():
-        if getattr(contact, name) is not None and (earlier is None or getattr(earlier, name) is None):
-            found[_key(contact, zone, metric)] += 1
-    for metric, name in (("revenue", "revenue"), ("goal_value", "goal_value")):
-        amount = _millionths(getattr(contact, name)) - _millionths(getattr(earlier, name) if earlier else None)
-        if amount:
-            found[_key(contact, zone, metric)] += amount
+        if getattr(contact, name) is not None:
+            yield metric, 1
+    if contact.revenue is not None:
+        yield "revenue", millionths(contact.revenue)
 
 
-def _is_first(contact: Contact, contacts: Contacts) -> bool:
-    return not any(_same_rule(each, contact) and each is not contact and each.at <= contact.at for each in contacts)
+def _of_exposure(exposure: Exposure) -> Numbers:
+    yield "persons", 1
+    if exposure.clicked:
+        yield "click_persons", 1
+    if exposure.unsubscribed:
+        yield "unsubscribed_persons", 1
+    if exposure.goal_at is not None:
+        yield "goal_persons", 1
+    if exposure.goal_value:
+        worth = millionths(exposure.goal_value)
+        yield "goal_value", worth
+        square = worth * worth
+        for limb in range(3):
+            yield f"goal_value_squares:{limb}", (square >> (LIMB * limb)) & ((1 << LIMB) - 1)
+    stayed = exposure.stayed
+    if stayed is not None:
+        seconds = int(stayed.total_seconds())
+        yield "sessions", 1
+        yield "sessions_ended", int(exposure.last is not None and exposure.last <= exposure.at)
+        yield "session_seconds", seconds
+        yield "session_seconds_squares:0", seconds * seconds
+    if exposure.test:
+        yield f"test_persons:{exposure.test}", 1
+        yield f"test_goal:{exposure.test}", int(exposure.goal_at is not None)
+        yield f"test_clicked:{exposure.test}", int(exposure.clicked)
 
 
-def _same_rule(a: Contact, b: Contact) -> bool:
-    return a.rule_id == b.rule_id
+def _of_enrolment(enrolment: Enrolment) -> Iterator[str]:
+    yield "entered"
+    if enrolment.outcome is not None:
+        reason = f":{enrolment.reason}" if enrolment.reason is not None and enrolment.outcome == "skipped" else ""
+        yield f"{enrolment.outcome}_enrolments{reason}"
 
 
-def _key(contact: Contact, zone: tzinfo, metric: str) -> Key:
-    return Key(contact.rule_id, day_of(contact.at, zone), contact.step, contact.variant, contact.channel, metric)
-
-
-def _millionths(amount: Decimal | None) -> int:
-    return 0 if amount is None else int((amount * MILLIONTHS).to_integral_value())
+def millionths(amount: Decimal) -> int:
+    """An amount of money as it is counted."""
+    return max(-LARGEST, min(LARGEST, int((amount * MILLIONTHS).to_integral_value())))

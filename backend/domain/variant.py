@@ -42,6 +42,11 @@ def is_held_out(rule_id: str, person_id: str, holdout: float) -> bool:
     return _share("holdout", rule_id, person_id) * 100 < holdout
 
 
+def bucket(rule_id: str, person_id: str) -> float:
+    """Where this person stands between 0 and 100; they are held out where the holdout reaches further."""
+    return _share("holdout", rule_id, person_id) * 100
+
+
 def _share(salt: str, *names: str) -> float:
     """A number strictly between 0 and 1, evenly spread and fixed for these names."""
     text = "\x1f".join(names).encode("utf-8", "surrogatepass")

@@ -1,21 +1,21 @@
 """`chimein rules simulate`: a rule over what is stored, from the command line, with a bar that shows how far it is."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from backend.domain.condition.values import read_time
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
-from backend.errors import Invalid, NotFound
+from backend.errors import ChimeinError, Invalid, NotFound
 from backend.pipeline.simulate import Progress, SimulationResult, simulating
 from backend.runtime import Runtime
+from backend.schemas.yaml_text import read_yaml
 from backend.storage.rules import get_rule
+from backend.storage.segments import known
 from backend.storage.sites import get_site
 
 MOST_BYTES = 2**20
@@ -43,7 +43,9 @@ def simulate(
     begin, end = _moment(since, "--since"), _moment(until, "--until")
     if begin is not None and begin >= (end or rt.clock()):
         raise Invalid("--since must be earlier than --until.")
-    rules = _of_file(site, Path(what)) if Path(what).is_file() else [_stored(rt, site, what)]
+    with rt.db.read() as connection:
+        segments = known(connection, site.id)
+    rules = _of_file(site, Path(what), segments) if Path(what).is_file() else [_stored(rt, site, what)]
     for step in simulating(rt, site, rules, begin, end, limit=1):
         if isinstance(step, SimulationResult):
             return step
@@ -63,27 +65,26 @@ def _stored(rt: Runtime, site: Site, rule_id: str) -> Rule:
     return stored.rule()
 
 
-def _of_file(site: Site, path: Path) -> list[Rule]:
-    """The rules of a file: one object, a list of them, or an object with `rules`."""
+def _of_file(site: Site, path: Path, segments: Mapping[str, str]) -> list[Rule]:
+    """The rules of a file: one object, a list of them, an object with `rules`, or several documents."""
     if path.stat().st_size > MOST_BYTES:
         raise Invalid(f"{path} is larger than {MOST_BYTES:,} bytes.")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise Invalid(f"{path} is neither JSON nor YAML: {' '.join(str(error).split())[:300]}") from None
-    if isinstance(document, dict) and isinstance(document.get("rules"), list):
-        document = document["rules"]
-    documents = document if isinstance(document, list) else [document]
+        documents = [each.value for each in read_yaml(path.read_text(encoding="utf-8"))]  # JSON is YAML too
+    except UnicodeError:
+        raise Invalid(f"{path} is not text.") from None
+    except ChimeinError as error:
+        raise Invalid(f"{path}: {error.message}") from None
     if not documents:
         raise Invalid(f"{path} holds no rule.")
-    return [_rule(site, each, place, path) for place, each in enumerate(documents)]
+    return [_rule(site, each, place, path, segments) for place, each in enumerate(documents)]
 
 
-def _rule(site: Site, document: Any, place: int, path: Path) -> Rule:
+def _rule(site: Site, document: Any, place: int, path: Path, segments: Mapping[str, str]) -> Rule:
     if not isinstance(document, dict):
         raise Invalid(f"{path}: expected a rule, which is an object, at place {place}.")
     try:
-        spec = parse_rule(document, simulated=True)
+        spec = parse_rule(document, simulated=True, segments=segments)
     except RuleErrors as error:
         raise Invalid(f"{path}: the rule at place {place} cannot work.\n" + "\n".join(_lines(error.errors))) from None
     rule_id = document.get("id")

@@ -16,6 +16,7 @@ from backend.channels.base import CHANNEL_DOWN, Channel, Delivery, Session
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription, seal
 from backend.errors import DeliveryError
+from backend.pipeline.count import count_messages
 from backend.pipeline.faults import point
 from backend.pipeline.outcome import ATTEMPTS, Outcome, Postponed, Refused, Sent, jitter
 from backend.pipeline.permits import Permit, Permits, receiver_name
@@ -97,7 +98,8 @@ class _Run:
     def _permit(self, conn: Connection, claim: Claim, now: datetime) -> Permit | None:
         if claim.message.attempts >= ATTEMPTS:
             # Its worker died each time: it ends here, before it takes another one along.
-            deliveries.failed(conn, claim, claim.message.reason or "given_up")
+            if deliveries.failed(conn, claim, claim.message.reason or "given_up"):
+                count_messages(conn, self._rt.sites, [claim.message], "failed")
             return None
         return self._permits.ask(conn, claim, now)
 
@@ -166,7 +168,7 @@ class _Attempt:
         for pause in (0.1, 0.5, 2.0, 5.0, None):
             try:
                 with self._rt.db.begin() as conn:
-                    written = outcome.write(conn, self._claim)
+                    written = outcome.write(conn, self._claim, self._rt.sites)
             except Exception:
                 if pause is None:
                     raise

@@ -1,35 +1,58 @@
 """The step `explain`: every gate of a rule for one visitor, as of now, each with its verdict and why."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from backend.domain.condition import Moment
-from backend.domain.condition.why import why_not
-from backend.domain.decide import Gate, gates
+from backend.domain.decide import Gate, Setting, gates
 from backend.domain.engine import denial_of
+from backend.domain.engine.move import move
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
+from backend.domain.profile import Standing as SegmentStanding
+from backend.domain.reach import reach
 from backend.domain.rule import CompiledRule, Rule, SiteLimits, compile_rule
 from backend.domain.rule.compiled import SayOp
 from backend.domain.site import Site
+from backend.domain.standing import Standing, standing
+from backend.domain.telling import Telling
+from backend.domain.unsubscribe import Subscription
+from backend.pipeline.rulesets import former
 from backend.runtime import Runtime
-from backend.storage import enrolments, events, visitors
+from backend.storage import contests, enrolments, events, unsubscribes, visitors
+from backend.storage.database import Connection
 
 
-def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[str, object]]:
-    """Each gate as `{"gate", "open", "reason", "detail"}`, in the order in which they are asked."""
-    compiled = compile_rule(rule)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Every gate in order, of the version in which the visitor is; their latest enrolment, and where it stands.
+
+    `denied` is the last trigger and the reason of re-entry, where it started nothing.
+    """
+
+    gates: Sequence[Gate]
+    rule_version: int
+    enrolment: Enrolment | None
+    standing: Standing | None
+    denied: tuple[Event, str | None] | None
+
+
+def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanation:
+    """Why the rule would say something to this visitor now, or would not."""
     now = rt.clock()
     members = visitors.members_of(profile)
-    names = set(compiled.history) | ({compiled.event} if compiled.event else set())
     with rt.db.read() as connection:
         entered = [each for each in enrolments.of_visitors(connection, members) if each.rule_id == rule.id]
+        alive = next((each for each in reversed(entered) if each.waiting), None)
+        compiled, waiting = _as_it_goes_on(connection, rule, alive, now)
+        names = set(compiled.history) | ({compiled.event} if compiled.event else set())
         past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
-    trigger = _trigger_gate(compiled, site, profile, past, now)
-    waiting = [each for each in entered if each.waiting]
-    event = waiting[-1].trigger if waiting else trigger[1] or (entered[-1].trigger if entered else None)
+        winners = contests.winners(connection, site.id).get(site.id, {})
+    triggered, trigger = _trigger_gate(compiled, site, profile, past, now)
+    event = waiting.trigger if waiting else trigger or (entered[-1].trigger if entered else None)
     moment = Moment(
         profile=profile,
         at=now,
@@ -38,11 +61,63 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> list[dict[
         history=past,
         zone_name=site.timezone,
     )
-    verdicts = [trigger[0], _reentry_gate(compiled, entered, event, now)]
-    op = _next_saying(compiled, waiting[-1].position if waiting else 0)
-    asked = gates(site, SiteLimits.of(site.policy), compiled, op, moment, event)
-    verdicts.extend(_told(gate, rule, moment) for gate in asked if isinstance(gate, Gate))
-    return [{"gate": each.name, "open": each.open, "reason": each.reason, "detail": each.detail} for each in verdicts]
+    verdicts = [triggered, _reentry_gate(compiled, entered, event, now)]
+    op = _next_saying(compiled, waiting.position if waiting else 0)
+    limits = SiteLimits.of(site.policy)
+    told = Telling(site=site, limits=limits, rule=compiled, op=op, moment=moment)
+    asked = gates(Setting(site=site, limits=limits, winners=winners), compiled, op, moment, event)
+    verdicts.extend(told.of(gate) for gate in asked if isinstance(gate, Gate))
+    with rt.db.read() as connection:
+        verdicts.extend(_refusals(connection, site, profile, op))
+    last = waiting or (entered[-1] if entered else None)
+    return Explanation(
+        gates=verdicts,
+        rule_version=compiled.rule.version,
+        enrolment=last,
+        standing=standing(compiled, waiting) if waiting else None,
+        denied=_denied(compiled, entered, trigger),
+    )
+
+
+def _as_it_goes_on(
+    connection: Connection, rule: Rule, waiting: Enrolment | None, now: datetime
+) -> tuple[CompiledRule, Enrolment | None]:
+    """The version by which somebody who is in the rule goes on, and where; nowhere where nothing follows."""
+    present = compile_rule(rule)
+    if waiting is None:
+        return present, None
+    own, later = (
+        present if version == rule.version else former(connection, rule, version)
+        for version in (waiting.rule_version, max(waiting.rule_version, rule.moved_to))
+    )
+    if own is None or later is None:
+        return present, None
+    return later, waiting if own.rule.version == later.rule.version else move(waiting, own, later, now)
+
+
+def _denied(rule: CompiledRule, entered: Sequence[Enrolment], trigger: Event | None) -> tuple[Event, str | None] | None:
+    """The last trigger, if it started nothing, and why not, as far as re-entry tells."""
+    if trigger is None or any(each.trigger.message_id == trigger.message_id for each in entered):
+        return None
+    key = rule.key_of(trigger)
+    if key is None:
+        return trigger, "per_key"
+    then = [
+        replace(each, outcome=None) if each.at is None or each.at > trigger.timestamp else each
+        for each in entered
+        if each.entered_at <= trigger.timestamp
+    ]
+    return trigger, denial_of(rule.rule.spec.reentry, then, key, trigger.timestamp)
+
+
+def _refusals(connection: Connection, site: Site, profile: Profile, op: SayOp | None) -> Iterator[Gate]:
+    """An address that took its leave, or does not exist: asked only when a mail is about to leave."""
+    way = reach(profile, op.message.channels, site.policy) if op is not None else "no_address"
+    if isinstance(way, str) or way.channel != "email" or way.address is None:
+        return
+    reason = unsubscribes.reason(connection, Subscription.email(site.id, way.address))
+    if reason is not None:
+        yield Gate("address", False, "unsubscribed", f"{way.address} is not written to: {reason}.")
 
 
 def _next_saying(rule: CompiledRule, position: int) -> SayOp | None:
@@ -50,17 +125,6 @@ def _next_saying(rule: CompiledRule, position: int) -> SayOp | None:
     sayings = [(place, op) for place, op in enumerate(rule.program) if isinstance(op, SayOp)]
     following = [op for place, op in sayings if place >= position]
     return following[0] if following else sayings[-1][1] if sayings else None
-
-
-def _told(gate: Gate, rule: Rule, moment: Moment) -> Gate:
-    """The gate with the values that it read, where it is closed and they tell more than its reason."""
-    if gate.open:
-        return gate
-    if gate.name == "audience" and rule.spec.audience is not None:
-        return replace(gate, detail=" ".join(why_not(rule.spec.audience, moment)))
-    if gate.name == "template" and moment.event is None:
-        return replace(gate, detail=f"{gate.detail} The trigger has not happened, so nothing is known of its event.")
-    return gate
 
 
 def _trigger_gate(
@@ -83,6 +147,8 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
     if rule.stage is not None:
         told = f"The stage is {profile.stage}; the rule starts at {rule.stage}."
         return Gate("trigger", profile.stage == rule.stage, None, told)
+    if rule.segment is not None:
+        return _segment_gate(profile, *rule.segment)
     if rule.trait is not None:
         at = profile.trait_times.get(rule.trait)
         value = profile.traits.get(rule.trait)
@@ -93,6 +159,15 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
         told = f"It comes at {_written(following)}." if following else "No such moment lies ahead."
         return Gate("trigger", following is not None and following <= now, None, told)
     return Gate("trigger", profile.sessions > 0, None, f"{profile.sessions} sessions so far.")
+
+
+def _segment_gate(profile: Profile, segment_id: str, entered: bool) -> Gate:
+    standing = profile.segments.get(segment_id, SegmentStanding())
+    if standing.entered_at is not None:
+        told = f"Member since {_written(standing.entered_at)}."
+    else:
+        told = f"Left at {_written(standing.left_at)}." if standing.left_at is not None else "Never was a member."
+    return Gate("trigger", (standing.entered_at if entered else standing.left_at) is not None, None, told)
 
 
 def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event | None, now: datetime) -> Gate:

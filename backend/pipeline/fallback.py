@@ -1,11 +1,16 @@
 """The step `fallback`: what the page did not show in time goes on by the rule's next channel."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
+from backend.domain.attention import with_contact
+from backend.domain.calendar import zone_of
+from backend.domain.decide import held_back
+from backend.domain.engine import Ruleset
 from backend.domain.enrolment import Enrolment
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
@@ -13,11 +18,14 @@ from backend.domain.profile import Profile
 from backend.domain.reach import Reach, reach
 from backend.domain.recheck import recheck
 from backend.domain.rule import CompiledRule
+from backend.domain.tally import Key, change_contact
+from backend.pipeline.count import add_deltas
 from backend.pipeline.permits import past_for
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
 from backend.storage import deliveries, enrolments, messages, visitors
 from backend.storage.database import Connection
+from backend.storage.visitors import Stored
 
 log = structlog.get_logger(__name__)
 
@@ -49,27 +57,43 @@ class Fallback:
 
     def _move(self, ref: tuple[str, str], now: datetime) -> tuple[Message, Message] | None:
         with self._rt.db.begin() as connection:
-            held = visitors.load(connection, [ref[0]], lock=True).get(ref[0])
+            held = _person(connection, ref[0])
             old = messages.get(connection, *ref)
             if old is None or old.status != "queued":
                 return None
             self._rulesets.refresh(connection)
-            ruleset = self._rulesets.of(old.site_id)
-            rule = ruleset.by_id.get(old.rule_id) if ruleset is not None else None
             enrolment = enrolments.get(connection, old.visitor_id, old.enrolment_id)
-            new = self._successor(connection, old, enrolment, rule, now)
-            if new is None:
-                deliveries.wait_for_page(connection, ref, old.expires_at)
+            entered = enrolment.rule_version if enrolment is not None else 0
+            ruleset = self._rulesets.of(old.site_id)
+            rule = self._rulesets.rule_of(connection, old.site_id, old.rule_id, entered)
+            profile = held.profile if held is not None else None
+            new = self._successor(connection, old, enrolment, rule, ruleset, profile, now)
+            if not isinstance(new, Message):
+                deliveries.wait_for_page(connection, ref, min(new or old.expires_at, old.expires_at))
                 return None
             if not messages.set_status(connection, *ref, "skipped", REASON, expected="queued"):
                 return None
             messages.insert(connection, [new])
             if enrolment is not None:
                 enrolments.save(connection, [replace(enrolment, channel=new.channel, message_id=new.id)])
-            if held is not None:
-                visitors.save(connection, [], [replace(held, profile=_moved(held.profile, old, new))])
+            self._remember(connection, held, old, new)
         log.info("message_falls_back", old=old.id, new=new.id, channel=new.channel)
         return old, new
+
+    def _remember(self, connection: Connection, held: Stored | None, old: Message, new: Message) -> None:
+        """From now on the contact is one by the way that the message goes, and counts there."""
+        if held is None:
+            return
+        contacts, numbers = held.profile.contacts, Counter[Key]()
+        site = self._rt.sites.by_id(old.site_id)
+        zone = zone_of(site.timezone if site is not None else None)
+        for contact in contacts:
+            if contact.message_id == old.id:
+                moved = replace(contact, message_id=new.id, channel=new.channel, at=new.created_at)
+                change_contact(numbers, contact, moved, zone)
+                contacts = with_contact(tuple(each for each in contacts if each is not contact), moved)
+        visitors.save(connection, [], [replace(held, profile=replace(held.profile, contacts=contacts))])
+        add_deltas(connection, old.site_id, numbers)
 
     def _successor(
         self,
@@ -77,17 +101,24 @@ class Fallback:
         old: Message,
         enrolment: Enrolment | None,
         rule: CompiledRule | None,
+        ruleset: Ruleset | None,
+        profile: Profile | None,
         now: datetime,
-    ) -> Message | None:
-        """The same words by a later channel; None where no gate or no channel lets them pass."""
-        site = self._rt.sites.by_id(old.site_id)
-        profile = visitors.load_profile(connection, old.visitor_id)
+    ) -> Message | datetime | None:
+        """The same words by a later channel; None where no gate or no channel lets them pass, or when to ask again.
+
+        Quiet hours and caps are asked anew: they may hold for a mail and not for a pop-up.
+        """
         op = rule.saying(old.step) if rule is not None else None
-        if site is None or profile is None or op is None:
+        if ruleset is None or rule is None or profile is None or op is None:
             return None
+        site = ruleset.site
         way = reach(profile, _later(op.message.channels, old.channel), site.policy)
         if not isinstance(way, Reach):
             return None
+        gate = held_back(site, ruleset.limits, rule, _without(profile, old.id), way.channel, now)
+        if gate is not None:
+            return gate.until
         new = replace(
             old,
             id=derive("message", old.enrolment_id, *((old.step,) if old.step else ()), way.channel),
@@ -113,13 +144,17 @@ class Fallback:
         return new if closed is None else None
 
 
-def _moved(profile: Profile, old: Message, new: Message) -> Profile:
-    """The profile, with the contact by the way that the message goes now."""
-    contacts = tuple(
-        replace(each, message_id=new.id, channel=new.channel) if each.message_id == old.id else each
-        for each in profile.contacts
-    )
-    return replace(profile, contacts=contacts)
+def _person(connection: Connection, visitor_id: str) -> Stored | None:
+    """The person behind a visitor, locked."""
+    stored = visitors.load(connection, [visitor_id], lock=True).get(visitor_id)
+    while stored is not None and stored.merged_into is not None:
+        stored = visitors.load(connection, [stored.merged_into], lock=True).get(stored.merged_into)
+    return stored
+
+
+def _without(profile: Profile, message_id: str) -> Profile:
+    """The profile as if that had not been said: what takes its place is not held back by it."""
+    return replace(profile, contacts=tuple(each for each in profile.contacts if each.message_id != message_id))
 
 
 def _later(channels: Sequence[str], current: str) -> Sequence[str]:

@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from backend.channels.base import ADDRESS_GONE
+from backend.domain.message import Message
 from backend.domain.unsubscribe import Subscription
 from backend.errors import DeliveryError
+from backend.pipeline.count import count_messages
 from backend.storage import deliveries, unsubscribes
 from backend.storage.database import Connection
 from backend.storage.deliveries import Claim
+from backend.storage.sites import SiteCache
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +37,16 @@ class Sent:
 
     at: datetime
 
-    def write(self, conn: Connection, claim: Claim) -> bool:
+    def write(self, conn: Connection, claim: Claim, sites: SiteCache) -> bool:
         """Writes it down; False when the claim was lost."""
-        return deliveries.sent(conn, claim, self.at)
+        if deliveries.sent(conn, claim, self.at):
+            count_messages(conn, sites, [claim.message], "delivered")
+            return True
+        if deliveries.sent_after_all(conn, claim, self.at):
+            count_messages(conn, sites, [claim.message], "uncertain", -1)
+            count_messages(conn, sites, [claim.message], "delivered")
+            return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Postponed:
     error: DeliveryError
     until: datetime
 
-    def write(self, conn: Connection, claim: Claim) -> bool:
+    def write(self, conn: Connection, claim: Claim, _sites: SiteCache) -> bool:
         """Writes it down; False when the claim was lost."""
         return deliveries.retry(conn, claim, self.until, self.error.message, counted=False)
 
@@ -59,19 +69,25 @@ class Refused:
     at: datetime
     idempotent: bool
 
-    def write(self, conn: Connection, claim: Claim) -> bool:
+    def write(self, conn: Connection, claim: Claim, sites: SiteCache) -> bool:
         """Writes it down; False when the claim was lost. An address that does not exist is not written to again."""
         error, message = self.error, claim.message
         log.warning("message_not_sent", message=message.id, reason=error.message, permanent=error.permanent)
         if error.ambiguous and not self.idempotent:
-            return deliveries.unknown(conn, claim, error.message)
+            return _ended(conn, sites, message, "uncertain", deliveries.unknown(conn, claim, error.message))
         if error.code == ADDRESS_GONE and message.address is not None:
             gone = Subscription.email(message.site_id, message.address)
             unsubscribes.add(conn, gone, unsubscribes.REFUSED, self.at)
         if error.permanent or message.attempts + 1 >= ATTEMPTS:
-            return deliveries.failed(conn, claim, error.message)
+            return _ended(conn, sites, message, "failed", deliveries.failed(conn, claim, error.message))
         wait = BACK_OFF[min(message.attempts, len(BACK_OFF) - 1)]
         return deliveries.retry(conn, claim, self.at + wait + jitter(wait / 5), error.message)
+
+
+def _ended(conn: Connection, sites: SiteCache, message: Message, metric: str, written: bool) -> bool:
+    if written:
+        count_messages(conn, sites, [message], metric)
+    return written
 
 
 Outcome = Sent | Postponed | Refused

@@ -16,6 +16,8 @@ from backend.domain.recheck import recheck
 from backend.domain.rule import CompiledRule, compile_rule
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription
+from backend.pipeline.count import count_enrolment, count_messages
+from backend.pipeline.rulesets import former
 from backend.storage import deliveries, enrolments, events, unsubscribes, visitors
 from backend.storage.database import Connection
 from backend.storage.deliveries import Claim
@@ -45,8 +47,8 @@ class Permits:
         message = claim.message
         site = self.sites.by_id(message.site_id)
         profile = visitors.load_profile(conn, message.visitor_id)
-        rule = self._rule(conn, message)
         enrolment = enrolments.get(conn, message.visitor_id, message.enrolment_id)
+        rule = self._rule(conn, message, enrolment)
         reason = recheck(
             message,
             now,
@@ -62,21 +64,27 @@ class Permits:
             assert profile is not None
             return Permit(site=site, profile=profile)
         if reason == "expired":
-            deliveries.closed(conn, claim, "expired", None)
+            if deliveries.closed(conn, claim, "expired", None):
+                count_messages(conn, self.sites, [message], "expired")
         elif deliveries.closed(conn, claim, "skipped", reason):
-            end_otherwise(conn, enrolment, reason, now)
+            end_otherwise(conn, self.sites, enrolment, reason, now)
+            count_messages(conn, self.sites, [message], "withheld")
         log.info("message_withheld", message=message.id, reason=reason)
         return None
 
-    def _rule(self, conn: Connection, message: Message) -> CompiledRule | None:
-        """The rule as it stands now, not as it was when the message was decided."""
+    def _rule(self, conn: Connection, message: Message, enrolment: Enrolment | None) -> CompiledRule | None:
+        """The rule in the version by which the enrolment goes on; whether it is active is asked of the rule now."""
         stored = get_rule(conn, message.site_id, message.rule_id)
         if stored is None or stored.status != "active":
             return None
-        key = (stored.id, stored.version)
+        entered = stored.version if enrolment is None else max(enrolment.rule_version, stored.moved_to)
+        key = (stored.id, entered)
         if key not in self._rules:
             with contextlib.suppress(RuleErrors):
-                self._rules[key] = compile_rule(stored.rule())
+                present = stored.rule()
+                rule = compile_rule(present) if entered == stored.version else former(conn, present, entered)
+                if rule is not None:
+                    self._rules[key] = rule
         return self._rules.get(key)
 
 
@@ -96,13 +104,15 @@ def _unsubscribed(conn: Connection, message: Message) -> bool:
     return unsubscribes.reason(conn, Subscription.email(message.site_id, message.address)) is not None
 
 
-def end_otherwise(conn: Connection, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
+def end_otherwise(conn: Connection, sites: SiteCache, enrolment: Enrolment | None, reason: str, now: datetime) -> None:
     """The enrolment said `sent` when the message was promised; it has turned out otherwise.
 
     A journey has its own way to end, and may have said other things.
     """
-    if enrolment is not None and not enrolment.waiting and not enrolment.notes:
-        enrolments.save(conn, [replace(enrolment, outcome=SKIPPED, reason=reason, at=now)])
+    if enrolment is not None and not enrolment.waiting and not enrolment.said:
+        ended = replace(enrolment, outcome=SKIPPED, reason=reason, at=now)
+        enrolments.save(conn, [ended])
+        count_enrolment(conn, sites, enrolment, ended)
 
 
 def receiver_name(traits: Mapping[str, object]) -> str | None:

@@ -1,12 +1,14 @@
 """The step `persons`: whose are these events? Loads visitors, follows links, and links browsers to known people."""
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from backend.domain.exposure import Exposures
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.merge import merge
-from backend.domain.profile import Profile
+from backend.domain.profile import Profile, new_profile
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.pipeline.arrive import Arrived
@@ -23,7 +25,10 @@ class Persons:
     links: dict[str, str] = field(default_factory=dict)
     existing: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    merged: set[str] = field(default_factory=set)
     journal: list[tuple[str, str, str, str, datetime]] = field(default_factory=list)
+    joined: list[tuple[str, Exposures, Exposures]] = field(default_factory=list)
+    """What two visitors who became one had counted as before, and as what they count since, with their site."""
 
     def of(self, visitor_id: str) -> str:
         """The id of the person behind a visitor's id."""
@@ -33,15 +38,19 @@ class Persons:
         """The profile of a person; an empty one for somebody new."""
         profile = self.profiles.get(visitor_id)
         if profile is None:
-            profile = Profile(id=visitor_id, site_id=site_id, person=visitor_id)
+            profile = new_profile(visitor_id, site_id)
             self.profiles[visitor_id] = profile
         return profile
 
-    def save(self, connection: Connection) -> None:
-        """Writes what changed: profiles, links and their journal."""
+    def has_past(self, visitor_id: str) -> bool:
+        """Whether anything of this person, or of whoever was merged into them, is older than this batch."""
+        return visitor_id in self.existing or bool(self.profiles[visitor_id].members)
+
+    def save(self, connection: Connection, beside: Executor | None = None) -> None:
+        """Writes what changed: profiles, links and their journal; `beside` is a thread for the database's part."""
         rows = [Stored(self.profiles[each], self.links.get(each)) for each in sorted(self.changed)]
         fresh = [row for row in rows if row.profile.id not in self.existing]
-        visitors.save(connection, fresh, [row for row in rows if row.profile.id in self.existing])
+        visitors.save(connection, fresh, [row for row in rows if row.profile.id in self.existing], beside)
         visitors.record_merge(connection, self.journal)
 
 
@@ -115,7 +124,12 @@ def _link(persons: Persons, arrived: Arrived, known_id: str, member_id: str) -> 
     known = persons.get(arrived.site_id, known_id)
     member = persons.get(arrived.site_id, member_id)
     joined = merge(known, member)
+    if member.exposures:
+        before = (*known.exposures, *member.exposures)
+        persons.joined.append((arrived.site_id, before, joined.exposures))
     persons.profiles[known_id] = joined
     persons.links[member_id] = known_id
     persons.changed.update((known_id, member_id))
+    if joined.segments:
+        persons.merged.add(known_id)
     persons.journal.append((known_id, member_id, event.type, event.message_id, event.timestamp))

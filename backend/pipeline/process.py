@@ -8,6 +8,7 @@ import gc
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from backend.storage.database import Connection, is_poison, is_transient
 from backend.storage.leases import Leases
 from backend.storage.log import order
 from backend.storage.partitions import LostRace
+from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +89,8 @@ class Processor:
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
         self.care = Care(rt)
-        self.reader = Reader(rt, self.care)
+        self.beside = ThreadPoolExecutor(1, "beside")
+        self.reader = Reader(rt, self.care, self.beside)
         self._leased_at = 0.0
         self._rest_until = 0.0
         self._trimmed_at = time.monotonic()
@@ -127,7 +130,8 @@ class Processor:
 
     def leave(self) -> None:
         """Gives its partitions back."""
-        self.reader.close()
+        self.reader.forget()
+        self.beside.shutdown()
         try:
             self.leases.release()
         except Exception as error:
@@ -195,7 +199,9 @@ class Processor:
             self.rulesets.refresh(connection)
             due = _due(connection, read.horizon, DUE_AT_ONCE)
             try:
-                effects = apply(connection, self.rulesets.of, good, due, until=read.horizon, now=now)
+                effects = apply(
+                    connection, self.rulesets.of, good, due, until=read.horizon, now=now, beside=self.beside
+                )
             except Poisoned as poisoned:
                 if places is not None:
                     raise Poisoned({places[index]: why for index, why in poisoned.reasons.items()}) from poisoned
@@ -224,13 +230,15 @@ class Processor:
 
     def _send_on(self, effects: Effects) -> None:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
-        if not effects.messages:
+        if not effects.messages and not effects.webhooks:
             return
         refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]
         try:
             self.rt.live.publish(notes(effects.messages))
             if refs:
                 self.rt.queue.enqueue(refs)
+            if effects.webhooks:
+                self.rt.queue.enqueue([(each.visitor_id, each.id) for each in effects.webhooks], WEBHOOKS)
         except Exception as error:
             log.warning("bell_failed", reason=str(error)[:200])
         point("after_bell")

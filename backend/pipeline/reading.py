@@ -5,7 +5,7 @@ While a transaction commits, Python waits for the disk: a thread of its own read
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,13 +47,13 @@ class Read:
 
 
 class Reader:
-    """Reads batches of a size that suits a transaction."""
+    """Reads batches of a size that suits a transaction; `beside` is the thread that reads ahead."""
 
-    def __init__(self, rt: Runtime, care: Care) -> None:
+    def __init__(self, rt: Runtime, care: Care, beside: Executor) -> None:
         self.rt = rt
         self.care = care
         self.count = FIRST_COUNT
-        self._thread: ThreadPoolExecutor | None = None
+        self._beside = beside
         self._ahead: tuple[dict[int, str], float, Future[Read]] | None = None
 
     def next(self, offsets: Mapping[int, str], block_ms: int) -> Read:
@@ -71,22 +71,13 @@ class Reader:
         self.forget()
         if self.care.suspects:
             return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "reading")
-        self._ahead = (offsets, time.monotonic(), self._thread.submit(self._read, offsets, 1))
+        self._ahead = (offsets, time.monotonic(), self._beside.submit(self._read, offsets, 1))
 
     def forget(self) -> None:
         """Drops what was read ahead."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead[2].exception()  # waits, so that no two read at once
-
-    def close(self) -> None:
-        """Ends the thread."""
-        self.forget()
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
 
     def _read(self, offsets: Mapping[int, str], block_ms: int) -> Read:
         started = self.rt.clock()

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.domain.engine import Ruleset
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.message import Message
 from backend.domain.profile import Profile
@@ -11,6 +10,7 @@ from backend.domain.recheck import recheck
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
 from backend.errors import Forbidden, Malformed
+from backend.pipeline.count import count_messages
 from backend.pipeline.permits import end_otherwise, past_for
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
@@ -80,19 +80,18 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
         if not found:
             return []
         rulesets.refresh(connection)
-        ruleset = rulesets.of(who.site.id)
-        closed = {message.id: _closed(rt, connection, ruleset, message, profile) for message, profile in found}
+        closed = {message.id: _closed(rt, connection, rulesets, message, profile) for message, profile in found}
     _give_up(rt, [(message, reason) for message, _ in found if (reason := closed[message.id]) is not None])
     return [message for message, _ in found if closed[message.id] is None]
 
 
-def _closed(
-    rt: Runtime, connection: Connection, ruleset: Ruleset | None, message: Message, profile: Profile
-) -> str | None:
+def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Message, profile: Profile) -> str | None:
     """The gate that has closed since the decision; None when all are open."""
     now = rt.clock()
-    rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
+    ruleset = rulesets.of(message.site_id)
     enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
+    entered = enrolment.rule_version if enrolment is not None else 0
+    rule = rulesets.rule_of(connection, message.site_id, message.rule_id, entered)
     return recheck(
         message,
         now,
@@ -112,4 +111,5 @@ def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:
         for message, reason in closed:
             if messages.set_status(connection, message.visitor_id, message.id, "skipped", reason, expected="queued"):
                 enrolment = enrolments.get(connection, message.visitor_id, message.enrolment_id)
-                end_otherwise(connection, enrolment, reason, rt.clock())
+                end_otherwise(connection, rt.sites, enrolment, reason, rt.clock())
+                count_messages(connection, rt.sites, [message], "withheld")

@@ -16,7 +16,7 @@ VERSION = 1
 
 
 def send_signals(
-    rt: Runtime, site_id: str, name: str, rule_id: str, told: Sequence[tuple[Profile, str, Mapping[str, Any]]]
+    rt: Runtime, site_id: str, name: str, rule_id: str | None, told: Sequence[tuple[Profile, str, Mapping[str, Any]]]
 ) -> int:
     """Puts one signal of this name for each `(visitor, message id, properties)` into the log; returns how many.
 
@@ -35,7 +35,7 @@ def send_signals(
             "event": name,
             "messageId": message_id,
             "timestamp": _written(now),
-            "properties": {**properties, "rule_id": rule_id},
+            "properties": dict(properties) if rule_id is None else {**properties, "rule_id": rule_id},
             **ids,
         }
         groups.setdefault(partition_of(key, rt.log.partitions), []).append(event)

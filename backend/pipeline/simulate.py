@@ -8,27 +8,42 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backend.domain.condition import SharedTests
-from backend.domain.engine import Advance, Collision, Denial, PastNeeded, Ruleset, advance
+from backend.domain.engine import Advance, Collision, Denial, PastNeeded, Ruleset, Segments, advance
 from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.event import Event
+from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
 from backend.domain.rule import CompiledRule, Rule, compile_rule
 from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
 from backend.domain.rule.compiled import EmitOp
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
-from backend.storage import simulations
+from backend.storage import contests, simulations
+from backend.storage.database import Connection
+from backend.storage.segments import load_segments
 
 SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST})
 """Events that the engine makes; no profile counts them."""
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """One message that would have been sent: as it would have read."""
+
+    at: datetime
+    channel: str
+    step: str
+    variant: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One enrolment that would have been; `at` is the moment of firing."""
+    """One enrolment that would have been; `at` is the moment of firing, `rule` the rule's name."""
 
     rule_id: str
     visitor_id: str
@@ -41,6 +56,9 @@ class Item:
     reason: str | None
     variant: str | None = None
     channel: str | None = None
+    rule: str = ""
+    messages: tuple[Said, ...] = ()
+    webhooks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +119,13 @@ def simulating(
     place = read_place(cursor)
     key = _digest(site, rules, since, until)
     known = simulations.recall(rt.redis, key) if cursor else None
-    run = _Run(rt, site, rules, since, until, at_once)
+    with rt.db.read() as connection:
+        asked, winners = asked_for(connection, site, rules), contests.winners(connection, site.id).get(site.id)
+    run = _Run(site, rules, since, until, segments=asked, winners=winners)
+    run.reader = reader = Reader(rt, site, until, run.reports, at_once)
     items: list[Item] = []
     start = place[0] if known is not None else ""
-    for group in run.reader.lives(start, run.concerns):
+    for group in reader.lives(start, run.concerns):
         for life in group:
             found = run.live(life)
             if life.head.id >= place[0]:
@@ -120,6 +141,41 @@ def simulating(
     more = len(items) > limit
     page = items[:limit]
     yield SimulationResult(page, summary, _place_behind(page, place) if more else None)
+
+
+def simulate_over(
+    histories: Iterable[tuple[Profile, Sequence[Event]]],
+    site: Site,
+    rules: Sequence[Rule],
+    since: datetime | None,
+    until: datetime,
+    limit: int,
+    cursor: str | None = None,
+    segments: Segments | None = None,
+) -> SimulationResult:
+    """The same over histories that are at hand, in order of id: each person, and their events in order of moment."""
+    run = _Run(site, rules, since, until, segments=segments)
+    place = read_place(cursor)
+    items: list[Item] = []
+    for profile, stored in histories:
+        events = [event for event in stored if not run.reports(event)]
+        head = ProfileHead(
+            id=profile.id, person=profile.person, user_id=profile.user_id, anonymous_ids=profile.anonymous_ids
+        )
+        found = run.live(Life(head, len(events), wanted=True, events=events))
+        if head.id >= place[0]:
+            items.extend(found[place[1] :] if head.id == place[0] else found)
+    page = items[:limit]
+    return SimulationResult(page, run.summary.as_dict(), _place_behind(page, place) if len(items) > limit else None)
+
+
+def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
+    """The segments that these rules ask for; all others need not be asked."""
+    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
+    if not named:
+        return None
+    found = load_segments(connection, site.id).get(site.id, [])
+    return Segments(found).only(each.id for each in found if named & {each.id, each.spec.name})
 
 
 def read_place(cursor: str | None) -> tuple[str, int]:
@@ -152,25 +208,32 @@ def _digest(site: Site, rules: Sequence[Rule], since: datetime | None, until: da
 class _Run:
     """One simulation: the rules, and what has come of them so far."""
 
+    reader: Reader | None = None
+    """Where the past of a long life is read; None where every life is at hand."""
+
     def __init__(
         self,
-        rt: Runtime,
         site: Site,
         rules: Sequence[Rule],
         since: datetime | None,
         until: datetime,
-        at_once: int,
+        *,
+        segments: Segments | None = None,
+        winners: Winners | None = None,
     ) -> None:
         shared = SharedTests()
         self.site, self.since, self.until = site, since, until
         compiled = [compile_rule(replace(rule, status="active"), shared) for rule in rules]
-        self.ruleset = Ruleset.of(site, compiled)
+        self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
         self.summary = _Summary()
-        simulated = {rule.id for rule in rules}
-        self.reader = Reader(rt, site, until, lambda event: _reported_by(event) in simulated, at_once)
+        self._names = {rule.id: rule.spec.name for rule in rules}
         self._starts = _starts(compiled)
         self._at_once = not any(isinstance(op, EmitOp) for rule in compiled for op in rule.program)
         self._spans = _spans(compiled)
+
+    def reports(self, event: Event) -> bool:
+        """Whether one of these rules reported the event, live; simulated, it reports it again."""
+        return _reported_by(event) in self._names
 
     def concerns(self, head: ProfileHead) -> bool:
         """Whether a rule can have started for this visitor: whether they did what starts one, and in the span."""
@@ -197,14 +260,19 @@ class _Run:
             self.summary.events += len(life.events)
             return []
         found: dict[str, Enrolment] = {}
+        messages: list[Message] = []
+        calls: Counter[str] = Counter()
         for result, count in self._all(life) if life.events is not None else self._in_pieces(life):
             self.summary.events += count
             found.update(result.enrolments)
+            messages.extend(result.messages)
+            calls.update(each.enrolment_id for each in result.webhooks)
             self.summary.deny(each for each in result.denials if _within(each.at, self.since, self.until))
             self.summary.collide(each for each in result.collisions if _within(each.at, self.since, self.until))
         entered = [each for each in found.values() if _within(each.entered_at, self.since, self.until)]
         entered.sort(key=lambda each: each.trigger.moment)
-        items = [_item(enrolment, life.head) for enrolment in entered]
+        names = self._names
+        items = [_item(each, life.head, names[each.rule_id], messages, calls[each.id]) for each in entered]
         for item in items:
             self.summary.count(item)
         return items
@@ -217,6 +285,7 @@ class _Run:
 
     def _in_pieces(self, life: Life) -> Iterator[tuple[Advance, int]]:
         """A long life, as the live processor goes through it: piece by piece, the past as far as a rule asks for it."""
+        assert self.reader is not None
         past = LongPast(self.reader, life.head, self._spans)
         profile, known = _nobody(self.site, life.head), dict[str, Enrolment]()
         for piece in self.reader.parts(life.head):
@@ -289,7 +358,7 @@ def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
     return (since is None or since <= moment) and moment < until
 
 
-def _item(enrolment: Enrolment, profile: ProfileHead) -> Item:
+def _item(enrolment: Enrolment, profile: ProfileHead, name: str, messages: Sequence[Message], webhooks: int) -> Item:
     return Item(
         rule_id=enrolment.rule_id,
         visitor_id=profile.id,
@@ -302,6 +371,13 @@ def _item(enrolment: Enrolment, profile: ProfileHead) -> Item:
         reason=enrolment.reason or enrolment.deferred,
         variant=enrolment.variant,
         channel=enrolment.channel,
+        rule=name,
+        messages=tuple(
+            Said(each.created_at, each.channel, each.step, each.variant, each.content)
+            for each in messages
+            if each.enrolment_id == enrolment.id
+        ),
+        webhooks=webhooks,
     )
 
 
@@ -312,6 +388,7 @@ class _Summary:
         self.visitors = 0
         self.events = 0
         self.total = 0
+        self.webhooks = 0
         self.outcomes: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.variants: Counter[str] = Counter()
@@ -322,6 +399,7 @@ class _Summary:
 
     def count(self, item: Item) -> None:
         self.total += 1
+        self.webhooks += item.webhooks
         self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
         self.outcomes[item.outcome] += 1
         if item.reason is not None:
@@ -347,6 +425,7 @@ class _Summary:
             "pending": self.outcomes[PENDING],
             "deferred": self.outcomes[DEFERRED],
             "completed": self.outcomes[COMPLETED],
+            "webhooks": self.webhooks,
             "reasons": dict(self.reasons),
             "variants": dict(self.variants),
             "denied": dict(self.denied),

@@ -4,7 +4,7 @@ from msgspec import MsgspecError
 
 from backend.runtime import Runtime
 from backend.schemas import wire
-from backend.storage import dead, deliveries, enrolments, partitions
+from backend.storage import dead, deliveries, enrolments, partitions, webhooks
 from backend.storage.log import Entry
 
 COUNTED = 1_000
@@ -20,7 +20,7 @@ def status(rt: Runtime) -> dict[str, int]:
             "due_timers": enrolments.count_due(connection, now),
             "waiting_timers": enrolments.count_waiting(connection),
             "dead_events": dead.count(connection),
-            "pending_jobs": deliveries.count_open(connection, now),
+            "pending_jobs": deliveries.count_open(connection, now) + webhooks.count_open(connection, now),
         }
     pending = 0
     for partition, offset in offsets.items():

@@ -2,7 +2,8 @@
 
 A broadcast puts a signal for each visitor of its audience into the log, at its rate; there it takes effect once,
 however often a piece is repeated after a crash. A rule that waits for moments (a date, a pause) and is new is written
-down with every visitor who has such a moment before them.
+down with every visitor who has such a moment before them; so is everybody asked about segments that are new. Whoever is
+in a rule that was edited is moved to its new version, if the edit said so.
 """
 
 from dataclasses import replace
@@ -18,10 +19,12 @@ from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import BROADCAST
 from backend.domain.rule.trigger import BroadcastTrigger
+from backend.pipeline import regroup
+from backend.pipeline.move_enrolled import MOVE, move_some
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.signals import send_signals
 from backend.runtime import Runtime
-from backend.storage import sweeps, visitors
+from backend.storage import segments, sweeps, visitors
 from backend.storage.database import Connection
 from backend.storage.sweeps import Sweep
 
@@ -54,6 +57,9 @@ class Sweeper:
                 ruleset = self._rulesets.of(site_id)
                 for rule in ruleset.by_id.values() if ruleset is not None else ():
                     self._begin(connection, rule, now)
+                if ruleset is not None and ruleset.segments is not None:
+                    regroup.begin(connection, ruleset, now)
+            regroup.clear(connection)
             found = sweeps.due(connection, now)
         return sum(self._go_on(sweep, now) for sweep in found)
 
@@ -76,21 +82,41 @@ class Sweeper:
 
     def _go_on(self, sweep: Sweep, now: datetime) -> int:
         ruleset = self._rulesets.of(sweep.site_id)
+        if sweep.kind == sweeps.SEGMENTS:
+            return self._regroup(sweep, ruleset, now)
         rule = ruleset.by_id.get(sweep.rule_id) if ruleset is not None else None
         if ruleset is None or rule is None or rule.rule.status == "archived":
             self._move(sweep, replace(sweep, ended_at=now))
             return 0
-        if rule.rule.status != "active":
+        if rule.rule.status != "active" and sweep.kind != MOVE:
             return 0  # paused: it goes on when the rule does
         begun, zone = sweep.done, ruleset.site.timezone
         for _ in range(PIECES):
-            after = self._wake(sweep, ruleset, now) if sweep.kind == "wake" else self._broadcast(sweep, rule, now, zone)
+            if sweep.kind == MOVE:
+                after = self._move_on(sweep, rule, now)
+            elif sweep.kind == "wake":
+                after = self._wake(sweep, ruleset, now)
+            else:
+                after = self._broadcast(sweep, rule, now, zone)
             if not self._move(sweep, after):
                 break  # somebody else goes on with it
             sweep = after
             if sweep.ended_at is not None or sweep.next_at > now:
                 break
         return sweep.done - begun
+
+    def _regroup(self, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> int:
+        """Asks visitors about segments that are new; nobody is addressed by that."""
+        for _ in range(PIECES):
+            with self.rt.db.begin() as connection:
+                if ruleset is None or ruleset.segments is None:
+                    after = replace(sweep, ended_at=now)
+                else:
+                    after = regroup.regroup(connection, sweep, ruleset, now)
+                if not sweeps.move(connection, sweep, after) or after.ended_at is not None:
+                    break
+            sweep = after
+        return 0
 
     def _move(self, before: Sweep, after: Sweep) -> bool:
         with self.rt.db.begin() as connection:
@@ -104,7 +130,10 @@ class Sweeper:
         if trigger.most is not None:
             most = min(most, trigger.most - sweep.done)
         with self.rt.db.read() as connection:
-            ids = visitors.ids_after(connection, sweep.site_id, sweep.cursor, AT_ONCE)
+            if trigger.segment is not None:
+                ids = segments.ids_after(connection, trigger.segment, sweep.cursor, AT_ONCE)
+            else:
+                ids = visitors.ids_after(connection, sweep.site_id, sweep.cursor, AT_ONCE)
             profiles = visitors.load(connection, ids)
         told: list[tuple[Profile, str, dict[str, str]]] = []
         cursor = sweep.cursor
@@ -126,14 +155,18 @@ class Sweeper:
             ended_at=now if through or full else None,
         )
 
+    def _move_on(self, sweep: Sweep, rule: CompiledRule, now: datetime) -> Sweep:
+        """Moves the next visitors who are in an earlier version; whoever does something meanwhile moves by that."""
+        moved = move_some(self.rt, self._rulesets, rule.id, rule.rule.moved_to, AT_ONCE)
+        return replace(sweep, done=sweep.done + moved.seen, ended_at=now if moved.last else None)
+
     def _wake(self, sweep: Sweep, ruleset: Ruleset, now: datetime) -> Sweep:
         """Notes for the next visitors when their next moment comes."""
         with self.rt.db.begin() as connection:
             ids = visitors.ids_after(connection, sweep.site_id, sweep.cursor, AT_ONCE)
             changed = []
             for stored in visitors.load(connection, ids, lock=True).values():
-                found = ruleset.next_wake(stored.profile)
-                wake_at = None if found is None else found[0]
+                wake_at = ruleset.wake_of(stored.profile)
                 if wake_at != stored.profile.wake_at:
                     changed.append(replace(stored, profile=replace(stored.profile, wake_at=wake_at)))
             visitors.save(connection, [], changed)

@@ -10,10 +10,13 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
+from backend.pipeline.choose import Chooser
+from backend.pipeline.count import count_messages
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
-from backend.storage import deliveries
+from backend.storage import deliveries, webhooks
+from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +46,12 @@ def run(rt: Runtime, stop: threading.Event) -> None:
     tasks = [
         Task("recover", 1, lambda: recover(rt, idempotent)),
         Task("ring", 1, lambda: ring(rt)),
+        Task("recover_webhooks", 1, lambda: recover_webhooks(rt)),
+        Task("ring_webhooks", 1, lambda: ring_webhooks(rt)),
         Task("call", 5, Caller(rt).call),
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
+        Task("choose", 30, Chooser(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]
     while not stop.is_set():
@@ -73,8 +79,9 @@ def recover(rt: Runtime, idempotent: Collection[str]) -> None:
     """Takes back what dead workers had claimed; `idempotent` names channels where sending twice is as once."""
     with rt.db.begin() as conn:
         again, lost = deliveries.recover(conn, rt.clock(), idempotent)
+        count_messages(conn, rt.sites, lost, "uncertain")
     if again or lost:
-        log.warning("leases_lapsed", queued_again=again, unknown=lost)
+        log.warning("leases_lapsed", queued_again=again, unknown=len(lost))
 
 
 def ring(rt: Runtime) -> None:
@@ -85,6 +92,24 @@ def ring(rt: Runtime) -> None:
         refs = deliveries.due_refs(conn, rt.clock(), AT_ONCE)
     if refs:
         rt.queue.enqueue(refs)
+
+
+def recover_webhooks(rt: Runtime) -> None:
+    """Takes back the webhooks that dead workers had claimed."""
+    with rt.db.begin() as conn:
+        again = webhooks.recover(conn, rt.clock())
+    if again:
+        log.warning("webhook_leases_lapsed", queued_again=again)
+
+
+def ring_webhooks(rt: Runtime) -> None:
+    """Rings for webhooks whose next try is due, unless workers have enough to do."""
+    if rt.queue.waiting(WEBHOOKS) >= MOST_WAITING:
+        return
+    with rt.db.read() as conn:
+        refs = webhooks.due_refs(conn, rt.clock(), AT_ONCE)
+    if refs:
+        rt.queue.enqueue(refs, WEBHOOKS)
 
 
 class Caller:
@@ -107,5 +132,6 @@ def expire(rt: Runtime) -> None:
     """Ends what nobody fetched in time."""
     with rt.db.begin() as conn:
         expired = deliveries.expire(conn, rt.clock())
+        count_messages(conn, rt.sites, expired, "expired")
     if expired:
-        log.info("messages_expired", count=expired)
+        log.info("messages_expired", count=len(expired))

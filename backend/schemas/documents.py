@@ -1,8 +1,9 @@
 """How the JSON columns are written: domain nouns as msgspec encodes dataclasses, datetimes in UTC, money as text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import make_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -37,6 +38,23 @@ def encode_profile(profile: Profile) -> str:
 def decode_profile(text: str) -> Profile:
     """A profile as it was encoded; raises msgspec's `MsgspecError` for a column that we did not write."""
     return _profiles.decode(text)
+
+
+def profile_reader(parts: Iterable[str]) -> Callable[[str], Profile]:
+    """A function that reads of a profile only these parts and its ids; all others stand as in an empty one."""
+    hints = get_type_hints(Profile)
+    wanted = {"id", "site_id", "person", "members", *parts}
+    shape = make_dataclass("Parts", [(name, kind) for name, kind in hints.items() if name in wanted], kw_only=True)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(shape)
+    empty = Profile(id="", site_id="").__dict__
+
+    def read(text: str) -> Profile:
+        profile = object.__new__(Profile)
+        profile.__dict__.update(empty)
+        profile.__dict__.update(decoder.decode(text).__dict__)
+        return profile
+
+    return read
 
 
 def decode_head(text: str) -> ProfileHead:

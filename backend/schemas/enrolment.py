@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import fields
 
 from backend.domain.enrolment import DEFERRED, Enrolment
+from backend.domain.standing import Standing
 from backend.schemas.fields import Moment, StrictSchema
 
 
@@ -13,7 +14,11 @@ class NoteOut(StrictSchema):
 
     at = Moment()
     step = fields.String()
-    result = fields.String(metadata={"description": "sent, skipped, deferred, came, timeout, reported, or the arm."})
+    result = fields.String(
+        metadata={
+            "description": "sent, skipped, deferred, came, timeout, reported, promised, moved, ended, or the arm."
+        }
+    )
     reason = fields.String(allow_none=True)
     detail = fields.String(allow_none=True)
 
@@ -35,17 +40,28 @@ class EnrolmentOut(StrictSchema):
     variant = fields.String(allow_none=True)
     channel = fields.String(allow_none=True)
     message_id = fields.String(allow_none=True)
+    step = fields.String(
+        allow_none=True, metadata={"description": "While it waits: the step at which it stands.", "example": "delay"}
+    )
+    place = fields.String(
+        allow_none=True, metadata={"description": "Where its version of the rule has that step.", "example": "steps.1"}
+    )
+    waits_for = fields.String(
+        allow_none=True, metadata={"example": "Order Completed, or the time-out.", "description": "Until `due_at`."}
+    )
     history = fields.List(
         fields.Nested(NoteOut), metadata={"description": "What happened at each step, and what made it wait."}
     )
 
 
-_PLAIN = tuple(name for name in EnrolmentOut().fields if name not in {"event_id", "history"})
+_STANDING = ("step", "place", "waits_for")
+_PLAIN = tuple(name for name in EnrolmentOut().fields if name not in {"event_id", "history", *_STANDING})
 
 
-def enrolment_view(enrolment: Enrolment) -> dict[str, Any]:
+def enrolment_view(enrolment: Enrolment, standing: Standing | None = None) -> dict[str, Any]:
     """The enrolment as `EnrolmentOut` dumps it."""
     view = {name: getattr(enrolment, name) for name in _PLAIN}
+    view |= {name: getattr(standing, name, None) for name in _STANDING}
     if enrolment.waiting and enrolment.deferred is not None:
         view |= {"outcome": DEFERRED, "reason": enrolment.deferred}
     return view | {"event_id": enrolment.trigger.message_id, "history": enrolment.notes}

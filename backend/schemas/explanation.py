@@ -2,6 +2,7 @@
 
 from marshmallow import fields
 
+from backend.schemas.enrolment import EnrolmentOut
 from backend.schemas.fields import Moment, StrictSchema
 
 
@@ -20,10 +21,36 @@ class GateOut(StrictSchema):
     detail = fields.String(allow_none=True)
 
 
+class DeniedOut(StrictSchema):
+    """A trigger that started nothing."""
+
+    event_id = fields.String(metadata={"description": "Its messageId."})
+    at = Moment()
+    reason = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "live (an enrolment waited already), once, at_most or per_key; null: it was not re-entry: "
+            "the audience did not hold then, the event came too late, or the rule was not active.",
+            "example": "once",
+        },
+    )
+
+
 class ExplanationOut(StrictSchema):
     """Every gate of the rule, in the order in which they are asked."""
 
     rule_id = fields.String()
     visitor_id = fields.String()
     at = Moment(metadata={"description": "The moment for which it holds."})
+    rule_version = fields.Integer(
+        metadata={"description": "The version that is explained: the one in which the visitor is, else the present."}
+    )
+    enrolment = fields.Nested(
+        EnrolmentOut,
+        allow_none=True,
+        metadata={"description": "Where they stand in it, or how the last one ended."},
+    )
+    denied = fields.Nested(
+        DeniedOut, allow_none=True, metadata={"description": "The last trigger, where it started nothing."}
+    )
     gates = fields.List(fields.Nested(GateOut))

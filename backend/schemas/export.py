@@ -7,12 +7,14 @@ from backend.schemas.fields import StrictSchema
 from backend.schemas.message import MessageOut
 from backend.schemas.stored_event import EventOut
 from backend.schemas.visitor import VisitorOut
+from backend.schemas.webhook import WebhookOut
 
 
 class ExportOut(StrictSchema):
-    """One visitor with all their events, messages and enrolments, newest first."""
+    """One visitor with all their events, messages, webhooks and enrolments, newest first."""
 
     visitor = fields.Nested(VisitorOut)
     events = fields.List(fields.Nested(EventOut))
     messages = fields.List(fields.Nested(MessageOut))
+    webhooks = fields.List(fields.Nested(WebhookOut))
     enrolments = fields.List(fields.Nested(EnrolmentOut))

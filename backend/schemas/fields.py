@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from backend.domain.duration import format_duration, parse_duration
+from backend.domain.mistakes import nearest
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ORIGIN = re.compile(r"(https?)://([^\s/?#@\\:]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE)
@@ -167,7 +168,8 @@ class TimeZone(fields.String):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, *args, **kwargs)
         if text not in _time_zones():
-            raise ValidationError("Must be the IANA name of a time zone, such as Europe/Vienna.")
+            hint = nearest(text, _time_zones())
+            raise ValidationError(f"Must be the IANA name of a time zone, such as Europe/Vienna.{hint}")
         return text
 
 

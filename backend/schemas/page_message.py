@@ -7,7 +7,7 @@ from backend.domain.message import Message
 
 
 def page_message(message: Message) -> dict[str, Any]:
-    """What the widget reads: plain text and links, nothing about other channels."""
+    """What the widget reads: plain text and links; `answers` and `display` where given."""
     content = message.content
     return {
         "id": message.id,
@@ -20,6 +20,7 @@ def page_message(message: Message) -> dict[str, Any]:
         "image": content.get("image"),
         "created_at": _moment(message.created_at),
         "expires_at": _moment(message.expires_at),
+        **{name: content[name] for name in ("answers", "display") if name in content},
     }
 
 

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
+from backend.domain.answer import MOST_OPTIONS
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
-from backend.domain.message import CHANNELS
+from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
-from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.fields import Moment, StrictSchema, Whole
 
 EXAMPLE: dict[str, Any] = {
     "name": "Cart left for half an hour",
@@ -50,17 +51,33 @@ EXAMPLE: dict[str, Any] = {
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
-_CONDITION = {
+CONDITION = {
     "type": "object",
     "description": (
         'One of {"all": [condition]}, {"any": [condition]}, {"not": condition}, {"field", "op", "value"}, '
-        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}. '
+        '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}, '
+        '{"segment": its id or name}. '
         f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event. or profile.; "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
         "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates."
     ),
 }
-_WHERE = {**_CONDITION, "description": "A condition, as in audience."}
+_WHERE = {**CONDITION, "description": "A condition, as in audience."}
+_ANSWERS = {
+    "type": "object",
+    "description": (
+        "On the site, buttons under the message; a press sets the trait, is reported as Message Answered and counts "
+        f"as a reply. At most {MOST_OPTIONS}; an option is a text, or text and value. Mails leave them out."
+    ),
+    "properties": {
+        "trait": {"type": "string"},
+        "options": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"text": {"type": "string"}, "value": {}}},
+        },
+    },
+    "example": {"trait": "why_not_bought", "options": ["Too dear", {"text": "Shipping", "value": "shipping"}]},
+}
 _CONTENT = {
     "type": "object",
     "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
@@ -68,6 +85,8 @@ _CONTENT = {
         name: (
             {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
             if name == "button"
+            else _ANSWERS
+            if name == "answers"
             else {"type": "string"}
         )
         for name in CONTENT_FIELDS
@@ -80,22 +99,47 @@ def _object(description: str, required: tuple[str, ...] = (), **properties: Any)
     return shape | ({"required": list(required)} if required else {})
 
 
+_STEPS = (
+    "A journey, in the place of `message`: a list of steps, of which each is one of "
+    '`{"delay": "1h"}` or `{"delay": {"days": 1, "at": "09:00", "weekdays": ["mon"]}}` (days of the visitor\'s), '
+    '`{"wait": {"events": [{"event"}], "until": condition, "timeout": "3d"}, "then": [...], "else": [...]}`, '
+    '`{"branch": {"if": condition, "then": [...], "else": [...]}}`, '
+    '`{"split": [{"weight": 1, "steps": [...]}, ...]}`, `{"message": {...}}`, `{"set_trait": {"name": "Liquid"}}`, '
+    '`{"emit": {"event", "properties"}}`, `{"stop": true}`, and '
+    '`{"webhook": {"url": "https://…", "method": "POST" or "PUT", "headers": {...}, "body": {...}}}`: its texts are '
+    "Liquid (in the url only path and query, where values are percent-encoded); without `body` it sends rule, step, "
+    "enrolment_id, visitor, event and at. It is signed, sent by a worker and retried (see webhooks); the journey goes "
+    "on at once. It is no message: unsubscribing, caps, quiet hours and holdouts do not stop it, pausing the rule and "
+    "erasing the visitor do."
+)
+
+
 class RuleIn(StrictSchema):
-    """A rule as it is written down; only name, trigger and message are needed."""
+    """A rule as it is written down; only name, trigger, and message or steps are needed."""
 
     name = fields.String(required=True, metadata={"maxLength": 200})
+    key = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "maxLength": 100,
+            "description": "By it rules as code find the rule everywhere; unique in a site, such as cart-left.",
+        },
+    )
     priority = fields.Integer(load_default=0, metadata={"description": "The higher goes first."})
     category = fields.String(load_default="promotional", metadata={"enum": ["promotional", "transactional"]})
     trigger = fields.Raw(
         required=True,
         metadata=_object(
-            "What starts it: an event, or a stage that is entered.",
+            "What starts it: an event, a stage that is entered, or a segment that is entered or left.",
             event=_EVENT,
             where=_WHERE,
             stage={"type": "string", "enum": list(STAGES)},
+            segment={"type": "string", "description": "The id or the name of a segment."},
+            change={"type": "string", "enum": ["entered", "left"], "default": "entered"},
         ),
     )
-    audience = fields.Raw(allow_none=True, load_default=None, metadata={**_CONDITION, "nullable": True})
+    audience = fields.Raw(allow_none=True, load_default=None, metadata={**CONDITION, "nullable": True})
     delay = fields.String(load_default="0s", metadata=_DURATION)
     cancel = fields.List(
         fields.Raw(
@@ -117,8 +161,29 @@ class RuleIn(StrictSchema):
             key={"type": "string", "example": "properties.cart_id"},
         )
     )
+    exit = fields.Raw(
+        metadata=_object(
+            "What ends an enrolment at once, in the middle of whatever it waits for.",
+            goal={"type": "boolean"},
+            not_matching={"type": "boolean"},
+        )
+    )
+    steps = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        metadata={
+            "description": _STEPS,
+            "example": [{"delay": "1h"}, {"webhook": {"url": "https://shop.example/hooks/chimein"}}],
+        },
+    )
+    caps = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        metadata={"description": "How much may be said to one person; as in a site's policy."},
+    )
+    overflow = fields.String(metadata={"enum": ["drop", "defer"], "description": "What a cap does to a message."})
+    ignore_caps = fields.Boolean(metadata={"description": "Caps of the site do not hold this rule back."})
+    quiet_hours = fields.Raw(metadata={"description": "As in a site's policy."})
+    send_windows = fields.Raw(metadata={"description": "When messages of this rule may go out."})
     message = fields.Raw(
-        required=True,
         metadata=_object(
             "What is said, by the first of the channels that can reach the visitor.",
             ("channels", "variants"),
@@ -137,6 +202,27 @@ class RuleIn(StrictSchema):
             holdout={"type": "number", "minimum": 0, "maximum": 100, "default": 0},
             fallback_after=_DURATION,
             expires_after={**_DURATION, "default": "7d"},
+            winner=_object(
+                "When the variants are compared: one that beats all others beyond chance then gets everybody who is "
+                "new. Looked at after the time (or number of people) that is named, and after twice, four and eight "
+                "times that; the risk of error is shared out between the looks. New wordings begin a new contest.",
+                ("after",),
+                after={
+                    "oneOf": [
+                        _DURATION,
+                        {"type": "object", "properties": {"persons": {"type": "integer", "minimum": 100}}},
+                    ],
+                    "example": "7d",
+                },
+                by={"type": "string", "enum": ["goal", "clicked"], "default": "goal"},
+                confidence={"type": "number", "minimum": 80, "maximum": 99.9, "default": 95},
+            ),
+            display={
+                "type": "string",
+                "enum": list(DISPLAYS),
+                "description": "How a pop-up comes into sight: a small bubble that opens into the window, the window, "
+                "or the window at once where it answers a click. Left out: as the site's attention.teaser_first says.",
+            },
         ),
     )
     goal = fields.Raw(
@@ -144,10 +230,41 @@ class RuleIn(StrictSchema):
         load_default=None,
         metadata={
             **_object(
-                "What counts as success; kept, but not measured yet.", ("event",), event=_EVENT, within=_DURATION
+                "What counts as success, within so long after the message was sent, shown or clicked.",
+                ("event",),
+                event=_EVENT,
+                within={**_DURATION, "default": "7d"},
+                **{"from": {"type": "string", "enum": ["sent", "shown", "clicked"], "default": "sent"}},
+                value={"type": "string", "example": "properties.revenue"},
             ),
             "nullable": True,
         },
+    )
+
+
+class WarningOut(StrictSchema):
+    """Something that is no mistake, and hardly meant."""
+
+    path = fields.String(metadata={"example": "trigger.event"})
+    message = fields.String(
+        metadata={
+            "example": 'No event named "Order Complete" was seen among the latest 200 visitors of this site. '
+            'Did you mean "Order Completed"?'
+        }
+    )
+
+
+class InsideOut(StrictSchema):
+    """What became of those who were in the rule when it was edited."""
+
+    kept = fields.Integer(metadata={"description": "They go on by the version that they are in."})
+    moved = fields.Integer(metadata={"description": "They go on with the new version."})
+    ended = fields.Integer(metadata={"description": "Nothing follows their place there: they ended as rule_changed."})
+    moving = fields.Integer(
+        metadata={
+            "description": "Too many for one answer: they move in the next seconds, and in any case before anything "
+            "else happens to them."
+        }
     )
 
 
@@ -159,3 +276,43 @@ class RuleOut(RuleIn):
     status = fields.String(metadata={"enum": ["draft", "active", "paused", "archived"]})
     created_at = Moment()
     updated_at = Moment()
+
+
+class SavedRuleOut(RuleOut):
+    """A rule that was saved or switched on, and what to know of it."""
+
+    warnings = fields.List(fields.Nested(WarningOut), metadata={"description": "Left out where a new rule has none."})
+    enrolments = fields.Nested(InsideOut, metadata={"description": "After an edit."})
+
+
+class VersionOut(StrictSchema):
+    """What a rule said in one version."""
+
+    version = fields.Integer()
+    enrolled = fields.String(
+        metadata={"enum": ["keep", "move"], "description": "What became of those who were in it when it was written."}
+    )
+    author = fields.String(allow_none=True, metadata={"description": "The name of the token by which it was written."})
+    created_at = Moment()
+    rule = fields.Raw(metadata={"type": "object", "description": "The rule as it was written, ready to be sent back."})
+
+
+class RestoreIn(StrictSchema):
+    """How to put a version back."""
+
+    enrolled = fields.String(
+        load_default="keep",
+        validate=validate.OneOf(["keep", "move"]),
+        metadata={"description": "What becomes of those who are in the rule, as in an edit."},
+    )
+    version = Whole(
+        metadata={"description": "The version that the rule has now; where it has another, nothing is done."}
+    )
+
+
+class CheckOut(StrictSchema):
+    """A rule that could be saved."""
+
+    valid = fields.Boolean(metadata={"description": "Always true: mistakes are answered with 422."})
+    warnings = fields.List(fields.Nested(WarningOut))
+    rule = fields.Raw(metadata={"type": "object", "description": "The rule with its defaults filled in."})

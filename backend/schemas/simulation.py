@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.fields import Flag, Moment, StrictSchema
 from backend.schemas.page import USUAL, Limit
 
 
@@ -27,6 +27,25 @@ class SimulationIn(StrictSchema):
         validate=validate.Length(1, 200),
         metadata={"description": "Several of them, to be tried out together; `summary.collisions` tells of caps."},
     )
+    yaml = fields.List(
+        fields.String(),
+        validate=validate.Length(1, 200),
+        metadata={"description": "Rules as they stand in files; each text may hold several."},
+    )
+    events = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": (
+                "A history instead of the stored one: up to 10,000 calls of the HTTP Tracking API, each with its "
+                "`timestamp`. Large ones may be sent with `Content-Encoding: gzip`, 8 MB unpacked."
+            )
+        },
+    )
+    holdout = Flag(
+        load_default=True, metadata={"description": "With false nobody is held out, by the site neither: for tests."}
+    )
     since = Moment(
         allow_none=True, load_default=None, metadata={"description": "From when on; null: from the first event."}
     )
@@ -36,17 +55,28 @@ class SimulationIn(StrictSchema):
 
     @validates_schema
     def _order(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
-        if ("rule" in data) is ("rules" in data):
-            raise ValidationError({"rule": ["Give a rule, or several as rules."]})
+        if sum(name in data for name in ("rule", "rules", "yaml")) != 1:
+            raise ValidationError({"rule": ["Give a rule, or several as rules, or as yaml."]})
         since, until = data.get("since"), data.get("until")
         if since is not None and until is not None and until <= since:
             raise ValidationError({"until": ["Must be later than since."]})
+
+
+class SaidOut(StrictSchema):
+    """One message that would have been sent."""
+
+    at = Moment()
+    channel = fields.String()
+    step = fields.String(metadata={"description": "Which step of a journey; empty in a rule of one message."})
+    variant = fields.String()
+    content = fields.Dict(metadata={"description": "As it would have read."})
 
 
 class SimulatedOut(StrictSchema):
     """One enrolment that the rule would have had."""
 
     rule_id = fields.String()
+    rule = fields.String(metadata={"description": "The rule's name."})
     visitor_id = fields.String()
     anonymous_id = fields.String(allow_none=True)
     user_id = fields.String(allow_none=True)
@@ -57,6 +87,8 @@ class SimulatedOut(StrictSchema):
     reason = fields.String(allow_none=True)
     variant = fields.String(allow_none=True)
     channel = fields.String(allow_none=True)
+    messages = fields.List(fields.Nested(SaidOut), metadata={"description": "What would have been said, in order."})
+    webhooks = fields.Integer(metadata={"description": "How many webhooks it would have called."})
 
 
 class SimulationOut(StrictSchema):

@@ -12,20 +12,10 @@ from backend.domain.calendar import read_quiet_hours
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
-from backend.domain.site import Policy, Site
+from backend.domain.site import Attention, Policy, Site
+from backend.domain.webhook import webhook_secret
+from backend.schemas.capture import CAPTURE, AttentionFields, CaptureFields, attention_view, capture_of
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
-
-CAPTURE: Mapping[str, Any] = {
-    "page_views": True,
-    "search_params": ["q", "s", "query", "search", "keyword"],
-    "clicks": "[data-chimein-event]",
-    "forms": [
-        *("name", "first_name", "last_name", "email", "phone", "tel", "company", "city"),
-        *("message", "comment", "subject"),
-    ],
-    "data_layer": "dataLayer",
-}
-"""What the page reports by itself unless the site says otherwise."""
 
 
 def _name(text: str) -> None:
@@ -101,27 +91,6 @@ class PolicyFields(StrictSchema):
     honour_gpc = Flag(metadata={"description": "Nothing is reported by browsers that send Global Privacy Control."})
 
 
-class CaptureFields(StrictSchema):
-    """What the page reports by itself."""
-
-    page_views = Flag(metadata={"description": "Report each page, also those of single-page applications."})
-    search_params = fields.List(
-        Line(), validate=validate.Length(max=50), metadata={"description": "Query parameters that hold a search."}
-    )
-    clicks = fields.String(
-        validate=validate.Length(max=1000), metadata={"description": "A CSS selector: clicks on these are reported."}
-    )
-    forms = fields.List(
-        Line(),
-        validate=validate.Length(max=200),
-        metadata={"description": "Names of form fields that may be reported; never passwords, cards or hidden fields."},
-    )
-    data_layer = fields.String(
-        validate=validate.Regexp(r"[A-Za-z_$][A-Za-z0-9_$]{0,99}\Z|\Z", error="Must be a JavaScript name, or empty."),
-        metadata={"description": "The GA4 data layer to read e-commerce events from; empty: none."},
-    )
-
-
 class SiteFields(StrictSchema):
     """What can be set on a site."""
 
@@ -151,6 +120,7 @@ class SiteFields(StrictSchema):
     )
     policy = fields.Nested(PolicyFields, metadata={"description": "What the site allows."})
     capture = fields.Nested(CaptureFields, metadata={"description": "What its pages report by themselves."})
+    attention = fields.Nested(AttentionFields, metadata={"description": "What its pages mind before they interrupt."})
 
 
 class SiteIn(SiteFields):
@@ -168,6 +138,12 @@ class SiteOut(SiteFields):
 
     id = fields.String(metadata={"description": "32 hexadecimal digits."})
     created_at = Moment()
+    webhook_secret = fields.String(
+        metadata={
+            "description": "Signs webhooks; follows from secret_key. Shown to administrators only.",
+            "example": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        }
+    )
 
     class Meta:
         unknown = EXCLUDE
@@ -176,9 +152,10 @@ class SiteOut(SiteFields):
 class _Document(SiteFields):
     policy = fields.Nested(PolicyFields, unknown=EXCLUDE)
     capture = fields.Nested(CaptureFields, unknown=EXCLUDE)
+    attention = fields.Nested(AttentionFields, unknown=EXCLUDE)
 
     class Meta:
-        fields = ("origins", "timezone", "currency", "stages", "policy", "capture")
+        fields = ("origins", "timezone", "currency", "stages", "policy", "capture", "attention")
         unknown = EXCLUDE
 
 
@@ -187,20 +164,17 @@ _policy_names = tuple(PolicyFields().fields)
 
 
 def changed(site: Site, changes: Mapping[str, Any]) -> Site:
-    """The site with what `SitePatch` or `SiteIn` loaded put in; policy and capture are merged key by key."""
+    """The site with what `SitePatch` or `SiteIn` loaded put in; its parts are merged key by key."""
     values = dict(changes)
     for name in ("origins", "stages"):
         if name in values:
             values[name] = tuple(values[name])
     if "policy" in values:
         values["policy"] = replace(site.policy, **values["policy"])
+    if "attention" in values:
+        values["attention"] = replace(site.attention, **_attention(values["attention"]))
     values["capture"] = capture_of(site) | values.get("capture", {})
     return replace(site, **values)
-
-
-def capture_of(site: Site) -> dict[str, Any]:
-    """What the site's pages report by themselves, with the defaults filled in."""
-    return {**CAPTURE, **site.capture}
 
 
 def dump_document(site: Site) -> str:
@@ -217,15 +191,22 @@ def load_document(text: str) -> dict[str, Any]:
         "stages": tuple(values.get("stages", STAGES)),
         "policy": Policy(**values.get("policy", {})),
         "capture": {**CAPTURE, **values.get("capture", {})},
+        "attention": Attention(**_attention(values.get("attention", {}))),
     }
 
 
+def _attention(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**told, "checkout": tuple(told["checkout"])} if "checkout" in told else dict(told)
+
+
 def site_view(site: Site) -> dict[str, Any]:
-    """The site as `SiteOut` dumps it, secret key included: leave that out for whoever may not see it."""
+    """The site as `SiteOut` dumps it, secrets included: leave those out for whoever may not see them."""
     return {
         **{name: getattr(site, name) for name in ("id", "name", "write_key", "secret_key", "timezone", "currency")},
+        "webhook_secret": webhook_secret(site.secret_key),
         "origins": list(site.origins),
         "stages": list(site.stages),
         "policy": {name: getattr(site.policy, name) for name in _policy_names},
         "capture": capture_of(site),
+        "attention": attention_view(site.attention),
     }

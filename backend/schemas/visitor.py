@@ -99,6 +99,23 @@ class IdentifierOut(StrictSchema):
     verified_at = Moment(allow_none=True)
 
 
+class MembershipOut(StrictSchema):
+    """A segment that the visitor is in; `left_at` is when they had left it before."""
+
+    id = fields.String()
+    name = fields.String(metadata={"example": "Bought lately"})
+    entered_at = Moment()
+    left_at = Moment(allow_none=True)
+
+
+class FormerMembershipOut(StrictSchema):
+    """A segment that the visitor was in."""
+
+    id = fields.String()
+    name = fields.String()
+    left_at = Moment()
+
+
 class VisitorOut(StrictSchema):
     """One visitor: everything folded from their events."""
 
@@ -126,14 +143,19 @@ class VisitorOut(StrictSchema):
     groups = fields.List(fields.String())
     page = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "The page seen last."})
     unsubscribed = fields.List(fields.String(), metadata={"description": "Addresses that must not be written to."})
+    segments = fields.List(fields.Nested(MembershipOut), metadata={"description": "Those that they are in now."})
+    former_segments = fields.List(
+        fields.Nested(FormerMembershipOut), metadata={"description": "Those that they are no longer in."}
+    )
 
 
-def visitor_view(profile: Profile, currency: str) -> dict[str, Any]:
-    """The profile as `VisitorOut` dumps it, its money in the site's currency."""
+def visitor_view(profile: Profile, currency: str, segments: Mapping[str, str]) -> dict[str, Any]:
+    """The profile as `VisitorOut` dumps it, its money in the site's currency; `segments` are the site's names by id."""
     money = {"currency": currency}
     cart, orders = profile.cart, profile.orders
     plain = {name: getattr(profile, name) for name in _PLAIN}
     return plain | {
+        **_memberships(profile, segments),
         "traits": dict(profile.traits),
         "counts": dict(profile.counts),
         "last_at": dict(profile.last_at),
@@ -154,6 +176,18 @@ _PLAIN = (
     *("id", "anonymous_ids", "user_id", "identifiers", "stage", "device"),
     *("first_seen", "last_seen", "sessions", "searches", "forms", "groups", "unsubscribed"),
 )
+
+
+def _memberships(profile: Profile, segments: Mapping[str, str]) -> dict[str, Any]:
+    now: list[dict[str, Any]] = []
+    former: list[dict[str, Any]] = []
+    for key, each in profile.segments.items():
+        if key in segments and each.entered_at is not None:
+            shown = {"id": key, "name": segments[key], "entered_at": each.entered_at, "left_at": each.left_at}
+            now.append(shown)
+        elif key in segments and each.left_at is not None:
+            former.append({"id": key, "name": segments[key], "left_at": each.left_at})
+    return {"segments": now, "former_segments": former}
 
 
 def _item(item: CartItem, currency: str) -> Mapping[str, Any]:

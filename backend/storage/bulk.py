@@ -4,12 +4,20 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
 Row = tuple[Any, ...]
+
+STATEMENT_ROWS = (2_000, 500)
+"""Rows in one statement of SQLite where there are so many: it takes Python's lock once for each statement, not for each
+row, so that Python goes on beside it."""
+
+MOST_VALUES = 32_766
+"""Values that SQLite takes in one statement, in every build since 3.32."""
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, ignore: bool = False) -> int:
@@ -34,6 +42,22 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys:
         return connection.exec_driver_sql(_sqlite_update(table, keys), turned).rowcount
     _fill_scratch(connection, table, rows)
     return connection.exec_driver_sql(_postgres_update(table, keys)).rowcount
+
+
+def delete_rows(connection: Connection, table: Table, keys: Sequence[Row]) -> None:
+    """Removes the rows with these keys: the values of the table's first columns."""
+    if not keys:
+        return
+    names = [column.name for column in table.columns][: len(keys[0])]
+    if connection.dialect.name == "sqlite":
+        where = " AND ".join(f"{name} = ?" for name in names)
+        connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", [tuple(key) for key in keys])  # noqa: S608
+        return
+    where = " AND ".join(f"{table.name}.{name} = asked.{name}" for name in names)
+    lists = ", ".join("unnest(%s::text[])" for _ in names)
+    asked = f"ROWS FROM ({lists}) AS asked({', '.join(names)})"
+    statement = f"DELETE FROM {table.name} USING {asked} WHERE {where}"  # noqa: S608
+    connection.exec_driver_sql(statement, tuple([key[place] for key in keys] for place in range(len(names))))
 
 
 def rows_of(
@@ -107,15 +131,26 @@ def _write(connection: Connection, table: Table, rows: Sequence[Row], on_conflic
         return 0
     names = ", ".join(column.name for column in table.columns)
     if connection.dialect.name == "sqlite":
-        holes = ", ".join("?" * len(table.columns))
-        statement = f"INSERT INTO {table.name} ({names}) VALUES ({holes}) {on_conflict}"  # noqa: S608
-        return connection.exec_driver_sql(statement, list(rows)).rowcount
+        return _write_sqlite(connection, table, rows, on_conflict)
     if not on_conflict:
         _copy(connection, table, table.name, rows)
         return len(rows)
     _fill_scratch(connection, table, rows)
     statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM fresh_{table.name} {on_conflict}"  # noqa: S608
     return connection.exec_driver_sql(statement).rowcount
+
+
+def _write_sqlite(connection: Connection, table: Table, rows: Sequence[Row], on_conflict: str) -> int:
+    width, written, start = len(table.columns), 0, 0
+    with _driver(connection, table.name) as cursor:
+        for many in STATEMENT_ROWS:
+            while many * width <= MOST_VALUES and len(rows) - start >= many:
+                values = list(chain.from_iterable(rows[start : start + many]))
+                written += cursor.execute(_sqlite_insert(table, many, on_conflict), values).rowcount
+                start += many
+        if start < len(rows):
+            written += cursor.executemany(_sqlite_insert(table, 1, on_conflict), rows[start:]).rowcount
+    return written
 
 
 def _fill_scratch(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -154,6 +189,13 @@ def _select(columns: tuple[Column[Any], ...], among: tuple[Column[Any], ...], sq
     one_of = "IN (SELECT value FROM json_each(?))" if sqlite else "= ANY(%s)"
     where = " AND ".join(f"{column.name} {one_of}" for column in among)
     return f"SELECT {names} FROM {columns[0].table.name} WHERE {where}"  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _sqlite_insert(table: Table, rows: int, on_conflict: str) -> str:
+    names = ", ".join(column.name for column in table.columns)
+    holes = "(" + ", ".join("?" * len(table.columns)) + ")"
+    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([holes] * rows)} {on_conflict}"  # noqa: S608
 
 
 @lru_cache(maxsize=64)

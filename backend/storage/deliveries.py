@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, tuple_, update
 
 from backend.domain.message import ON_SITE, Message
-from backend.storage.messages import get
+from backend.storage.messages import get, message_of
 from backend.storage.tables import messages, sites
 from backend.storage.times import to_micros
 
@@ -64,9 +64,14 @@ def begin(conn: Connection, held: Claim, now: datetime) -> Claim | None:
 
 
 def sent(conn: Connection, held: Claim, now: datetime) -> bool:
-    """The receiver has it; True when written. That also settles a message which counted as unknown meanwhile."""
+    """The receiver has it; True when written."""
+    return _end(conn, _held(held), status="sent", reason=None, sent_at=to_micros(now))
+
+
+def sent_after_all(conn: Connection, held: Claim, now: datetime) -> bool:
+    """The same for a message that counted as unknown meanwhile, because its worker took too long; True when written."""
     late = and_(_is(_ref(held)), messages.c.status == "unknown")
-    return _end(conn, or_(_held(held), late), status="sent", reason=None, sent_at=to_micros(now))
+    return _end(conn, late, status="sent", reason=None, sent_at=to_micros(now))
 
 
 def retry(conn: Connection, held: Claim, due_at: datetime, reason: str, *, counted: bool = True) -> bool:
@@ -130,8 +135,8 @@ def to_call_again(conn: Connection, since: datetime, until: datetime) -> list[Me
     return [message for message in found if message is not None]
 
 
-def recover(conn: Connection, now: datetime, idempotent: Collection[str] = ()) -> tuple[int, int]:
-    """Takes leases back from workers that died; returns how many were queued again and how many are now unknown.
+def recover(conn: Connection, now: datetime, idempotent: Collection[str] = ()) -> tuple[int, list[Message]]:
+    """Takes leases back from workers that died; returns how many were queued again, and those that are now unknown.
 
     What was only claimed goes back to the queue, and so does what was being sent on an `idempotent` channel. Dying
     counts as an attempt, so that a message which kills its worker comes to an end.
@@ -148,8 +153,9 @@ def recover(conn: Connection, now: datetime, idempotent: Collection[str] = ()) -
         update(messages)
         .where(lapsed, messages.c.status == "sending")
         .values(status="unknown", lease_until=None, attempts=messages.c.attempts + 1, reason="worker_lost")
-    ).rowcount
-    return again, lost
+        .returning(messages)
+    )
+    return again, [message_of(row) for row in lost]
 
 
 def due_fallbacks(conn: Connection, now: datetime, limit: int) -> list[Ref]:
@@ -169,14 +175,16 @@ def wait_for_page(conn: Connection, ref: Ref, until: datetime) -> None:
     conn.execute(update(messages).where(_is(ref), messages.c.status == "queued").values(due_at=to_micros(until)))
 
 
-def expire(conn: Connection, now: datetime) -> int:
-    """Ends what waits for a page or a worker past its `expires_at`; returns how many."""
+def expire(conn: Connection, now: datetime) -> list[Message]:
+    """Ends what waits for a page or a worker past its `expires_at`; returns it."""
     moment = to_micros(now)
-    return conn.execute(
+    expired = conn.execute(
         update(messages)
         .where(LIVE, messages.c.status == "queued", messages.c.due_at <= moment, messages.c.expires_at <= moment)
         .values(status="expired", lease_until=None)
-    ).rowcount
+        .returning(messages)
+    )
+    return [message_of(row) for row in expired]
 
 
 def _is(ref: Ref) -> ColumnElement[bool]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, or_, select
 
-from backend.domain.enrolment import Enrolment
+from backend.domain.enrolment import DEFERRED, Enrolment
 from backend.schemas.documents import decode_enrolment, encode_enrolment
 from backend.storage.bulk import rows_of, upsert_rows
 from backend.storage.tables import enrolments
@@ -17,6 +18,9 @@ _DUE = (
     .order_by(enrolments.c.due_at)
     .limit(bindparam("most"))
 )
+
+# Spelt out, not bound: only so SQLite sees that the index of what waits will do.
+_WAITING = literal_column("enrolments.status") == literal_column("'waiting'")
 
 
 def of_visitors(connection: Connection, ids: Collection[str]) -> list[Enrolment]:
@@ -42,6 +46,9 @@ def save(connection: Connection, changed: Iterable[Enrolment]) -> None:
             to_micros(each.entered_at),
             to_micros(each.due_at),
             encode_enrolment(each),
+            each.rule_version,
+            each.outcome or (DEFERRED if each.deferred else None),
+            each.reason or each.deferred,
         )
         for each in changed
     ]
@@ -61,6 +68,36 @@ def list_enrolments(
 ) -> list[Enrolment]:
     """A visitor's enrolments, newest first; `before` is (entered at in µs, id)."""
     query = select(enrolments.c.document).where(enrolments.c.visitor_id.in_(list(members)))
+    return _page(connection, query, limit, before)
+
+
+def list_of_rule(
+    connection: Connection,
+    rule_id: str,
+    limit: int,
+    before: tuple[int, str] | None = None,
+    *,
+    members: Collection[str] | None = None,
+    outcome: str | None = None,
+    reason: str | None = None,
+    version: int | None = None,
+) -> list[Enrolment]:
+    """A rule's enrolments, newest first; of these visitors only, with this outcome ("waiting": not ended), reason, …"""
+    query = select(enrolments.c.document).where(enrolments.c.rule_id == rule_id)
+    if members is not None:
+        query = query.where(enrolments.c.visitor_id.in_(list(members)))
+    if outcome == "waiting":
+        query = query.where(_WAITING)
+    elif outcome is not None:
+        query = query.where(enrolments.c.outcome == outcome)
+    if reason is not None:
+        query = query.where(enrolments.c.reason == reason)
+    if version is not None:
+        query = query.where(enrolments.c.rule_version == version)
+    return _page(connection, query, limit, before)
+
+
+def _page(connection: Connection, query: Select[Any], limit: int, before: tuple[int, str] | None) -> list[Enrolment]:
     if before is not None:
         moment, last = before
         query = query.where(
@@ -71,6 +108,24 @@ def list_enrolments(
         )
     query = query.order_by(enrolments.c.entered_at.desc(), enrolments.c.id.desc()).limit(limit)
     return [decode_enrolment(text) for text in connection.scalars(query)]
+
+
+def count_in_rule(connection: Connection, rule_id: str, *, before: int | None = None) -> int:
+    """How many are in the rule now; with `before`, in versions before that one."""
+    query = select(func.count()).select_from(enrolments).where(enrolments.c.rule_id == rule_id, _WAITING)
+    if before is not None:
+        query = query.where(enrolments.c.rule_version < before)
+    return connection.scalar(query) or 0
+
+
+def in_versions_before(connection: Connection, rule_id: str, version: int, most: int) -> list[str]:
+    """Visitors who are in an earlier version of the rule than this one."""
+    query = (
+        select(enrolments.c.visitor_id)
+        .where(enrolments.c.rule_id == rule_id, enrolments.c.rule_version < version, _WAITING)
+        .limit(most)
+    )
+    return list(dict.fromkeys(connection.scalars(query)))
 
 
 def cursor_of(enrolment: Enrolment) -> tuple[int, str]:

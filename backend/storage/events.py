@@ -1,8 +1,9 @@
 """The visitors' events, as they were sent: what was folded, in the order of its time."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Select, and_, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -24,9 +25,13 @@ _EVENT = (
 )
 
 
-def row_of(
-    visitor_id: str, site_id: str, event: Event, body: str
-) -> tuple[str, str, str, str, str, int, int, int, str]:
+EventRow: TypeAlias = tuple[str, str, str, str, str, int, int, int, str]
+
+WORTH_A_THREAD = 200
+"""Fewer rows are sooner in than another thread is awake."""
+
+
+def row_of(visitor_id: str, site_id: str, event: Event, body: str) -> EventRow:
     """The row of an event; `body` is the sender's own JSON."""
     return (
         visitor_id,
@@ -41,28 +46,53 @@ def row_of(
     )
 
 
-def insert_new(connection: Connection, rows: Sequence[tuple[str, str, str, str, str, int, int, int, str]]) -> set[int]:
-    """Inserts the events that this visitor has not sent before; returns the indexes of the others in `rows`."""
-    repeated: set[int] = set()
-    while True:
-        fresh = [row for index, row in enumerate(rows) if index not in repeated] if repeated else rows
+class Insertion:
+    """Inserts the events that their visitors have not sent before; with `beside`, while Python goes on.
+
+    Nobody else may use the connection before `repeated` or `wait` has returned.
+    """
+
+    def __init__(self, connection: Connection, rows: Sequence[EventRow], beside: Executor | None = None) -> None:
+        self._connection = connection
+        self._rows = rows
         connection.exec_driver_sql("SAVEPOINT before_events")
-        try:
-            insert_rows(connection, events, fresh)
-        except IntegrityError:
-            # Some were there, which is rare: take it back, and look which.
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_events")
-        else:
-            connection.exec_driver_sql("RELEASE SAVEPOINT before_events")
-            return repeated
-        seen = sent_before(connection, {(row[0], row[1]) for row in rows})
-        before, repeated = repeated, set()
-        for index, row in enumerate(rows):
-            if (row[0], row[1]) in seen:
-                repeated.add(index)
-            seen.add((row[0], row[1]))
-        if repeated == before:
-            raise UnicodeError("These ids are one to the database and two to us.")
+        self._first: Future[int] | None = None
+        if beside is not None and len(rows) >= WORTH_A_THREAD:
+            self._first = beside.submit(insert_rows, connection, events, rows)
+
+    def wait(self) -> None:
+        """Waits until the connection is free, whatever came of it."""
+        if self._first is not None:
+            self._first.exception()
+
+    def repeated(self) -> set[int]:
+        """Waits until they are in; gives the indexes of those that were sent before and are left out."""
+        repeated: set[int] = set()
+        while True:
+            try:
+                self._insert(repeated)
+            except IntegrityError:
+                # Some were there, which is rare: take it back, and look which.
+                self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_events")
+            else:
+                self._connection.exec_driver_sql("RELEASE SAVEPOINT before_events")
+                return repeated
+            seen = sent_before(self._connection, {(row[0], row[1]) for row in self._rows})
+            before, repeated = repeated, set()
+            for index, row in enumerate(self._rows):
+                if (row[0], row[1]) in seen:
+                    repeated.add(index)
+                seen.add((row[0], row[1]))
+            if repeated == before:
+                raise UnicodeError("These ids are one to the database and two to us.")
+
+    def _insert(self, without: set[int]) -> None:
+        begun, self._first = self._first, None
+        if begun is not None:
+            begun.result()
+            return
+        rows = [row for index, row in enumerate(self._rows) if index not in without] if without else self._rows
+        insert_rows(self._connection, events, rows)
 
 
 def insert_emitted(connection: Connection, emitted: Iterable[tuple[str, str, Event]]) -> None:

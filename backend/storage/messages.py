@@ -17,6 +17,7 @@ FEEDBACK = {
     "Message Clicked": "clicked",
     "Message Dismissed": "dismissed",
     "Message Replied": "replied",
+    "Message Answered": "replied",
 }
 """What the page reports, and the status that it means."""
 
@@ -33,7 +34,7 @@ def get(connection: Connection, visitor_id: str, message_id: str) -> Message | N
     row = connection.execute(
         select(messages).where(messages.c.visitor_id == visitor_id, messages.c.id == message_id)
     ).one_or_none()
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 def waiting_on_site(connection: Connection, members: Collection[str], now: datetime) -> list[Message]:
@@ -48,7 +49,7 @@ def waiting_on_site(connection: Connection, members: Collection[str], now: datet
         )
         .order_by(messages.c.created_at, messages.c.id)
     )
-    return [_message(row) for row in connection.execute(query)]
+    return [message_of(row) for row in connection.execute(query)]
 
 
 def list_messages(
@@ -78,7 +79,7 @@ def list_messages(
             or_(messages.c.created_at < moment, and_(messages.c.created_at == moment, messages.c.id < last))
         )
     query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
-    return [_message(row) for row in connection.execute(query)]
+    return [message_of(row) for row in connection.execute(query)]
 
 
 def cursor_of(message: Message) -> tuple[int, str]:
@@ -109,8 +110,13 @@ def record_feedback(
         lower = _RANK[: _RANK.index(status)]
         connection.execute(update(messages).where(mine, messages.c.status.in_(lower)).values(status=status))
         text = properties.get("text")
-        if status == "replied" and isinstance(text, str):
+        if name == "Message Replied" and isinstance(text, str):
             connection.execute(update(messages).where(mine).values(reply=text[:10_000]))
+        pressed = properties.get("answer")
+        if name == "Message Answered" and isinstance(pressed, str):
+            # What they wrote themselves says more than the button that they pressed.
+            wanted = and_(mine, messages.c.reply.is_(None))
+            connection.execute(update(messages).where(wanted).values(reply=pressed[:10_000]))
 
 
 def set_status(
@@ -159,7 +165,8 @@ def _row(message: Message) -> tuple[Any, ...]:
     )
 
 
-def _message(row: Row[Any]) -> Message:
+def message_of(row: Row[Any]) -> Message:
+    """The message of a whole row."""
     return Message(
         id=row.id,
         site_id=row.site_id,

@@ -1,4 +1,4 @@
-"""The bell: RQ jobs that tell a worker which messages to look at; the promise itself is the message's row in SQL."""
+"""The bell: RQ jobs that tell a worker which messages or webhooks to look at; the promise itself is a row in SQL."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,10 @@ import structlog
 from rq.serializers import JSONSerializer
 
 NAME = "deliver"
-"""The one queue: a worker that listens on two loses jobs when it dies between them."""
+WEBHOOKS = "webhooks"
+"""Two queues, each with workers of its own: a worker that listens on two loses jobs when it dies between them."""
 
-JOB = "backend.jobs.deliver_job"
+JOBS = {NAME: "backend.jobs.deliver_job", WEBHOOKS: "backend.jobs.webhook_job"}
 PER_JOB = 50
 """Messages per job: RQ's own cost is per job, and a mail connection is used again within one."""
 
@@ -21,7 +22,7 @@ MOST_WAITING = 2_000
 """Jobs waiting above which the bell stays silent: no worker is there, and Redis must not grow for it."""
 
 Ref = tuple[str, str]
-"""A message's visitor id and id."""
+"""The visitor id and the id of a message, or of a webhook."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,36 +33,35 @@ class Queue:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         # JSON, not pickle: whoever can write to Redis must not be able to run code here.
-        self._rq = rq.Queue(NAME, connection=client, serializer=JSONSerializer)
+        self._rq = {name: rq.Queue(name, connection=client, serializer=JSONSerializer) for name in JOBS}
 
-    def enqueue(self, message_refs: Sequence[Ref]) -> bool:
+    def enqueue(self, refs: Sequence[Ref], name: str = NAME) -> bool:
         """Rings once per `PER_JOB` messages; False when the bell did not sound, which is logged and harmless."""
-        if not message_refs:
+        if not refs:
             return True
+        queue = self._rq[name]
         try:
-            if self._rq.count >= MOST_WAITING:
-                log.warning("queue_full", waiting=MOST_WAITING, messages=len(message_refs))
+            if queue.count >= MOST_WAITING:
+                log.warning("queue_full", queue=name, waiting=MOST_WAITING, rings_for=len(refs))
                 return False
-            self._rq.enqueue_many(
-                [_job(message_refs[at : at + PER_JOB]) for at in range(0, len(message_refs), PER_JOB)]
-            )
+            queue.enqueue_many([_job(name, refs[at : at + PER_JOB]) for at in range(0, len(refs), PER_JOB)])
         except redis.RedisError as error:
-            log.warning("queue_unreachable", messages=len(message_refs), error=str(error))
+            log.warning("queue_unreachable", queue=name, rings_for=len(refs), error=str(error))
             return False
         return True
 
-    def waiting(self) -> int:
+    def waiting(self, name: str = NAME) -> int:
         """How many jobs no worker has begun; raises redis.RedisError."""
-        return int(self._rq.count)
+        return int(self._rq[name].count)
 
 
-def _job(refs: Sequence[Ref]) -> rq.queue.EnqueueData:
+def _job(name: str, refs: Sequence[Ref]) -> rq.queue.EnqueueData:
     # No Retry, no result, no long memory: whether a message arrived is written in SQL only.
     return rq.Queue.prepare_data(
-        JOB,
+        JOBS[name],
         args=([list(ref) for ref in refs],),
         timeout=JOB_SECONDS,
         result_ttl=0,
         failure_ttl=3600,
-        description=f"{len(refs)} messages",
+        description=f"{len(refs)} of {name}",
     )

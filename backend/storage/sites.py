@@ -85,8 +85,10 @@ def place(stored: StoredSite) -> tuple[int, str]:
 
 
 def silence_site(conn: Connection, site_id: str) -> None:
-    """Takes away the site's rules and tokens, so that nothing more is said in its name."""
+    """Takes away the site's rules, segments and tokens, so that nothing more is said in its name."""
     conn.execute(delete(tables.rules).where(tables.rules.c.site_id == site_id))
+    for each in (tables.rule_versions, tables.segments):
+        conn.execute(delete(each).where(each.c.site_id == site_id))
     conn.execute(delete(tables.tokens).where(tables.tokens.c.site_id == site_id))
 
 
@@ -96,14 +98,21 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
     found = conn.execute(select(visitors.c.visitor_id).where(visitors.c.site_id == site_id).limit(limit))
     ids = list(found.scalars())
     if ids:
-        for table in (tables.messages, tables.enrolments, tables.events, tables.merges, visitors):
+        for table in (
+            *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.merges),
+            *(tables.segment_members, visitors),
+        ):
             conn.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return len(ids)
 
 
 def delete_site(conn: Connection, site_id: str) -> bool:
     """Removes the site and what is kept by its id alone; False where there is none."""
-    for table in (tables.messages, tables.enrolments, tables.events, tables.unsubscribes, tables.dead_events):
+    kept = (
+        *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
+        *(tables.dead_events, tables.tallies, tables.contests),
+    )
+    for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))
     silence_site(conn, site_id)
     return conn.execute(delete(sites).where(sites.c.id == site_id)).rowcount > 0

@@ -3,18 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from backend.storage.bulk import insert_rows
 from backend.storage.tables import sweeps
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
+
+SEGMENTS = "segments"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sweep:
     """One way through the visitors; `cursor` is the last that was looked at, `done` how many were addressed.
 
-    `kind`: `broadcast` (a round of a rule for everybody), or `wake` (a rule that waits for moments is new).
+    `kind`: `broadcast` (a round of a rule for everybody), `wake` (a rule that waits for moments is new), `move`
+    (whoever is in an edited rule goes on with its new version), or `segments` (definitions of segments up to the
+    revision `rule_id` are new).
     """
 
     id: str
@@ -58,6 +62,20 @@ def of_rule(connection: Connection, rule_id: str) -> list[Sweep]:
     """All sweeps of a rule, oldest first."""
     query = select(sweeps).where(sweeps.c.rule_id == rule_id).order_by(sweeps.c.due_at, sweeps.c.id)
     return [_sweep(row) for row in connection.execute(query)]
+
+
+def supersede(connection: Connection, newest: Sweep) -> None:
+    """Forgets the sweeps of this kind and site that this one makes needless."""
+    others = (sweeps.c.site_id == newest.site_id, sweeps.c.kind == newest.kind, sweeps.c.id != newest.id)
+    connection.execute(delete(sweeps).where(*others, sweeps.c.ended_at.is_(None)))
+
+
+def built(connection: Connection, site_id: str) -> int:
+    """The newest revision of segments that everybody has been asked; 0 where none has."""
+    query = select(sweeps.c.rule_id).where(
+        sweeps.c.site_id == site_id, sweeps.c.kind == SEGMENTS, sweeps.c.ended_at.is_not(None)
+    )
+    return max(map(int, connection.scalars(query)), default=0)
 
 
 def move(connection: Connection, before: Sweep, after: Sweep) -> bool:

@@ -4,10 +4,43 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeEngine
 
 REVISION = "0002"
 """The newest version in `migrations/versions`; a process does not start on another."""
+
+
+class Whole(TypeDecorator[int]):
+    """A sum that hostile numbers must not make fail: beyond 64 bits SQLite goes on with a float, PostgreSQL exactly."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Decimals of 38 digits on PostgreSQL."""
+        wide = Numeric(38, 0) if dialect.name == "postgresql" else BigInteger()
+        return dialect.type_descriptor(wide)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> int | None:
+        """Whole numbers as Python knows them."""
+        return None if value is None else int(value)
+
 
 metadata = MetaData(
     naming_convention={
@@ -49,7 +82,52 @@ rules = Table(
     Column("document", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("moved_to", Integer, nullable=False, server_default="0"),  # whoever is in an earlier version goes on with it
+    Column("key", Text),
+    Index("ux_rules_key", "site_id", "key", unique=True),
 )
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    Column("rule_id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("site_id", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("enrolled", Text, nullable=False),  # keep, move: what became of those who were in it
+    Column("author", Text),  # the name of the token
+    Column("created_at", BigInteger, nullable=False),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # orders all definitions of a site, those taken away too
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    UniqueConstraint("site_id", "name"),
+)
+
+segment_members = Table(
+    "segment_members",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("segment_id", Text, primary_key=True),
+    Column("entered_at", BigInteger, nullable=False),
+)
+Index(
+    "ix_segment_members_segment_id_entered_at",
+    segment_members.c.segment_id,
+    segment_members.c.entered_at,
+    segment_members.c.visitor_id,
+)
+Index("ix_segment_members_segment_id_visitor_id", segment_members.c.segment_id, segment_members.c.visitor_id)
 
 partitions = Table(
     "partitions",
@@ -85,6 +163,8 @@ visitors = Table(
     Column("wake_at", BigInteger),  # when a rule waits for this visitor though nothing comes in
 )
 Index("ix_visitors_site_id_last_seen", visitors.c.site_id, visitors.c.last_seen)
+# What goes through all visitors of a site, a piece at a time, goes by their ids.
+Index("ix_visitors_site_id_visitor_id", visitors.c.site_id, visitors.c.visitor_id)
 Index(
     "ix_visitors_site_id_email",
     visitors.c.site_id,
@@ -136,8 +216,18 @@ enrolments = Table(
     Column("entered_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
+    Column("rule_version", Integer, nullable=False, server_default="1"),
+    Column("outcome", Text),  # null while it waits
+    Column("reason", Text),  # of the outcome, or why it waits longer
 )
 Index("ix_enrolments_rule_id", enrolments.c.rule_id, enrolments.c.entered_at)
+Index(
+    "ix_enrolments_rule_id_rule_version",
+    enrolments.c.rule_id,
+    enrolments.c.rule_version,
+    sqlite_where=text("status = 'waiting'"),
+    postgresql_where=text("status = 'waiting'"),
+)
 Index(
     "ix_enrolments_due_at",
     enrolments.c.due_at,
@@ -181,6 +271,38 @@ Index(
     postgresql_where=text("status IN ('queued', 'claimed', 'sending')"),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),  # the visitor's id, a dot, and 32 digits
+    Column("site_id", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("enrolment_id", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("target", Text, nullable=False),  # host:port
+    Column("headers", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("answered", Integer),  # the status of the last answer
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),  # when to try next
+    Column("lease_until", BigInteger),
+    Column("ended_at", BigInteger),
+)
+Index("ix_webhooks_site_id_created_at", webhooks.c.site_id, webhooks.c.created_at)
+Index(
+    "ix_webhooks_due_at",
+    webhooks.c.due_at,
+    sqlite_where=text("status IN ('queued', 'sending')"),
+    postgresql_where=text("status IN ('queued', 'sending')"),
+)
+
 tallies = Table(
     "tallies",
     metadata,
@@ -191,7 +313,22 @@ tallies = Table(
     Column("variant", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
     Column("metric", Text, primary_key=True),
-    Column("number", BigInteger, nullable=False),  # money in millionths
+    Column("number", Whole, nullable=False),  # money in millionths
+)
+
+contests = Table(
+    "contests",
+    metadata,
+    Column("rule_id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("test", Text, primary_key=True),  # of these wordings; another one when they change
+    Column("site_id", Text, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("looked_at", BigInteger),
+    Column("variant", Text),  # the one that has won
+    Column("since", BigInteger),  # from when on it gets everybody who is new
+    Column("document", Text, nullable=False, server_default="{}"),  # the numbers of the last look
 )
 
 sweeps = Table(
@@ -199,8 +336,8 @@ sweeps = Table(
     metadata,
     Column("id", Text, primary_key=True),  # of what goes through all visitors, such as a round of a broadcast
     Column("site_id", Text, nullable=False),
-    Column("rule_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # broadcast, wake
+    Column("rule_id", Text, nullable=False),  # of segments: the revision that everybody is asked
+    Column("kind", Text, nullable=False),  # broadcast, wake, segments
     Column("due_at", BigInteger, nullable=False),
     Column("cursor", Text, nullable=False, server_default=""),  # the last visitor that was looked at
     Column("done", BigInteger, nullable=False, server_default="0"),  # visitors that were addressed

@@ -1,10 +1,10 @@
-"""The numbers of each rule, by day, step, variant, channel and metric: small rows that only grow."""
+"""The numbers of each rule, by day, step, variant, channel and metric: small rows to which changes are added."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.domain.tally import Key
@@ -25,7 +25,7 @@ class Tally:
 
 
 def add(connection: Connection, deltas: Mapping[tuple[str, Key], int]) -> None:
-    """Lets numbers grow, by (site id, key); in one order, so that two writers cannot wait for each other."""
+    """Changes numbers, by (site id, key); in one order, so that two writers cannot wait for each other."""
     rows = [
         {
             "site_id": site_id,
@@ -66,6 +66,17 @@ def of_site(
     if until is not None:
         query = query.where(tallies.c.day <= until.isoformat())
     return [
-        Tally(row.rule_id, date.fromisoformat(row.day), row.step, row.variant, row.channel, row.metric, row.number)
+        Tally(row.rule_id, date.fromisoformat(row.day), row.step, row.variant, row.channel, row.metric, int(row.number))
         for row in connection.execute(query.order_by(*tallies.primary_key))
     ]
+
+
+def by_variant(connection: Connection, site_id: str, rule_id: str, step: str, metric: str) -> dict[str, int]:
+    """One number of a step, for each variant."""
+    query = (
+        select(tallies.c.variant, func.sum(tallies.c.number))
+        .where(tallies.c.site_id == site_id, tallies.c.rule_id == rule_id)
+        .where(tallies.c.step == step, tallies.c.metric == metric)
+        .group_by(tallies.c.variant)
+    )
+    return {variant: int(number) for variant, number in connection.execute(query)}

@@ -1,6 +1,7 @@
 """The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,10 +11,17 @@ from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, merges, messages, visitors
+from backend.storage.tables import enrolments, events, merges, messages, segment_members, visitors, webhooks
 from backend.storage.times import to_micros
 
+AT_ONCE = 500
+"""Rows that the database takes in while the next are encoded."""
+
 _LOADED = (visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile)
+
+
+FEW = 1_000
+"""Members of a segment, up to which they are looked up one by one."""
 
 
 @dataclass(slots=True)
@@ -35,9 +43,23 @@ def load(connection: Connection, ids: Collection[str], *, lock: bool = False) ->
     }
 
 
-def save(connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored]) -> None:
-    """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must."""
-    insert_rows(connection, visitors, [_row(each) for each in fresh])
+def save(
+    connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored], beside: Executor | None = None
+) -> None:
+    """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must.
+
+    With `beside`, the database takes some in while the next are encoded.
+    """
+    if beside is not None and len(fresh) > AT_ONCE:
+        taken = []
+        for start in range(0, len(fresh), AT_ONCE):
+            rows = [_row(each) for each in fresh[start : start + AT_ONCE]]
+            taken.append(beside.submit(insert_rows, connection, visitors, rows))
+        wait(taken)
+        for each in taken:
+            each.result()
+    else:
+        insert_rows(connection, visitors, [_row(each) for each in fresh])
     update_rows(connection, visitors, [_row(each) for each in changed])
 
 
@@ -74,10 +96,11 @@ def find(
     user_id: str | None = None,
     email: str | None = None,
     stage: str | None = None,
+    segment: str | None = None,
     limit: int = 50,
     after: tuple[int, str] | None = None,
 ) -> list[Profile]:
-    """Profiles of a site, last seen first; ids find the one visitor that they belong to.
+    """Profiles of a site, last seen first; ids find the one visitor that they belong to. `segment` is an id.
 
     `after` is (last seen in µs, id) of the last profile of the page before.
     """
@@ -91,12 +114,21 @@ def find(
         if one is None or not same or after is not None:
             return []
         fits = (email is None or _email(one) == email.lower()) and (stage is None or one.stage == stage)
+        fits = fits and (segment is None or one.is_in(segment))
         return [one] if fits and one.site_id == site_id else []
-    query = select(visitors.c.profile).where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None))
+    query = select(visitors.c.profile).where(visitors.c.merged_into.is_(None))
+    few = None if segment is None else _few(connection, segment)
+    if few is None:
+        query = query.where(visitors.c.site_id == site_id)
+    else:
+        query = query.where(visitors.c.visitor_id.in_(few))  # by their keys; the site's index would find everybody
     if email is not None:
         query = query.where(visitors.c.email == email.lower())
     if stage is not None:
         query = query.where(visitors.c.stage == stage)
+    if segment is not None:
+        members = select(segment_members.c.visitor_id).where(segment_members.c.segment_id == segment)
+        query = query.where(visitors.c.visitor_id.in_(members))
     if after is not None:
         seen, last = after
         query = query.where(
@@ -104,6 +136,13 @@ def find(
         )
     query = query.order_by(visitors.c.last_seen.desc(), visitors.c.visitor_id).limit(limit)
     return [decode_profile(text) for (text,) in connection.execute(query)]
+
+
+def _few(connection: Connection, segment: str) -> list[str] | None:
+    """The members of a small segment; None for a large one."""
+    query = select(segment_members.c.visitor_id).where(segment_members.c.segment_id == segment).limit(FEW + 1)
+    found = list(connection.scalars(query))
+    return found if len(found) <= FEW else None
 
 
 def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> list[str]:
@@ -115,6 +154,17 @@ def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> l
         .limit(limit)
     )
     return list(connection.scalars(query))
+
+
+def texts_after(connection: Connection, site_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+    """As `ids_after`, each id with the profile as it is kept."""
+    query = (
+        select(visitors.c.visitor_id, visitors.c.profile)
+        .where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
+        .order_by(visitors.c.visitor_id)
+        .limit(limit)
+    )
+    return [(row.visitor_id, row.profile) for row in connection.execute(query)]
 
 
 def in_order_of_id(site_id: str) -> ColumnElement[bool]:
@@ -137,7 +187,7 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
         return False
     ids = members_of(profile)
     load(connection, ids, lock=True)  # whoever folds for them now ends first
-    for table in (events, enrolments, messages, merges, visitors):
+    for table in (events, enrolments, messages, webhooks, merges, segment_members, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return True
 

@@ -35,10 +35,11 @@ ROLES: dict[str, frozenset[Right]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """Whoever asks: a role, on one site or (None) on all."""
+    """Whoever asks: a role, on one site or (None) on all, by a token of this name."""
 
     role: str
     site_id: str | None = None
+    name: str = "administrator"
 
     def may(self, right: Right) -> bool:
         """Whether the role has this right."""
@@ -69,7 +70,7 @@ def _authenticate() -> Principal:
         token = find_token(conn, rt.sites.vault, text)
     if token is None:
         raise Unauthorized("Nobody gave out this token, or it has been revoked.")
-    return Principal(role=token.role, site_id=token.site_id)
+    return Principal(role=token.role, site_id=token.site_id, name=token.name)
 
 
 def is_secret(text: str, secret: str) -> bool:

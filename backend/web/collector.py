@@ -16,12 +16,13 @@ from flask import Flask
 from werkzeug.wsgi import get_input_stream
 
 from backend.domain.site import Site
-from backend.errors import Busy, ChimeinError, Forbidden, Malformed, TooLarge, Unauthorized
+from backend.errors import Busy, ChimeinError, Forbidden, Malformed, TooLarge, TooManyRequests, Unauthorized
 from backend.pipeline.collect import collect_batch, collect_single, read_batch, read_single, unpacked
 from backend.runtime import Runtime
 from backend.schemas.wire import REQUEST_BYTES, Receipt, encode_json
 from backend.web.context import KEY
 from backend.web.cors import PREFLIGHT, allowed
+from backend.web.throttle import Throttle, address_of
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -54,9 +55,11 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Answers the collector's calls, and hands everything else on."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, caller_rate: int = 0, proxies: int = 0) -> None:
         self._extensions = app.extensions
         self._others: WSGI = app.wsgi_app
+        self._throttle = Throttle(caller_rate)
+        self._proxies = proxies
 
     @property
     def _rt(self) -> Runtime:
@@ -78,6 +81,7 @@ class Collector:
         try:
             if method != "POST":
                 raise ChimeinError("This address takes POST only.", code="method_not_allowed", status=405)
+            self._let_in(environ)
             body = unpacked(_body(environ), environ.get("HTTP_CONTENT_ENCODING"))
             site, receipt = self._take(call, body, environ)
             status, answer = "200 OK", encode_json(receipt)
@@ -91,6 +95,13 @@ class Collector:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
         start_response(status, headers + allowed(origin, site))
         return [answer]
+
+    def _let_in(self, environ: Environ) -> None:
+        """Raises `TooManyRequests` where this caller sends too fast."""
+        address = address_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"), self._proxies)
+        seconds = self._throttle.wait(address)
+        if seconds:
+            raise TooManyRequests("Too many requests from this address.", retry_after=seconds)
 
     def _take(self, call: str, body: bytes, environ: Environ) -> tuple[Site | None, Receipt]:
         if call == METRICS:

@@ -5,12 +5,14 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, current_app, jsonify, render_template, request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from backend.errors import Forbidden, NotFound, Unauthorized
 from backend.pipeline.status import ready
-from backend.schemas.site import capture_of
+from backend.runtime import Runtime
+from backend.schemas.capture import page_attention, page_capture, page_signals
+from backend.storage.asked import Asked
 from backend.web.auth import is_secret
 from backend.web.context import runtime
 from backend.web.cors import allow, preflight
@@ -22,7 +24,7 @@ health = Blueprint("health", __name__)
 
 DIST = Path(__file__).parents[2] / "sdk_js" / "dist"
 WIDGET = "/chimein-widget.js"
-SCRIPTS = ("chimein.js", "chimein-widget.js")
+ASKED = "chimein.asked"
 
 
 @blueprint.get("/")
@@ -47,11 +49,14 @@ def config() -> Response:
     origin = request.headers.get("Origin")
     if site.origins and origin is not None and origin not in site.origins:
         return allow(answer(Forbidden("This origin is not one of the site's.")), site)
+    capture = page_capture(site, _asked(rt).of(site))
     body = {
         "site": site.id,
         "live": rt.settings.live_url,
         "widget": WIDGET,
-        "capture": capture_of(site),
+        "capture": capture,
+        "signals": page_signals(capture),
+        "attention": page_attention(site),
         "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
     }
     response = jsonify(body)
@@ -59,6 +64,14 @@ def config() -> Response:
     response.headers["Cache-Control"] = "private, max-age=30"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return allow(response, site)
+
+
+def _asked(rt: Runtime) -> Asked:
+    extensions = current_app.extensions
+    if ASKED not in extensions:
+        extensions[ASKED] = Asked(rt.db)
+    found: Asked = extensions[ASKED]
+    return found
 
 
 @blueprint.route("/v1/config", methods=["OPTIONS"], provide_automatic_options=False)
@@ -69,8 +82,9 @@ def config_preflight() -> Response:
 
 @blueprint.get("/chimein.js")
 @blueprint.get("/chimein-widget.js")
+@blueprint.get("/chimein-signals.js")
 def script() -> Response:
-    """The SDK's core, or its widget; any page may load them."""
+    """The SDK's core, its widget, or its signals; any page may load them."""
     name = request.path[1:]
     try:
         stat = (DIST / name).stat()

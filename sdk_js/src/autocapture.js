@@ -1,7 +1,8 @@
 // What the page tells without being asked, as far as the site's configuration wants it.
-import { followDataLayer, number } from './datalayer.js';
+import { followDataLayer } from './datalayer.js';
 import { listen, safe } from './emitter.js';
 import { reportOf } from './forms.js';
+import { moments, wentWrong } from './moments.js';
 import { pageNow, send, setReferrer, track } from './tracker.js';
 
 const NUMERIC = /^(price|quantity|value|total)$/;
@@ -27,6 +28,8 @@ export function start(config) {
   });
   listen(window, 'popstate', soon);
   listen(window, 'pageshow', (event) => event.persisted && again());
+  // A picture that cannot be loaded is no error that a visitor minds.
+  ['invalid', 'error'].forEach((type) => listen(window, type, ({ target }) => target.src || wentWrong()));
   if (capture.clicks) listen(document, 'click', click);
   if (capture.forms) {
     listen(document, 'change', (event) => {
@@ -58,6 +61,7 @@ function look() {
   const now = address();
   if (now === looked) return;
   looked = now;
+  moments.page = Date.now();
   if (capture.page_views && now !== viewed) page();
   const given = new URLSearchParams(location.search);
   const name = (capture.search_params || []).find((param) => (given.get(param) || '').trim());
@@ -84,8 +88,7 @@ function click(event) {
     if (!name || name === 'Event') return;
     const value = element.dataset[key];
     const snake = name.replace(/\B[A-Z]/g, '_$&').toLowerCase();
-    const amount = NUMERIC.test(snake) ? number(value) : undefined;
-    properties[snake] = amount === undefined ? value : amount;
+    properties[snake] = NUMERIC.test(snake) && value.trim() && isFinite(value) ? +value : value;
   });
   track(element.dataset.chimeinEvent || 'Element Clicked', properties);
 }

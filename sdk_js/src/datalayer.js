@@ -72,7 +72,7 @@ function translate(event, data, report) {
 }
 
 const product = (item) => ({
-  product_id: item.item_id && String(item.item_id),
+  product_id: item.item_id && `${item.item_id}`,
   name: item.item_name,
   brand: item.item_brand,
   category: item.item_category,
@@ -84,7 +84,7 @@ const product = (item) => ({
 });
 
 /** Shops often push "11.99", and rules compare numbers; what is no number is left out. */
-export function number(value) {
+function number(value) {
   const result = typeof value === 'string' && value.trim() ? +value : value;
   return Number.isFinite(result) ? result : undefined;
 }

@@ -31,12 +31,12 @@ export const safe =
     try {
       return work(...args);
     } catch (e) {
-      return fail('internal', { message: String(e) });
+      return fail('internal', { message: `${e}` });
     }
   };
 
 /** Listens on the window or document, before the page does, without ever throwing into it. */
 export const listen = (target, type, handler) => target.addEventListener(type, safe(handler), true);
 
-/** Runs `work` whenever the tab comes into sight (`true`) or goes out of it (`false`). */
-export const watchSight = (work) => listen(document, 'visibilitychange', () => work(!document.hidden));
+/** Runs `work` whenever the tab comes into sight or goes out of it. */
+export const watchSight = (work) => listen(document, 'visibilitychange', work);

@@ -63,8 +63,8 @@ if (script && script.dataset.key && !api.version) {
 function begin(key) {
   const host = script.dataset.host || new URL(script.src).origin;
   const waiting = api.length ? api.splice(0) : [];
-  let open = false;
-  let capturing = false;
+  let open;
+  let capturing;
   // Who kept a method of the stub still gets through: what it pushes is called.
   api.push = (...calls) =>
     calls.forEach((call) => {
@@ -87,9 +87,9 @@ function begin(key) {
     capturing = true;
   });
   const configure = async (delay) => {
-    const status = await fetch(`${host}/v1/config?writeKey=${encodeURIComponent(key)}`, { credentials: 'omit' })
-      .then(async (response) => {
-        if (response.ok) write('config', await response.json());
+    const status = await fetch(`${host}/v1/config?writeKey=${key}`, { credentials: 'omit' })
+      .then((response) => {
+        if (response.ok) return response.json().then((config) => write('config', config));
         return response.status;
       })
       .catch(() => 0);
@@ -98,7 +98,7 @@ function begin(key) {
     else if (!config) setTimeout(configure, delay * (0.5 + Math.random()), Math.min(60000, delay * 2));
     else {
       capture(config);
-      messages.begin(host + config.widget, script.nonce, api);
+      messages.begin(host, config, script.nonce, api);
       live.listenTo(host, config.live, key, safe(messages.receive));
       emit('ready');
     }
@@ -112,7 +112,7 @@ function begin(key) {
   else if (!navigator.globalPrivacyControl) release();
   configure(2000);
 
-  watchSight((seen) => seen || transport.leave());
+  watchSight(() => document.hidden && transport.leave());
   listen(window, 'pagehide', transport.leave);
   listen(window, 'storage', ({ key: changed, oldValue }) => {
     // Another tab has learnt who the visitor is, or that it is someone else.

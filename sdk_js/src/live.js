@@ -49,25 +49,24 @@ function stop() {
 }
 
 function follow() {
-  if (document.hidden || !allowed()) stop();
-  else if (!leadership) {
+  if (document.hidden || !allowed()) return stop();
+  if (!leadership) {
     leadership = new AbortController();
     const { signal } = leadership;
-    const work = () => lead(signal);
-    if (navigator.locks) locked('live', work, signal);
-    else lease(work, signal);
+    if (navigator.locks) locked('live', () => lead(signal), signal);
+    else lease(signal);
   }
 }
 
 // Plain http has no Web Locks: a lease in the storage, renewed while its tab lives. Should two tabs take it in the
 // same millisecond, there are two streams for a while and still each message once.
-async function lease(work, signal) {
+async function lease(signal) {
   await sleep(Math.random() * 500, signal);
   while (!signal.aborted && get('lease') > Date.now()) await sleep(1000, signal);
-  const renew = () => set('lease', `${Date.now() + 4000}`);
+  const renew = () => set('lease', Date.now() + 4000);
   const timer = setInterval(renew, 1000);
   renew();
-  await work();
+  await lead(signal);
   clearInterval(timer);
   set('lease', null);
 }
@@ -78,9 +77,9 @@ async function lead(signal) {
   while (!signal.aborted) {
     const wait = await call(signal);
     // Full jitter, so that a thousand pages do not come back in the same second.
-    const ceiling = Math.min(30000, 3000 * 2 ** tries);
+    const ceiling = Math.min(29000, 3000 * 2 ** tries);
     if (wait < 0) tries++;
-    await sleep(wait < 0 ? 1000 + Math.random() * (ceiling - 1000) : wait, signal);
+    await sleep(wait < 0 ? 1000 + Math.random() * ceiling : wait, signal);
   }
 }
 

@@ -1,12 +1,13 @@
 // Messages between their arrival and their showing; fetches the widget when the first one is there.
 import { emit, fail, safe, watchSight } from './emitter.js';
+import { moments } from './moments.js';
 import { get, locked, read, set, write } from './storage.js';
 import { track } from './tracker.js';
 import { leave } from './transport.js';
 
 const REMEMBERED = 200;
 const inbox = new Map();
-let tag; // where the widget is: [url, nonce, the page's chimein object]
+let tag; // [where the server is, its configuration, the script's nonce, the page's chimein object]
 let loading;
 let widget;
 let wanted; // open() came before the configuration
@@ -14,12 +15,13 @@ let wanted; // open() came before the configuration
 const shown = () => read('shown', []);
 const remember = (id) => write('shown', [...shown(), id].slice(-REMEMBERED));
 
-/** Says where the widget is; a conversation of an earlier page goes on. */
+/** Says where the widget is; what an earlier page began goes on. */
 export function begin(...where) {
   tag = where;
   watchSight(deliver);
   if (wanted) open();
-  else if (get('thread')) load(() => {});
+  else if (get('thread') || get('teaser')) load(() => {});
+  if (where[1].signals) script(where[1].signals);
 }
 
 /** Takes what the stream brings: `message` to be shown once, `revoke` not to be shown any more. */
@@ -40,6 +42,7 @@ export function receive(kind, data) {
 export function clear() {
   inbox.clear();
   set('thread', null);
+  set('teaser', null);
   if (widget) widget.reset();
 }
 
@@ -60,38 +63,27 @@ function deliver() {
   if (inbox.size && !document.hidden) load(() => inbox.forEach(widget.add));
 }
 
-/** Resolves with 1 in one tab only, and only once ever, for a message; with 0 where it was shown; else undefined. */
-const claim = (id, mayShow) =>
-  new Promise((resolve) => {
-    locked('show', () => {
-      const over = shown().includes(id);
-      if (!over && !mayShow()) return resolve();
-      inbox.delete(id);
-      resolve(over ? 0 : 1);
-      if (over) return undefined;
-      remember(id);
-      // Other tabs may be other processes, which see what was stored a little later.
-      return new Promise((seen) => setTimeout(seen, 300));
-    });
-  });
+function script(path) {
+  const element = document.createElement('script');
+  element.src = tag[0] + path;
+  element.nonce = tag[2];
+  document.head.append(element);
+  return element;
+}
 
 function load(then) {
   loading =
     loading ||
     new Promise((resolve) => {
-      const [url, nonce, api] = tag;
+      const [, config, , api] = tag;
       api.widget = (create) => {
-        widget = create({ claim, emit, get, leave, nonce, read, safe, set, track, write });
+        widget = create({ config, emit, get, inbox, leave, locked, moments, remember, set, shown, track });
         resolve();
       };
-      const script = document.createElement('script');
-      script.src = url;
-      script.nonce = nonce || '';
-      script.onerror = () => {
+      script(config.widget).onerror = () => {
         loading = null; // the next message tries again
         fail('widget');
       };
-      document.head.append(script);
     });
   loading.then(safe(then));
 }

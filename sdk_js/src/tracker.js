@@ -1,5 +1,6 @@
 // Turns calls into Segment's messages: who, what, when, and the circumstances of the page.
 import { allowed, current } from './identity.js';
+import { heed } from './moments.js';
 import { uuid } from './random.js';
 import { enqueue } from './transport.js';
 
@@ -30,6 +31,7 @@ export function send(type, fields, options) {
   if (!allowed()) return;
   const { context, timestamp, integrations } = options || {};
   const { anonymousId, userId } = current();
+  heed(fields.event);
   enqueue({
     type,
     messageId: uuid(),
@@ -44,12 +46,12 @@ export function send(type, fields, options) {
 
 /** Reports that `event` happened. */
 export const track = (event, properties, options) =>
-  send('track', { event: String(event), properties: properties || {} }, options);
+  send('track', { event: `${event}`, properties: properties || {} }, options);
 
 function circumstances() {
   const campaign = {};
   new URLSearchParams(location.search).forEach((value, name) => {
-    if (/^utm_./.test(name)) campaign[name === 'utm_campaign' ? 'name' : name.slice(4)] = value;
+    if (/^utm_./.test(name)) campaign[name.slice(4).replace(/^campaign$/, 'name')] = value;
   });
   return {
     page: pageNow(),

@@ -110,7 +110,7 @@ async function deliver(names) {
 // All tabs share the pause, and it outlives the page: a reload is no reason to call again earlier.
 function backOff(asked) {
   const jitter = Math.random() * Math.min(60000, 1000 * 2 ** failures++);
-  set('wait', Math.ceil(Date.now() + Math.max(asked, 200 + jitter)));
+  set('wait', Date.now() + Math.max(asked, 200 + jitter));
 }
 
 function take(wanted) {

@@ -45,6 +45,7 @@ def run() -> list[Line]:
         environment = {
             **os.environ,
             "CHIMEIN_REDIS_URL": rt.settings.redis_url,
+            "CHIMEIN_CALLER_RATE": "1000000",
             "CHIMEIN_DATABASE_URL": rt.settings.database_url,
             "CHIMEIN_SECRET_KEY": rt.settings.secret_key,
             "CHIMEIN_DATA_DIR": str(rt.settings.data_dir),

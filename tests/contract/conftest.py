@@ -174,6 +174,9 @@ RULE = {
 }
 
 
+SEGMENT = {"name": "Bought lately", "condition": {"performed": "Order Completed", "within": "30d"}}
+
+
 @pytest.fixture
 def rule(api: Api, site: str) -> str:
     """The id of a draft rule of `shop`."""

@@ -1,5 +1,6 @@
 """Every route of the API against every role, and against the ids of somebody else's site (I14)."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -7,8 +8,9 @@ from flask import Flask
 
 from backend.domain.profile import Profile
 from backend.runtime import Runtime
-from backend.storage import visitors
-from tests.contract.conftest import RULE, Api
+from backend.storage import visitors, webhooks
+from tests.contract.conftest import RULE, SEGMENT, Api
+from tests.contract.test_api_webhooks import a_webhook
 
 READ = {"read_only", "operator", "marketer", "administrator"}
 RULES = {"marketer", "administrator"}
@@ -23,6 +25,7 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("DELETE", "/sites/<site>"): (ADMINISTER, None),
     ("GET", "/sites/<site>/rules"): (READ, None),
     ("POST", "/sites/<site>/rules"): (RULES, RULE),
+    ("POST", "/sites/<site>/rules/import"): (RULES, {"rules": [RULE], "dry_run": True}),
     ("GET", "/sites/<site>/rules/<rule_id>"): (READ, None),
     ("PUT", "/sites/<site>/rules/<rule_id>"): (RULES, RULE),
     ("DELETE", "/sites/<site>/rules/<rule_id>"): (RULES, None),
@@ -30,9 +33,24 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/rules/<rule_id>/pause"): (RULES, None),
     ("POST", "/sites/<site>/rules/<rule_id>/archive"): (RULES, None),
     ("GET", "/sites/<site>/rules/<rule_id>/explain"): (READ, None),
+    ("POST", "/sites/<site>/rules/validate"): (RULES, RULE),
+    ("GET", "/sites/<site>/rules/<rule_id>/validate"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/enrolments"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/versions"): (READ, None),
+    ("GET", "/sites/<site>/rules/<rule_id>/versions/<version>"): (READ, None),
+    ("POST", "/sites/<site>/rules/<rule_id>/versions/<version>/restore"): (RULES, {"enrolled": "move"}),
     ("POST", "/sites/<site>/rules/<rule_id>/trigger"): (RULES, {"user_id": "ann"}),
     ("GET", "/sites/<site>/rules/<rule_id>/report"): (READ, None),
     ("GET", "/sites/<site>/report"): (READ, None),
+    ("GET", "/sites/<site>/segments"): (READ, None),
+    ("POST", "/sites/<site>/segments"): (RULES, SEGMENT),
+    ("GET", "/sites/<site>/segments/<segment_id>"): (READ, None),
+    ("PUT", "/sites/<site>/segments/<segment_id>"): (RULES, {"name": "List", "manual": True}),
+    ("DELETE", "/sites/<site>/segments/<segment_id>"): (RULES, None),
+    ("GET", "/sites/<site>/segments/<segment_id>/visitors"): (READ, None),
+    ("POST", "/sites/<site>/segments/<segment_id>/members"): (RULES, {"visitors": ["a" * 32]}),
+    ("DELETE", "/sites/<site>/segments/<segment_id>/members"): (RULES, {"visitors": ["a" * 32]}),
+    ("POST", "/sites/<site>/segments/preview"): (READ, {"condition": SEGMENT["condition"]}),
     ("POST", "/sites/<site>/simulations"): (RULES, {"rule": RULE}),
     ("GET", "/sites/<site>/visitors"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>"): (READ, None),
@@ -42,9 +60,12 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/visitors/<visitor_id>/enrolments"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/export"): (READ, None),
     ("GET", "/sites/<site>/messages"): (READ, None),
+    ("GET", "/sites/<site>/webhooks"): (READ, None),
+    ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/tokens"): (ADMINISTER, None),
     ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
     ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
+    ("GET", "/rule-templates"): (READ, None),
     ("GET", "/status"): (READ, None),
 }
 CASES = [pytest.param(method, path, id=f"{method} {path}") for method, path in ROUTES]
@@ -60,9 +81,19 @@ def visitor(rt: Runtime, site: str) -> str:
 
 
 @pytest.fixture
-def address(api: Api, site: str, rule: str, visitor: str) -> Callable[[str], str]:
+def webhook(rt: Runtime, site: str, rule: str, visitor: str) -> str:
+    promised = a_webhook(rt, site, rule, visitor)
+    with rt.db.begin() as conn:
+        webhooks.insert(conn, [promised])
+    return promised.id
+
+
+@pytest.fixture
+def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Callable[[str], str]:
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
-    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token}
+    group = api.post(f"/sites/{site}/segments", {"name": "List", "manual": True}).json["id"]
+    ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}
+    ids |= {"<webhook_id>": webhook, "<segment_id>": group}
 
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():
@@ -91,7 +122,7 @@ def test_a_role_may_do_what_the_table_says_and_nothing_else(
     answer = as_role(role)(method, address(path), body)
     if role in allowed:
         # 409: the rule of this test starts by an event, not by the API; but that was seen.
-        assert answer.status_code in {200, 201, 204} | ({409} if path.endswith("/trigger") else set()), answer.text
+        assert answer.status_code in {200, 201, 202, 204} | ({409} if path.endswith("/trigger") else set()), answer.text
     else:
         assert answer.status_code == 403
         assert answer.json["code"] == "forbidden"
@@ -120,7 +151,8 @@ def test_a_site_that_is_not_yours_does_not_exist(
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [case for case in CASES if "<rule_id>" in case.values[1] or "<visitor_id>" in case.values[1]]
+    ("method", "path"),
+    [case for case in CASES if re.search("<(rule|visitor|webhook|segment)_id>", case.values[1])],
 )
 def test_the_ids_of_another_site_are_unknown_on_your_own(
     method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str
@@ -155,5 +187,5 @@ def test_a_foreign_token_cannot_be_revoked(api: Api, as_role: Callable[..., Api]
 def test_only_administrators_see_the_secret_key(role: str, as_role: Callable[..., Api], site: str) -> None:
     asking = as_role(role)
     for answer in (asking.get(f"/sites/{site}").json, asking.get("/sites").json["items"][0]):
-        assert ("secret_key" in answer) == (role == "administrator")
+        assert ("secret_key" in answer) == ("webhook_secret" in answer) == (role == "administrator")
         assert answer["write_key"].startswith("chi_pub_")

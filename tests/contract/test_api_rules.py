@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from backend.domain.rule import Rule
+from backend.domain.rule.parse import KEYS
 from backend.pipeline.seed import seed_demo
 from backend.runtime import Runtime
+from backend.schemas.rule import RuleOut
 from backend.storage import rules as stored_rules
 from backend.web.demo import ready_rules
 from tests.contract.conftest import RULE, Api
@@ -224,3 +226,7 @@ def test_a_deleted_demo_site_comes_back_only_when_asked_for(api: Api, rt: Runtim
     assert api.get("/sites/demo").status_code == 404
     assert seed_demo(rt, ready_rules(), again=True)
     assert api.get("/sites/demo").status_code == 200
+
+
+def test_everything_that_a_rule_can_say_is_answered() -> None:
+    assert set(KEYS) <= set(RuleOut().fields)

@@ -50,6 +50,16 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "clicks": "",
             "forms": ["email"],
             "data_layer": "",
+            "signals": "always",
+            "time_on_page": [15, 45],
+            "scroll_depth": [],
+            "exit_intent": False,
+        },
+        "attention": {
+            "settle": "5s",
+            "after_error": "0s",
+            "checkout": ["/kasse*", "*/pay"],
+            "teaser_first": True,
         },
     }
     made = api.post("/sites", wanted)
@@ -113,6 +123,12 @@ def test_what_is_no_origin_is_refused(api: Api, site: str, origin: object) -> No
         *[("policy", value) for value in ([], "x", None, {"max_event_age": 600}, {"max_event_age": "soon"})],
         *[("policy", {"require_signature": value}) for value in ("yes", 1, "true", None, [])],
         *[("capture", value) for value in ({"page_views": "on"}, {"forms": "email"}, {"data_layer": "a b"})],
+        *[("capture", {"signals": value}) for value in ("on", True, None, "")],
+        *[("capture", {"time_on_page": value}) for value in ([0], [3601], [1.5], ["30"], [30, 10], [5, 5], 30, [True])],
+        *[("capture", {"scroll_depth": value}) for value in ([0], [101], list(range(1, 12)), "50")],
+        *[("attention", value) for value in ([], "x", None, {"settle": 3}, {"settle": "soon"}, {"settle": "11m"})],
+        *[("attention", {"checkout": value}) for value in ("/checkout", ["checkout"], ["/a\nb"], ["/"] * 51, [1])],
+        *[("attention", value) for value in ({"after_error": "1h"}, {"teaser_first": "yes"}, {"teaser": True})],
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name(api: Api, site: str, field: str, value: object) -> None:

@@ -13,7 +13,7 @@ from backend.runtime import Runtime
 from backend.settings import Settings
 from backend.storage.sites import SiteCache
 from backend.web import page
-from tests.contract.conftest import ADMIN, Api
+from tests.contract.conftest import ADMIN, RULE, Api
 
 
 def test_the_configuration_tells_the_page_what_to_do(client: FlaskClient, api: Api, site: str, rt: Runtime) -> None:
@@ -34,6 +34,8 @@ def test_the_configuration_tells_the_page_what_to_do(client: FlaskClient, api: A
             ],
             "data_layer": "dataLayer",
         },
+        "signals": None,
+        "attention": {"settle": 2.0, "after_error": 5.0, "checkout": ["*/checkout*"], "teaser_first": False},
         "policy": {"require_signature": False, "honour_gpc": True},
     }
     assert answer.headers["Access-Control-Allow-Origin"] in {"*", "https://shop.example"}
@@ -216,3 +218,45 @@ def test_a_warm_look_up_costs_less_than_a_microsecond(rt: Runtime, api: Api, sit
         return (time.perf_counter() - started) / 10_000
 
     assert min(once() for _ in range(10)) < 1e-6
+
+
+def rule_about(event: str) -> dict[str, object]:
+    return {**RULE, "name": event, "trigger": {"event": "Product Viewed"}, "cancel": [{"event": event}]}
+
+
+def test_a_page_reports_the_signals_that_an_active_rule_names(client: FlaskClient, api: Api, site: str) -> None:
+    key = api.get(f"/sites/{site}").json["write_key"]
+
+    def signals() -> dict[str, object]:
+        client.application.extensions.pop(page.ASKED, None)  # as five seconds later
+        capture = client.get("/v1/config", query_string={"writeKey": key}).json["capture"]
+        return {name: capture[name] for name in ("time_on_page", "scroll_depth", "exit_intent") if name in capture}
+
+    rule_id = api.post(f"/sites/{site}/rules", rule_about("Exit Intent")).json["id"]
+    api.post(f"/sites/{site}/rules", rule_about("exit_intent"))
+    assert signals() == {}, "a draft asks for nothing"
+    api.post(f"/sites/{site}/rules/{rule_id}/activate")
+    assert signals() == {"exit_intent": True}
+    other = api.post(f"/sites/{site}/rules", rule_about("Scrolled")).json["id"]
+    api.post(f"/sites/{site}/rules/{other}/activate")
+    assert signals() == {"exit_intent": True, "scroll_depth": [25, 50, 75, 100]}
+    api("PATCH", f"/sites/{site}", {"capture": {"scroll_depth": [], "time_on_page": [45]}})
+    assert signals() == {"exit_intent": True}
+    api("PATCH", f"/sites/{site}", {"capture": {"signals": "always"}})
+    assert signals() == {"exit_intent": True, "time_on_page": [45]}
+    told = client.get("/v1/config", query_string={"writeKey": key}).json["signals"]
+    assert told == "/chimein-signals.js?time_on_page=45&exit_intent=1"
+    api("PATCH", f"/sites/{site}", {"capture": {"signals": "never"}})
+    assert signals() == {}
+
+
+def test_a_page_is_told_what_to_mind_before_it_interrupts(client: FlaskClient, api: Api, site: str) -> None:
+    key = api.get(f"/sites/{site}").json["write_key"]
+    api("PATCH", f"/sites/{site}", {"attention": {"settle": "1m", "checkout": ["/kasse*"]}})
+    api("PATCH", f"/sites/{site}", {"attention": {"teaser_first": True}})
+    assert client.get("/v1/config", query_string={"writeKey": key}).json["attention"] == {
+        "settle": 60.0,
+        "after_error": 5.0,
+        "checkout": ["/kasse*"],
+        "teaser_first": True,
+    }

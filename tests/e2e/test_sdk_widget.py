@@ -58,10 +58,10 @@ def test_a_popup_is_a_labelled_modal_dialog_that_keeps_the_focus_and_returns_it(
     expect(dialog).to_have_accessible_description("The kettle is in your cart.")
     expect(dialog).to_be_focused()
     stops = []
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
         stops.append(focused(page))
-    assert stops == ["Finish the order", "Reply", "Close", "Finish the order"]
+    assert stops == ["Finish the order", "Reply", "Don’t show such messages again", "Close", "Finish the order"]
     page.keyboard.press("Shift+Tab")
     assert focused(page) == "Close"
     no_violations(page)

@@ -302,6 +302,77 @@ def test_markup_in_a_name_is_shown_as_text(shop: Shop, person: Person) -> None:
     expect(popup(page, f"Hi {name}")).to_be_visible(timeout=SOON)
 
 
+WHY = {
+    "trait": "why_not_bought",
+    "options": ["Too dear", {"text": "Shipping to {{ first_name | default: 'you' }}", "value": "shipping"}],
+}
+
+
+def test_an_answer_becomes_a_trait_that_starts_the_next_rule(shop: Shop, person: Person) -> None:
+    shop.rule({**SECOND_LOOK, "audience": None, "message": {**says("Why not?", answers=WHY), "display": "teaser"}})
+    shop.rule(
+        {
+            "name": "Free shipping",
+            "trigger": {"trait": "why_not_bought", "to": "shipping"},
+            "message": {**says("It is on us"), "display": "at_once"},
+        }
+    )
+    page = person.tab()
+    person.go(page, "/product/moon-gaiwan")
+    page.get_by_role("button", name="Why not?").click()
+    popup(page, "Why not?").get_by_role("button", name="Shipping to you").click()
+    expect(popup(page, "Why not?")).to_contain_text("Thank you for your answer.", timeout=SOON)
+    wait_for(lambda: shop.visitor(person.anonymous_id)["traits"].get("why_not_bought") == "shipping")
+    popup(page, "Why not?").get_by_role("button", name="Close").click()
+    expect(popup(page, "It is on us")).to_be_visible(timeout=SOON)
+    [asked] = [each for each in shop.of(person.anonymous_id, "messages") if each["content"]["title"] == "Why not?"]
+    assert (asked["status"], asked["reply"]) == ("replied", "Shipping to you")
+
+
+def test_whoever_wants_no_more_of_it_is_left_alone_by_every_rule(shop: Shop, person: Person) -> None:
+    shop.rule({**SECOND_LOOK, "audience": None, "message": {**says("Look at this"), "display": "teaser"}})
+    shop.rule({**SECOND_LOOK, "name": "Other", "trigger": {"event": "Other"}, "message": says("And this")})
+    page = person.tab()
+    person.go(page, "/product/moon-gaiwan")
+    page.get_by_role("button", name="Don’t show such messages again").click()
+    wait_for(lambda: [each for each in shop.of(person.anonymous_id, "messages") if each["dismissed_at"]])
+    page.evaluate("chimein.track('Other')")
+    person.go(page, "/product/dune-cups")
+    page.evaluate("chimein.track('Other')")
+    wait_for(lambda: ("skipped", "no_consent") in shop.outcomes(person.anonymous_id))
+    page.wait_for_timeout(2_500)
+    assert popup(page, "And this").count() == 0
+
+
+def test_a_rule_about_exit_intent_makes_the_pages_watch_for_it_and_answers_it(shop: Shop, person: Person) -> None:
+    page = person.tab()
+    person.go(page, "/")
+    assert page.evaluate("document.querySelector('script[src*=signals]')") is None
+    shop.rule({"name": "Leaving", "trigger": {"event": "Exit Intent"}, "message": says("Before you go")})
+
+    def watching() -> bool:
+        person.go(page, "/product/moon-gaiwan")
+        page.wait_for_timeout(1_000)
+        return bool(page.evaluate("!!document.querySelector('script[src*=signals]')"))
+
+    wait_for(watching)
+    page.mouse.move(300, 300)
+    page.evaluate("document.body.dispatchEvent(new MouseEvent('mouseout', {clientY: -1, bubbles: true}))")
+    expect(popup(page, "Before you go")).to_be_visible(timeout=SOON)
+
+
+def test_in_the_checkout_a_pop_up_waits_for_the_way_back(shop: Shop, person: Person) -> None:
+    shop.rule({**SECOND_LOOK, "trigger": {"event": "Checkout Started"}, "audience": None, "message": says("Later")})
+    page = person.tab()
+    buy(person, page, "dune-cups")
+    person.go(page, "/checkout")
+    wait_for(lambda: shop.of(person.anonymous_id, "messages"))
+    page.wait_for_timeout(4_000)
+    assert popup(page, "Later").count() == 0
+    person.go(page, "/product/moon-gaiwan")
+    expect(popup(page, "Later")).to_be_visible(timeout=SOON)
+
+
 def test_another_user_on_the_same_device_sees_nothing_of_the_first(shop: Shop, person: Person) -> None:
     shop.rule({**SECOND_LOOK, "audience": None, "delay": "4s", "message": says("For the first")})
     page = person.tab()

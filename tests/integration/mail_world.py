@@ -36,7 +36,7 @@ from backend.domain.site import Site
 from backend.pipeline.deliver import deliver
 from backend.runtime import Runtime, build_runtime, close_runtime
 from backend.settings import Settings
-from backend.storage import enrolments, events, messages, visitors
+from backend.storage import enrolments, events, messages, tallies, visitors
 from backend.storage.deliveries import Ref
 from backend.storage.rules import create_rule
 from backend.storage.sites import create_site, new_site
@@ -56,6 +56,15 @@ CONTENT = {
     "body": "You left it in the cart.\n\nIt is the last one.",
     "button": {"text": "Finish", "url": "/cart"},
 }
+
+ENDS = {
+    "sent": "delivered",
+    "failed": "failed",
+    "skipped": "withheld",
+    "expired": "expired",
+    "unknown": "uncertain",
+}
+"""What is counted when a message ends in this status."""
 
 
 @dataclass
@@ -133,7 +142,7 @@ class World:
         event = Event(message_id=f"{name}{now}", name=name, type="track", timestamp=now, received_at=now)
         with self.rt.db.begin() as conn:
             body = json.dumps({"type": "track", "event": name})
-            events.insert_new(conn, [events.row_of(ref[0], self.site.id, event, body)])
+            events.Insertion(conn, [events.row_of(ref[0], self.site.id, event, body)]).repeated()
             profile = visitors.load_profile(conn, ref[0])
             assert profile is not None
             visitors.save(conn, [], [Stored(fold(profile, event), None)])
@@ -164,6 +173,20 @@ class World:
         for each in self.all():
             counted[each.status] = counted.get(each.status, 0) + 1
         return counted
+
+    def counted(self) -> dict[str, int]:
+        """How messages have ended, as it is reported."""
+        with self.rt.db.read() as conn:
+            found = tallies.of_site(conn, self.site.id)
+        sums: dict[str, int] = {}
+        for each in found:
+            if each.metric in ENDS.values():
+                sums[each.metric] = sums.get(each.metric, 0) + each.number
+        return {metric: number for metric, number in sums.items() if number}
+
+    def ended(self) -> dict[str, int]:
+        """The same, counted again from the messages."""
+        return {ENDS[status]: number for status, number in self.statuses().items() if status in ENDS}
 
     def use(self, smtp_url: str, **timeouts: float) -> EmailChannel:
         """From now on mails go to this server."""
@@ -202,6 +225,7 @@ def open_world(directory: Path, redis_url: str, **settings: Any) -> Iterator[Wor
         world = World(rt, clock, site, rule.id, {})
         world.use("")
         yield world
+        assert world.counted() == world.ended(), "each message's end is counted once, whatever happened"
     finally:
         close_runtime(rt)
 

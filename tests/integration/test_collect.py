@@ -531,3 +531,22 @@ def test_a_log_that_is_away_is_503_with_a_moment_to_come_back(shop: Shop, sqlite
             assert int(answer.headers["Retry-After"]) > 0
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200
+
+
+def test_who_sends_too_fast_must_wait_and_others_need_not(shop: Shop) -> None:
+    app = create_app(replace(shop.rt.settings, caller_rate=2, proxies=1), runtime=shop.rt)
+    client = app.test_client()
+
+    def send(number: int, address: str) -> Any:
+        headers = {"X-Forwarded-For": f"6.6.6.{number % 250}, {address}", **BASIC}  # the first is anybody's claim
+        return client.post("/v1/track", json={**json.loads(GOOD), "messageId": str(number)}, headers=headers)
+
+    answers = [send(number, "1.1.1.1") for number in range(60)]
+    taken = [each.status_code for each in answers].count(200)
+    assert 20 <= taken < 40
+    refused = answers[-1]
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json["code"] == "too_many_requests"
+    assert send(1_000, "2.2.2.2").status_code == 200
+    assert len(names(shop)) == taken + 1

@@ -18,6 +18,7 @@ import redis
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline import upkeep
 from backend.pipeline.deliver import deliver
+from backend.pipeline.outcome import Sent
 from backend.storage import deliveries, unsubscribes
 from backend.storage.deliveries import SENDING_LEASE, Ref
 from tests.core_fixtures import database_url, postgres_server, postgres_url, redis_url, sqlite_template, sqlite_url
@@ -243,11 +244,11 @@ def test_whoever_lost_the_lease_changes_nothing(each_world: World) -> None:
         held = deliveries.claim(conn, ref, world.clock(), ["email"])
         assert held is not None
         assert deliveries.begin(conn, lost, world.clock()) is None
-        assert not deliveries.sent(conn, lost, world.clock())
+        assert not Sent(world.clock()).write(conn, lost, world.rt.sites)
         assert not deliveries.failed(conn, lost, "no")
         begun = deliveries.begin(conn, held, world.clock())
         assert begun is not None
-        assert deliveries.sent(conn, begun, world.clock())
+        assert Sent(world.clock()).write(conn, begun, world.rt.sites)
 
 
 def test_an_answer_that_comes_after_the_lease_still_counts(each_world: World) -> None:
@@ -261,8 +262,9 @@ def test_an_answer_that_comes_after_the_lease_still_counts(each_world: World) ->
     world.use("smtp://127.0.0.1:9")
     later(world)
     assert world.message(ref).status == "unknown"
+    assert world.counted() == {"uncertain": 1}
     with world.rt.db.begin() as conn:
-        assert deliveries.sent(conn, begun, world.clock())
+        assert Sent(world.clock()).write(conn, begun, world.rt.sites)
     assert world.message(ref).status == "sent"
 
 

@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from backend.domain.segment import parse_segment
 from backend.pipeline.apply import Effects
 from backend.pipeline.careful import ASIDE_AFTER, CAREFUL_AFTER
 from backend.pipeline.process import Processor
 from backend.pipeline.reading import Read
 from backend.runtime import build_runtime, close_runtime
+from backend.storage import tallies
 from backend.storage.leases import MEMBERS, PREFIX
+from backend.storage.segments import create_segment
 from backend.storage.tables import metadata
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import WRITE_KEY, Shop, call, identify, open_shop, popup_rule, process_environ, state_of
+from tests.core_fixtures import POPUP, WRITE_KEY, Shop, call, identify, open_shop, popup_rule, process_environ, state_of
 
 WORKER = Path(__file__).with_name("core_worker.py")
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,7 @@ POINTS = (
     "after_profiles",
     "after_enrolments",
     "after_messages",
+    "after_tallies",
     "before_commit",
     "after_commit",
     "after_commit:2",
@@ -58,13 +62,23 @@ def lapse(shop: Shop) -> None:
 
 def busy_morning(shop: Shop) -> None:
     """Rules, enrolments that are due, and a log with everything in it: merges, feedback, repetitions, bad ones."""
-    shop.rule(popup_rule(delay="10m", cancel=[{"event": "Order Completed"}]))
+    goal = {"event": "Order Completed", "within": "1h"}
+    shop.rule(popup_rule(delay="10m", cancel=[{"event": "Order Completed"}], goal=goal))
+    shop.rule(popup_rule("Product Viewed", goal=goal, message={**POPUP, "holdout": 40}))
     seen = {"performed": "Product Viewed", "within": "1d"}
     mail = {"channels": ["email"], "variants": [{"name": "A", "content": {"subject": "Hi", "body": "…"}}]}
     shop.rule(popup_rule("Product Viewed", message=mail, audience=seen, reentry={"policy": "every"}))
+    with shop.rt.db.begin() as connection:
+        for name, asked in (("seen", seen), ("not seen", {"not": seen}), ("bought", {"performed": "Order Completed"})):
+            create_segment(connection, shop.site.id, parse_segment({"name": name, "condition": asked}), shop.clock())
     names = [f"visitor{number}" for number in range(12)]
     shop.send(*(call("Product Added", {"product_id": "mug"}, anonymousId=name) for name in names[:6]))
+    for name in names:
+        shop.send(call("Product Viewed", {"product_id": "mug"}, anonymousId=name))
     shop.clock.forward(minutes=11)
+    for each in shop.messages():
+        report = call("Message Clicked", {"message_id": each.id}, anonymousId=each.anonymous_id)
+        shop.put(report, report)
     repeated = call("Product Viewed", {"product_id": "mug"}, anonymousId=names[0])
     for number, name in enumerate(names):
         shop.put(
@@ -107,7 +121,7 @@ def test_f2_a_worker_that_dies_at_any_point_changes_nothing_in_the_end(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("crash_at", ["after_messages", "before_commit", "after_commit"])
+@pytest.mark.parametrize("crash_at", ["after_messages", "after_tallies", "before_commit", "after_commit"])
 def test_f2_holds_on_postgresql_too(
     postgres_url: str, redis_url: str, crash_at: str, tmp_path: Path, sqlite_template: Path
 ) -> None:
@@ -127,6 +141,9 @@ def die_and_go_on(shop: Shop, crash_at: str, tmp_path: Path, sqlite_template: Pa
         shop.restart().drain()
         assert comparable(state_of(shop.rt)) == comparable(state_of(lucky.rt))
     assert {each.channel for each in shop.messages()} == {"popup", "email"}, "there was something to lose"
+    with shop.rt.db.read() as connection:
+        counted = {each.metric for each in tallies.of_site(connection, shop.site.id) if each.number > 0}
+    assert counted >= {"sent", "held_out", "clicked", "converted", "revenue", "persons", "goal_persons", "sessions"}
 
 
 def comparable(state: dict[str, list[tuple[Any, ...]]]) -> dict[str, Any]:

@@ -23,9 +23,8 @@ def fill(shop: Shop, batches: int = 60) -> int:
 
 
 def threads(worker: Processor) -> int:
-    """How many threads of this worker read ahead."""
-    executor = worker.reader._thread
-    return len(executor._threads) if executor is not None else 0
+    """How many threads this worker has beside its own."""
+    return len([each for each in worker.beside._threads if each.is_alive()])
 
 
 def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
@@ -43,7 +42,7 @@ def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
 
     worker.reader._read = watched  # type: ignore[method-assign]
     assert worker.drain() == sent
-    assert any(name.startswith("reading") for name in read_here)
+    assert any(name.startswith("beside") for name in read_here)
     assert sum(taken) == sent  # nothing was read twice
     assert sum(each_shop.profile(f"v{each}").counts["Page Viewed"] for each in range(10)) == sent
     assert threads(worker) == 1
@@ -65,7 +64,7 @@ def test_what_was_read_ahead_of_a_lost_race_is_dropped(each_shop: Shop) -> None:
     second.reload()
     assert second.drain() == 0
     assert done == sent
-    second.reader.close()
+    second.leave()
 
 
 def test_what_was_read_ahead_of_other_offsets_or_long_ago_is_read_again(shop: Shop) -> None:
@@ -80,7 +79,7 @@ def test_what_was_read_ahead_of_other_offsets_or_long_ago_is_read_again(shop: Sh
     time.sleep(reading.WORTH_SECONDS + 0.1)
     assert len(reader.next(worker.offsets, 1).arrived) >= 30
     assert threads(worker) == 1
-    reader.close()
+    worker.leave()
     assert threads(worker) == 0
 
 

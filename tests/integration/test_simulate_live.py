@@ -1,5 +1,6 @@
 """A rule that was simulated decides the same when it runs live: random rules over random histories, and an oracle."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import simulate
+from backend.storage import webhooks
 from backend.storage.rules import get_rule
 from backend.storage.sites import create_site, new_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures
@@ -107,6 +110,49 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
     } | ({"audience": audience} if audience else {})
 
 
+CALL = {
+    "webhook": {
+        "url": "https://hooks.example/{{ event.event | default: 'x' }}",
+        "body": {"n": "{{ profile.sessions }}"},
+    }
+}
+pieces = st.sampled_from(
+    [
+        {"delay": "10m"},
+        {"delay": "1h"},
+        {"delay": {"days": 1}},
+        CALL,
+        {"message": POPUP},
+        {"message": POPUP | {"holdout": 50}},
+        {"emit": {"event": "Coupon Granted", "properties": {"worth": 5}}},
+        {"set_trait": {"seen": "{{ event.event | default: 'x' }}"}},
+        {
+            "wait": {"events": [{"event": "Page Viewed"}], "timeout": "30m"},
+            "then": [{"emit": {"event": "Came Back"}}],
+            "else": [CALL],
+        },
+        {
+            "wait": {"until": {"performed": "Coupon Granted", "within": "20m"}, "timeout": "15m"},
+            "then": [{"message": POPUP}],
+            "else": [{"delay": "5m"}],
+        },
+        {"branch": {"if": {"performed": "Coupon Granted", "since": "entry"}, "then": [CALL], "else": [{"stop": True}]}},
+        {"branch": {"if": {"performed": "Product Viewed", "count": {"op": "gte", "value": 2}}, "then": [CALL]}},
+        {"split": [{"steps": [{"delay": "20m"}]}, {"steps": [CALL]}]},
+    ]
+)
+
+
+@st.composite
+def journeys(draw: st.DrawFn) -> dict[str, Any]:
+    """A drawn rule with steps in the place of its message."""
+    document = {key: value for key, value in draw(rules()).items() if key != "message"}
+    document["steps"] = [*draw(st.lists(pieces, min_size=1, max_size=6)), CALL]
+    if draw(st.booleans()):
+        document |= {"goal": {"event": "Order Completed"}, "exit": {"goal": True, "not_matching": draw(st.booleans())}}
+    return document
+
+
 minutes = st.integers(0, SPAN // GRAIN).map(lambda each: each * GRAIN)
 
 
@@ -171,7 +217,17 @@ def as_it_happens(shop: Shop, document: dict[str, Any], history: list[Told]) -> 
     """Event by event, each minute processed at its time."""
     rule_id = shop.rule(document)
     run_live(shop, by_minute(history))
-    assert decided(shop) == foreseen(shop, rule_id)
+    assert decided(shop) == foreseen(shop, rule_id) == rehearsed(shop, rule_id, history)
+
+
+def rehearsed(shop: Shop, rule_id: str, history: list[Told]) -> list[tuple[Any, ...]]:
+    """What a rehearsal finds, given the same calls and nothing of what is stored."""
+    with shop.rt.db.read() as connection:
+        stored = get_rule(connection, shop.site.id, rule_id)
+    assert stored is not None
+    calls = [each.body | {"timestamp": (START + MINUTE * each.minute).isoformat()} for each in history]
+    found = rehearse(shop.site, [stored.rule()], calls, shop.clock.now)
+    return sorted((i.event_id, i.entered_at, i.at, i.outcome, i.reason or "", i.variant or "") for i in found.items)
 
 
 def shuffled(shop: Shop, document: dict[str, Any], history: list[Told], chance: Any) -> None:
@@ -233,6 +289,50 @@ def test_and_where_batches_arrive_shuffled_and_partly_twice(
 @given(history=CARTS)
 def test_carts_left_are_those_that_a_naive_reader_of_the_history_finds(shops: Any, history: list[Told]) -> None:
     carts_left(shops(), history)
+
+
+def calls(shop: Shop) -> Counter[str]:
+    """How many webhooks were promised, live, by trigger."""
+    with shop.rt.db.read() as connection:
+        found = webhooks.list_webhooks(connection, shop.site.id, limit=10_000)
+    triggers = {each.id: each.trigger.message_id for who in ("ann", "bob", "eve") for each in shop.enrolments(who)}
+    return Counter(triggers[each.enrolment_id] for each in found)
+
+
+def journeys_bit_by_bit(shop: Shop, document: dict[str, Any], history: list[Told], chance: Any) -> None:
+    """Ten minutes a batch, the worker often forgetful between two; then days in which all comes to an end."""
+    rule_id = shop.rule(document)
+    for _, group in groupby(history, key=lambda each: each.minute // 10):
+        batch = list(group)
+        shop.clock.now = START + MINUTE * max(each.minute for each in batch)
+        shop.send(*(each.body | {"timestamp": (START + MINUTE * each.minute).isoformat()} for each in batch))
+        if chance.random() < 0.3:
+            shop.processor.reload()
+    shop.clock.now = START + timedelta(days=9)
+    shop.processor.drain()
+    assert decided(shop) == foreseen(shop, rule_id)
+    with shop.rt.db.read() as connection:
+        stored = get_rule(connection, shop.site.id, rule_id)
+    assert stored is not None
+    items = simulate(shop.rt, shop.site, [stored.rule()], limit=10_000).items
+    assert calls(shop) == Counter({each.event_id: each.webhooks for each in items if each.webhooks})
+    assert all(each.outcome is not None for who in ("ann", "bob", "eve") for each in shop.enrolments(who))
+
+
+@FEW
+@given(document=journeys(), history=histories(), chance=st.randoms(use_true_random=False))
+def test_a_simulated_journey_decides_and_calls_as_it_does_live(
+    shops: Any, document: dict[str, Any], history: list[Told], chance: Any
+) -> None:
+    journeys_bit_by_bit(shops(), document, history, chance)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+@MANY
+@given(document=journeys(), history=histories(), chance=st.randoms(use_true_random=False))
+def test_all_journeys_many_times(shops: Any, document: dict[str, Any], history: list[Told], chance: Any) -> None:
+    journeys_bit_by_bit(shops(), document, history, chance)
 
 
 @pytest.mark.long

@@ -67,7 +67,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"all": [FINE], "anny": 1}, "audience.anny", 'Did you mean "any"?|Unknown key'),
         ({"field": NAME, "op": "is_set", "vlaue": 1}, "audience.vlaue", 'Did you mean "value"?'),
         ({"not": []}, "audience.not", "A condition is an object"),
-        ({"segment": "vips"}, "audience.segment", "Segments are not available yet."),
+        ({"segment": 7}, "audience.segment", "Expected the id or the name of a segment."),
         ({"field": NAME}, "audience.op", "needs an operator"),
         ({"field": NAME, "op": ["eq"], "value": 1}, "audience.op", "Unknown operator"),
         ({"field": NAME, "op": "EQ", "value": 1}, "audience.op", 'Did you mean "eq"?'),

@@ -259,10 +259,10 @@ def test_what_many_rules_ask_is_asked_once_for_a_moment() -> None:
     counted = 0
 
     class Counting(Past):
-        def of(self, name: str) -> Sequence[Event]:
+        def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
             nonlocal counted
             counted += name == "A"
-            return super().of(name)
+            return super().of(name, since)
 
     events = [did("A", 2, x=1), did("B", 1)]
     who = Profile(

@@ -13,6 +13,8 @@ from backend.domain.rule import messages_of, parse_rule
 from tests.story import NOON, Story, outcomes, rule, saying, sent
 
 DAY = 24 * 60
+HOOK = "https://a.example/hook"
+DAYS = {"steps": [{"delay": {"days": 3}}]}
 
 
 def step(name: str, **message: Any) -> dict[str, Any]:
@@ -102,6 +104,45 @@ def test_a_wait_for_a_condition_passes_at_once_where_it_holds_already() -> None:
         if second:
             story.told(50, plan=second)
         assert sent(story.run()) == [expected]
+
+
+def test_a_condition_that_comes_true_by_the_mere_clock_is_noticed_when_the_waiting_ends() -> None:
+    quiet = {"not": {"performed": "Page Viewed", "within": "1h"}}
+    wait = {"wait": {"until": quiet, "timeout": "2h"}, "then": [step("gone")], "else": [step("here")]}
+    for last, expected in ((10, ("r/gone", 120)), (100, ("r/here", 120))):
+        story = Story([rule("r", "Signed Up", steps=[wait])])
+        story.did("Page Viewed", -1)
+        story.did("Signed Up", 0)
+        story.did("Page Viewed", last)
+        assert sent(story.run()) == [expected]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        [{"delay": "1d"}],
+        [{"delay": {"days": 2, "at": "09:00"}}],
+        [{"wait": {"events": [{"event": "X"}], "timeout": "1d"}}],
+        [{"branch": {"if": {"performed": "Signed Up"}, "then": [{"split": [{"steps": [{"delay": "1d"}]}, DAYS]}]}}],
+    ],
+)
+@pytest.mark.parametrize(
+    ("leaving", "reason"),
+    [
+        ({"goal": {"event": "Order Completed"}, "exit": {"goal": True}}, "goal_met"),
+        ({"exit": {"not_matching": True}, "audience": {"not": {"performed": "Order Completed"}}}, "not_matching"),
+        ({"cancel": [{"event": "Order Completed"}]}, "cancelled"),
+    ],
+)
+def test_who_leaves_does_so_at_once_wherever_they_stand(place: Any, leaving: Any, reason: str) -> None:
+    story = Story([rule("r", "Signed Up", steps=[*place, step("late"), {"webhook": {"url": HOOK}}], **leaving)])
+    story.did("Signed Up", 0)
+    story.did("Order Completed", 10)
+    story.did("X", 20)
+    result = story.run()
+    [enrolment] = result.enrolments.values()
+    assert (enrolment.outcome, enrolment.reason, enrolment.at) == ("skipped", reason, NOON + timedelta(minutes=10))
+    assert result.messages == result.webhooks == []
 
 
 def test_branches_nest() -> None:
@@ -238,6 +279,7 @@ PIECES: list[dict[str, Any]] = [
     {"message": saying("x")},
     {"set_trait": {"seen": "{{ event.name }}"}},
     {"emit": {"event": "B"}},
+    {"webhook": {"url": "https://a.example/{{ event.name }}", "body": {"at": ["{{ event.timestamp }}"]}}},
     {"wait": {"events": [{"event": "C"}], "timeout": "3h"}, "then": [{"message": saying("then")}], "else": []},
     {
         "branch": {
@@ -284,6 +326,11 @@ def test_any_journeys_come_out_the_same_at_once_and_bit_by_bit(steps: Any, other
         ([{"delay": "soon"}], "steps.0.delay", "Not a duration"),
         ([{"wait": {"events": [{"event": "X"}]}}], "steps.0.wait.timeout", "needs a timeout"),
         ([{"wait": {"timeout": "1h"}}], "steps.0.wait", "needs events"),
+        ([{"wait": {"events": [], "timeout": "1h"}}], "steps.0.wait", "needs events"),
+        ([{"wait": {"events": [{"event": "X"}], "timeout": "0s"}}], "steps.0.wait.timeout", "waits for nothing"),
+        ([{"delay": {"hours": 24}}], "steps.0.delay.hours", '"delay": "24h"'),
+        ([{"split": [{"name": "A"}, {"name": "A"}]}], "steps.0.split.1.name", "Two ways are named"),
+        ([{"split": [{"name": "B"}, {}]}], "steps.0.split.1.name", "Two ways are named"),
         ([{"branch": {"then": []}}], "steps.0.branch", "Expected an object"),
         ([{"split": [{"steps": []}]}], "steps.0.split", "2 to 10 ways"),
         ([{"split": [{"weight": 0}, {"weight": 0}]}], "steps.0.split", "above 0"),
@@ -293,6 +340,57 @@ def test_any_journeys_come_out_the_same_at_once_and_bit_by_bit(steps: Any, other
         ([{"emit": {"event": "Broadcast"}}], "steps.0.emit.event", "only chimein reports"),
         ([{"name": "a", "message": saying()}, {"name": "a", "message": saying()}], "steps.1.name", "Two steps"),
         ([{"stop": 1}], "steps.0.stop", "Expected true"),
+        ([{"webhook": "https://a.example"}], "steps.0.webhook", "Expected an object"),
+        ([{"webhook": {}}], "steps.0.webhook.url", "Expected an address"),
+        ([{"webhook": {"url": HOOK, "then": []}}], "steps.0.webhook.then", "Unknown key"),
+        ([{"webhook": {"url": HOOK}, "then": []}], "steps.0.then", "Unknown key"),
+        ([{"webhok": {"url": HOOK}}], "steps.0", 'Did you mean "webhook"?'),
+        *(
+            ([{"webhook": {"url": url}}], "steps.0.webhook.url", sentence)
+            for url, sentence in (
+                ("/hook", "Expected an address"),
+                ("ftp://a.example/", "starts with https"),
+                ("{{ url }}", "Expected an address"),
+                ("https://{{ host }}/x", "not its host"),
+                ("https://a.example{{ x }}", "not its host"),
+                ("https://a.example:{{ port }}/", "not its host"),
+                ("https://{% if a %}b{% endif %}.example/", "not its host"),
+                ("https://me:pw@a.example/{{ x }}", "use a header"),
+                ("https://a.example\\@b.example/", "backslash"),
+                ("https://a.example/../x", "step such as"),
+                ("https://0x7f.1/", "neither a name nor an IP address"),
+                ("https://a.example/{{ x", ""),
+                ("https://a.example/{{ x | nope }}", ""),
+                ("https://a.example/" + "x" * 3000, "at most 2000"),
+            )
+        ),
+        ([{"webhook": {"url": HOOK, "method": "GET"}}], "steps.0.webhook.method", "POST or PUT"),
+        ([{"webhook": {"url": HOOK, "method": ["PUT"]}}], "steps.0.webhook.method", "POST or PUT"),
+        ([{"webhook": {"url": HOOK, "headers": [1]}}], "steps.0.webhook.headers", "Expected an object"),
+        *(
+            ([{"webhook": {"url": HOOK, "headers": {name: text}}}], f"steps.0.webhook.headers.{name}", sentence)
+            for name, text, sentence in (
+                ("Host", "b.example", "cannot be set"),
+                ("Transfer-Encoding", "chunked", "cannot be set"),
+                ("webhook-id", "1", "cannot be set"),
+                ("Proxy-Authorization", "x", "cannot be set"),
+                ("CONNECTION", "x", "cannot be set"),
+                ("X Y", "1", "no name of a header"),
+                ("X:Y", "1", "no name of a header"),
+                ("X\r\nY", "1", "no name of a header"),
+                ("", "1", "no name of a header"),
+                ("X", "a\r\nY: b", "one line"),
+                ("X", "ü", "one line"),
+                ("X", 5, "Expected a text"),
+                ("X", "{{ a", ""),
+            )
+        ),
+        ([{"webhook": {"url": HOOK, "headers": {"X": "1", "x": "2"}}}], "steps.0.webhook.headers.x", "twice"),
+        ([{"webhook": {"url": HOOK, "body": "text"}}], "steps.0.webhook.body", "Expected an object"),
+        ([{"webhook": {"url": HOOK, "body": {"a": ["{{ x"]}}}], "steps.0.webhook.body.a.0", ""),
+        ([{"webhook": {"url": HOOK, "body": {"a": 2**70}}}], "steps.0.webhook.body.a", "too large"),
+        ([{"webhook": {"url": HOOK, "body": {"a": [0] * 300}}}], "steps.0.webhook.body.a.198", "at most 200"),
+        ([{"webhook": {"url": HOOK}, "name": "a"}] * 2, "steps.1.name", "Two steps"),
     ],
 )
 def test_a_step_that_cannot_work_is_refused_with_its_place(steps: Any, path: str, sentence: str) -> None:
@@ -313,6 +411,26 @@ def test_steps_that_nest_too_deep_or_are_too_many_are_refused() -> None:
     for steps in (deep, [{"delay": "1m"}] * 101):
         with pytest.raises(RuleErrors):
             parse_rule({"name": "r", "trigger": {"event": "A"}, "steps": steps})
+
+
+def test_a_body_that_nests_too_deep_is_refused() -> None:
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(1_000):
+        deep = {"a": deep}
+    with pytest.raises(RuleErrors) as caught:
+        parse_rule({"name": "r", "trigger": {"event": "A"}, "steps": [{"webhook": {"url": HOOK, "body": deep}}]})
+    assert "nests at most 8 deep" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(HOOK, "http://a.example", "https://a.example?x={{ y }}", "https://a.example/{{ x }}#{{ y }}", "HTTPS://A.B/"),
+        *("https://[2606:4700::1]:8443/x", "https://bücher.example/ü", "https://8.8.8.8/{% if a %}b{% endif %}"),
+    ],
+)
+def test_an_address_of_which_only_path_and_query_vary_is_taken(url: str) -> None:
+    parse_rule({"name": "r", "trigger": {"event": "A"}, "steps": [{"webhook": {"url": url}}]})
 
 
 def test_a_rule_with_steps_reads_the_same_again() -> None:

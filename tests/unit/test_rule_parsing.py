@@ -123,7 +123,7 @@ def test_a_rule_that_is_only_tried_out_needs_neither_name_nor_message() -> None:
         ("trigger", "Product Added", "trigger", "is an object"),
         ("trigger", {"evnt": "A"}, "trigger", 'Did you mean "event"?'),
         ("trigger", {"event": "A", "stage": "cart"}, "trigger", "not several"),
-        ("trigger", {"segment": "vips"}, "trigger.segment", "Segments are not available yet."),
+        ("trigger", {"segment": ""}, "trigger.segment", "Expected the id or the name of a segment."),
         ("trigger", {"stage": "basket"}, "trigger.stage", "Unknown stage"),
         ("trigger", {"stage": ["cart"]}, "trigger.stage", "Unknown stage"),
         ("trigger", {"stage": "cart", "where": {}}, "trigger.where", "audience"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.channels.outbound import Allowed
 from backend.errors import SettingsError
 from backend.ops.firstrun import make_data_dir, make_secrets, read_secrets
 from backend.settings import Settings, variables
@@ -99,6 +100,39 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence(environ: dict[str, str]
 def test_sizes_are_understood_with_their_units() -> None:
     assert Settings.load({"CHIMEIN_LOG_MAX_BYTES": "64m"}).log_max_bytes == 64 * 2**20
     assert Settings.load({"CHIMEIN_LOG_MAX_BYTES": "1GB"}).log_max_bytes == 2**30
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("localhost", "localhost"),
+        (" Hooks.LAN. , 10.0.0.0/8\n127.0.0.1 ", "hooks.lan,10.0.0.0/8,127.0.0.1"),
+        ("hooks.lan:9000,localhost:080", "hooks.lan:9000,localhost:80"),
+        ("127.0.0.1:9000 [::1]:9000 ::1 FD00::/8 [fd00:0::1]", "127.0.0.1:9000,[::1]:9000,::1,fd00::/8,fd00::1"),
+        ("localhost,localhost", "localhost"),
+        ("my_host,xn--bcher-kva.example", "my_host,xn--bcher-kva.example"),
+    ],
+)
+def test_private_places_that_may_be_called_are_kept_in_one_way_of_writing(text: str, kept: str) -> None:
+    settings = Settings.load({"CHIMEIN_ALLOW_PRIVATE": text, "CHIMEIN_SECRET_KEY": SECRET})
+    assert settings.allow_private == kept
+    assert Settings.load(settings.environ()) == settings
+    assert len(Allowed.of(kept).networks) + len(Allowed.of(kept).places) == len(kept.split(","))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("*", "*.lan", "http://localhost", "https://localhost:9000/", "localhost:0", "localhost:70000", "localhost:x"),
+        *("10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8:80", "fd00::/8:80", "[::1", "::1]:80", "1.2.3", "0177.0.0.1"),
+        *("2130706433", "0x7f.1", "a..b", "-a", "a-", "a@b", "bücher.example", "localhost:", ":80", "[zz]:80"),
+    ],
+)
+def test_a_private_place_that_is_none_is_named(entry: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({"CHIMEIN_ALLOW_PRIVATE": f"localhost, {entry}"})
+    assert "CHIMEIN_ALLOW_PRIVATE must list hosts, host:port, IP addresses or networks" in caught.value.message
+    assert repr(entry.split("/")[0])[1:-1] in caught.value.message
 
 
 def test_no_secret_shows_when_settings_are_printed() -> None:

@@ -248,7 +248,7 @@ def test_a_hostile_template_is_refused_or_stopped_within_a_second(source: str) -
     with pytest.raises(TemplateError) as stopped:
         say(source)
     assert time.process_time() - begun < 1
-    assert str(stopped.value).endswith(".")
+    assert str(stopped.value).endswith((".", "?"))
     assert len(str(stopped.value)) < 500
 
 

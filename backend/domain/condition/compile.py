@@ -55,8 +55,8 @@ def _compile(condition: Condition, shared: SharedTests | None) -> Test:
             return performed_test(condition, compile_condition)
         case LocalTime():
             return local_time_test(condition)
-        case InSegment():
-            raise NotImplementedError("Segments are not available yet")
+        case InSegment(segment=segment):
+            return lambda m: m.profile.is_in(segment)
         case _:
             assert_never(condition)
 

@@ -1,7 +1,7 @@
 """What time is it where the visitor is? The window of a day in which `local_time` holds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from backend.domain.calendar import zone_of
@@ -21,11 +21,16 @@ def local_now(m: Moment) -> datetime:
 
 
 def local_time_test(node: LocalTime) -> Test:
-    """The test of the visitor's time of day; a window that passes midnight belongs to the day on which it began."""
+    """The test of the visitor's time of day."""
+    holds = holds_at(node)
+    return lambda m: holds(local_now(m))
+
+
+def holds_at(node: LocalTime) -> Callable[[datetime], bool]:
+    """The test of a time on somebody's clock; a window that passes midnight belongs to the day on which it began."""
     start, end, weekdays = node.start, node.end, node.weekdays or tuple(range(7))
 
-    def test(m: Moment) -> bool:
-        now = local_now(m)
+    def test(now: datetime) -> bool:
         minute, weekday = now.hour * 60 + now.minute, now.weekday()
         if start < end:
             return start <= minute < end and weekday in weekdays

@@ -7,7 +7,7 @@ from backend.domain.condition.fields import Field, parse_field
 from backend.domain.condition.local import read_local_time
 from backend.domain.condition.operators import ALIASES, OPERATORS, read_value, read_window
 from backend.domain.condition.questions import AMOUNTS, read_bounds, read_questions
-from backend.domain.condition.tree import ONCE, All, AnyOf, Comparison, Condition, Count, Not, Performed
+from backend.domain.condition.tree import ONCE, All, AnyOf, Comparison, Condition, Count, InSegment, Not, Performed
 from backend.domain.mistakes import Mistakes, nearest, quoted
 
 DEEPEST = 10
@@ -32,6 +32,8 @@ KINDS = "all, any, not, field, performed, local_time or segment"
 
 COUNT_OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "between")
 
+LASTING = "A segment is about the visitor, whatever happens just now: use profile. fields and performed."
+
 Path: TypeAlias = tuple[str | int, ...]
 
 
@@ -48,18 +50,23 @@ def parse_condition(doc: object, path: Sequence[str | int] = (), *, entered: boo
 
 
 def read_condition(
-    doc: object, path: Sequence[str | int], mistakes: Mistakes, *, entered: bool = True
+    doc: object, path: Sequence[str | int], mistakes: Mistakes, *, entered: bool = True, lasting: bool = False
 ) -> Condition | None:
-    """Read a condition into `mistakes`; None exactly where it noted at least one."""
-    return _Reader(mistakes, entered).read(doc, tuple(path), 1)
+    """Read a condition into `mistakes`; None exactly where it noted at least one.
+
+    A `lasting` one is about the visitor alone, whatever happens just now: as that of a segment.
+    """
+    return _Reader(mistakes, entered, lasting).read(doc, tuple(path), 1)
 
 
 class _Reader:
     """Reads one tree, counting its nodes."""
 
-    def __init__(self, mistakes: Mistakes, entered: bool) -> None:
+    def __init__(self, mistakes: Mistakes, entered: bool, lasting: bool) -> None:
         self.mistakes = mistakes
         self.entered = entered
+        self.lasting = lasting
+        self.counting = False
         self.nodes = 0
 
     def read(self, doc: object, path: Path, depth: int) -> Condition | None:
@@ -116,8 +123,9 @@ class _Reader:
         part = self.read(doc["not"], (*path, "not"), depth + 1)
         return None if part is None else Not(part=part)
 
-    def read_segment(self, _: dict[Any, Any], path: Path, __: int) -> Condition | None:
-        return self.wrong((*path, "segment"), "Segments are not available yet.")
+    def read_segment(self, doc: dict[Any, Any], path: Path, _: int) -> Condition | None:
+        found = self.mistakes.segment(doc["segment"], (*path, "segment"))
+        return None if found is None else InSegment(segment=found[0], name=found[1])
 
     def read_comparison(self, doc: dict[Any, Any], path: Path, _: int) -> Condition | None:
         field = self.attempt(parse_field, doc["field"], (*path, "field"))
@@ -133,6 +141,9 @@ class _Reader:
         value = self.attempt(lambda told: read_value(op, told), doc.get("value"), (*path, "value"))
         if op == "unchanged_for" and field is not None and not _is_trait(field):
             self.mistakes.add((*path, "field"), "unchanged_for is asked of a trait, such as profile.traits.plan.")
+        about = ("profile", "event") if self.counting else ("profile",)
+        if self.lasting and field is not None and field.root not in about:
+            self.mistakes.add((*path, "field"), LASTING)
         if field is None or self.mistakes.total > noted:
             return None
         return Comparison(field=field, op=op, value=value)
@@ -143,12 +154,18 @@ class _Reader:
     def read_performed(self, doc: dict[Any, Any], path: Path, depth: int) -> Condition | None:
         noted = self.mistakes.total
         event = self.attempt(read_event_name, doc["performed"], (*path, "performed"))
+        if self.lasting and not self.counting and doc.get("same") is not None:
+            self.mistakes.add((*path, "same"), LASTING)
+        counting, self.counting = self.counting, True
         where = None if doc.get("where") is None else self.read(doc["where"], (*path, "where"), depth + 1)
+        self.counting = counting
         asked = read_questions(doc, path, self.mistakes)
         if doc.get("count") is not None:
             count = self.read_count(doc["count"], (*path, "count"))
         else:
             count = None if asked else ONCE
+        if self.lasting and doc.get("since") == "entry":
+            return self.wrong((*path, "since"), "Nobody enters by a trigger here: give a moment, or use within.")
         window = read_bounds(doc, path, self.mistakes, entered=self.entered)
         if self.nodes > MOST_NODES or self.mistakes.total > noted or event is None:
             return None

@@ -102,4 +102,9 @@ def _compiled(pattern: str) -> Any:
 
 def _reason(error: Exception) -> str:
     reason = error.args[0] if error.args else "unknown"
-    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    told = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    if re.search(r"\(\?<?[=!]", told):
+        return f"{told}; looking ahead and behind is not there, since it can take for ever"
+    if re.search(r"\\[1-9]", told):
+        return f"{told}; going back to what a group found is not there, since it can take for ever"
+    return told

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from backend.domain.condition.moment import Moment
-from backend.domain.condition.tree import Comparison, Condition, Not, Performed
+from backend.domain.condition.tree import Comparison, Condition, InSegment, Not, Performed
 from backend.domain.condition.when import Test
 
 
@@ -30,7 +30,7 @@ class SharedTests:
 
     def test(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
         """The test of a condition: compiled, or the same as that of an equal condition."""
-        if isinstance(condition, Comparison | Not) or not getattr(condition, "parts", True):
+        if isinstance(condition, Comparison | Not | InSegment) or not getattr(condition, "parts", True):
             return compile_it(condition)  # as cheap as remembering; and what is negated is shared itself
         key = repr(condition)  # not the condition itself: true equals 1 there
         known = self._known.get(key)

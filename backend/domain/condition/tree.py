@@ -130,9 +130,10 @@ class LocalTime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InSegment:
-    """True for members of a segment. Its place in the tree: nothing reads or compiles it yet."""
+    """True for members of the segment with this id; `name` is what it was called where the condition was read."""
 
     segment: str
+    name: str = ""
 
 
 Condition: TypeAlias = All | AnyOf | Not | Comparison | Performed | LocalTime | InSegment

@@ -107,11 +107,11 @@ def _bound(get: Callable[[Moment], Any], op: str, value: Relative | str) -> Test
     holds, missing = _HOLDS[op], op == "ne"
     by_day = op in ("eq", "ne")
     if isinstance(value, str):
-        wanted_day, wanted = _date_alone(value), read_time(value)
+        wanted_day, wanted = date_alone(value), read_time(value)
 
         def absolute(m: Moment) -> bool:
             x = get(m)
-            day = _date_alone(x) if wanted_day is not None else None
+            day = date_alone(x) if wanted_day is not None else None
             if day is not None:
                 return holds(day, wanted_day)
             moment = read_time(x)
@@ -122,7 +122,7 @@ def _bound(get: Callable[[Moment], Any], op: str, value: Relative | str) -> Test
 
     def relative(m: Moment) -> bool:
         x = get(m)
-        day = _date_alone(x)
+        day = date_alone(x)
         if day is not None:
             return holds(day, _day(m, span))
         moment = read_time(x)
@@ -138,7 +138,7 @@ def _bound(get: Callable[[Moment], Any], op: str, value: Relative | str) -> Test
     return relative
 
 
-def _date_alone(x: Any) -> date | None:
+def date_alone(x: Any) -> date | None:
     """The calendar day that text such as `2026-03-01` means; None for everything else."""
     if x.__class__ is not str or len(x) != LENGTH_OF_DATE or read_time(x) is None:
         return None

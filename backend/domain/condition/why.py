@@ -7,7 +7,7 @@ from backend.domain.condition.compile import compile_condition
 from backend.domain.condition.fields import getter
 from backend.domain.condition.local import clock, local_now
 from backend.domain.condition.moment import Moment
-from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, LocalTime, Not, Performed
+from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, InSegment, LocalTime, Not, Performed, walk
 from backend.domain.duration import format_duration
 
 LONGEST_VALUE = 80
@@ -24,12 +24,57 @@ def why_not(condition: Condition, moment: Moment) -> list[str]:
             return ["None of these holds: " + " ".join(each for part in parts for each in why_not(part, moment))]
         case Not(part=part):
             return [f"It holds, and must not: {_told(part)}."]
+        case InSegment(segment=segment):
+            return [f"{_told(condition)} was asked; they are no member{_left(moment, segment)}."]
         case LocalTime():
             return [f"{_told(condition)} was asked; it is {local_now(moment):%H:%M on %A} there."]
         case Comparison(field=field):
             return [f"{_told(condition)} was asked; {field} is {_shown(getter(field)(moment))}."]
         case _:
             return [f"{_told(condition)} was asked, and is not so."]
+
+
+def found(condition: Condition, moment: Moment) -> list[str]:
+    """A sentence for each part, whether it holds or not: what was asked, and what was found."""
+    match condition:
+        case All(parts=parts) | AnyOf(parts=parts):
+            return [sentence for part in parts for sentence in found(part, moment)]
+        case Not(part=Comparison() | LocalTime() | Performed() as part):
+            return [f"not {sentence}" for sentence in found(part, moment)]
+        case Not(part=part):
+            return found(part, moment)
+        case LocalTime():
+            return [f"{_told(condition)}: it is {local_now(moment):%H:%M on %A} there."]
+        case Comparison(field=field):
+            return [f"{_told(condition)}: it is {_shown(getter(field)(moment))}."]
+        case Performed(event=event):
+            held = "so" if compile_condition(condition)(moment) else "not so"
+            return [f"{_told(condition)}: {held} ({moment.profile.counts.get(event, 0)} times ever)."]
+        case InSegment():
+            return memberships(condition, moment)
+        case _:
+            return [f"{_told(condition)}: {'so' if compile_condition(condition)(moment) else 'not so'}."]
+
+
+def memberships(condition: Condition, moment: Moment) -> list[str]:
+    """A sentence for each segment that the condition asks for: a member since when, or none, and until when."""
+    told: dict[str, str] = {}
+    for node in walk(condition):
+        if isinstance(node, InSegment):
+            standing = moment.profile.segments.get(node.segment)
+            since = None if standing is None else standing.entered_at
+            verdict = f"no member{_left(moment, node.segment)}" if since is None else f"member since {_shown(since)}"
+            told[node.segment] = f"{_named(node)}: {verdict}."
+    return list(told.values())
+
+
+def _named(node: InSegment) -> str:
+    return f'"{node.name or node.segment}"'
+
+
+def _left(moment: Moment, segment: str) -> str:
+    standing = moment.profile.segments.get(segment)
+    return f", left at {_shown(standing.left_at)}" if standing is not None and standing.left_at is not None else ""
 
 
 def _told(condition: Condition) -> str:
@@ -40,6 +85,8 @@ def _told(condition: Condition) -> str:
             return _told_performed(condition)
         case LocalTime(start=start, end=end):
             return f"a local time from {clock(start)} to {clock(end)}"
+        case InSegment():
+            return f"the segment {_named(condition)}"
         case All(parts=parts):
             return "all of (" + ", ".join(map(_told, parts)) + ")"
         case AnyOf(parts=parts):

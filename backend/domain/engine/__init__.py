@@ -1,7 +1,20 @@
 """The verb `advance`: one visitor through a stretch of time, live and simulated alike."""
 
-from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded
+from backend.domain.engine.reentry import denial_of
+from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded, VersionNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.walk import advance, denial_of
+from backend.domain.engine.segments import Segments
+from backend.domain.engine.walk import advance, rebuild
 
-__all__ = ["Advance", "Collision", "Denial", "PastNeeded", "Ruleset", "advance", "denial_of"]
+__all__ = [
+    "Advance",
+    "Collision",
+    "Denial",
+    "PastNeeded",
+    "Ruleset",
+    "Segments",
+    "VersionNeeded",
+    "advance",
+    "denial_of",
+    "rebuild",
+]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from backend.domain.attention import Contact
 from backend.domain.condition import HistoryNeeded
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
@@ -11,6 +12,7 @@ from backend.domain.message import Message
 from backend.domain.past import Since, together
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule
+from backend.domain.webhook import Webhook
 
 
 class PastNeeded(Exception):
@@ -20,6 +22,11 @@ class PastNeeded(Exception):
         super().__init__(f"The history of {sorted(since)} is needed")
         self.since = since
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all that is asked for."""
+        return frozenset(self.since)
+
     @classmethod
     def by(cls, needed: HistoryNeeded, rules: Iterable[CompiledRule], at: datetime) -> "PastNeeded":
         """What was asked for, and what these rules are likely to ask for next, at `at`."""
@@ -27,6 +34,15 @@ class PastNeeded(Exception):
         for rule in rules:
             since = together(since, {name: at - span for name, span in rule.lookback.items()})
         return cls(since)
+
+
+class VersionNeeded(Exception):
+    """An enrolment goes on by a version of its rule that is not at hand."""
+
+    def __init__(self, rule_id: str, version: int) -> None:
+        super().__init__(f"Version {version} of the rule {rule_id} is needed")
+        self.rule_id = rule_id
+        self.version = version
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +78,11 @@ class Advance:
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     emitted: list[Event] = field(default_factory=list)
+    webhooks: list[Webhook] = field(default_factory=list)
     denials: list[Denial] = field(default_factory=list)
     collisions: list[Collision] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     """What rules raised, by rule id: a mistake of ours, which must not cost the event or the other rules."""
     woken: bool = False
+    forgotten: list[Contact] = field(default_factory=list)
+    """Contacts that had to make room, as they stood then."""

@@ -1,16 +1,20 @@
 """The compiled rules of one site, found by what they listen to."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from backend.domain.dispatch import Dispatch, Places
+from backend.domain.engine.membership import segments_due
+from backend.domain.engine.result import VersionNeeded
+from backend.domain.engine.segments import Segments
 from backend.domain.event import Event
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
+from backend.domain.winner import Winners
 
 Rules = tuple[CompiledRule, ...]
 
@@ -21,7 +25,9 @@ class Ruleset:
 
     `dispatch` knows which of the active rules an event starts, `events` are the names that they listen to; `by_stage`
     and `at_session` are sets as `dispatch` numbers them. `watches` are the rules that start at moments which no event
-    marks. `former` are versions of rules by (id, version) by which enrolments go on that began with them.
+    marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
+    is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
+    as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new.
     """
 
     site: Site
@@ -32,16 +38,26 @@ class Ruleset:
     by_trait: Mapping[str, Rules]
     at_session: Places = 0
     watches: Rules = ()
-    former: Mapping[tuple[str, int], CompiledRule]
+    segments: Segments | None = None
+    by_segment: Mapping[tuple[str, bool], Rules] = field(default_factory=dict)
     limits: SiteLimits
     goals: Mapping[str, Rules]
+    winners: Winners
+    former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, site: Site, rules: Iterable[CompiledRule], former: Iterable[CompiledRule] = ()) -> "Ruleset":
+    def of(
+        cls,
+        site: Site,
+        rules: Iterable[CompiledRule],
+        segments: Segments | None = None,
+        winners: Winners | None = None,
+    ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
         by_stage: dict[str, Rules] = {}
         by_trait: dict[str, Rules] = {}
+        by_segment: dict[tuple[str, bool], Rules] = {}
         active = [rule for rule in ordered if rule.rule.status == "active"]
         dispatch = Dispatch(active)
         for rule in active:
@@ -49,6 +65,8 @@ class Ruleset:
                 by_stage[rule.stage] = (*by_stage.get(rule.stage, ()), rule)
             elif rule.trait is not None:
                 by_trait[rule.trait] = (*by_trait.get(rule.trait, ()), rule)
+            elif rule.segment is not None:
+                by_segment[rule.segment] = (*by_segment.get(rule.segment, ()), rule)
         return cls(
             site=site,
             by_id=MappingProxyType({rule.id: rule for rule in ordered}),
@@ -56,19 +74,39 @@ class Ruleset:
             events=frozenset(rule.event for rule in active if rule.event is not None),
             by_stage={stage: dispatch.places(group) for stage, group in by_stage.items()},
             by_trait=by_trait,
+            segments=segments,
+            by_segment=by_segment,
             at_session=dispatch.places(rule for rule in active if rule.session),
             watches=tuple(rule for rule in active if rule.watch is not None),
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
-            former={(rule.id, rule.rule.version): rule for rule in former},
+            winners=winners or {},
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:
-        """The rule by which an enrolment goes on: its own version where that is kept, else the present one."""
+        """The rule by which an enrolment goes on that entered `version`: that one, or the one that it was moved to.
+
+        None where the rule is not live, or the version lost; raises `VersionNeeded` where it is not in `former` yet.
+        """
         present = self.by_id.get(rule_id)
-        if not self.former or present is None or present.rule.version == version:
+        if present is None or present.rule.version == version:
             return present
-        return self.former.get((rule_id, version), present)
+        return self.version_of(present, max(version, present.rule.moved_to))
+
+    def version_of(self, present: CompiledRule, version: int) -> CompiledRule | None:
+        """This version of a rule; None where it is lost, raises `VersionNeeded` where it is not in `former` yet."""
+        if present.rule.version == version:
+            return present
+        try:
+            return self.former[present.id, version]
+        except KeyError:
+            raise VersionNeeded(present.id, version) from None
+
+    def wake_of(self, profile: Profile) -> datetime | None:
+        """When somebody must look at this visitor though nothing comes in; None: there is no need to."""
+        found = self.next_wake(profile) if self.watches else None
+        due = segments_due(profile, self.segments) if self.segments is not None else None
+        return min((each for each in (due, found[0] if found else None) if each is not None), default=None)
 
     def asked(self, event: Event, profile: Profile, stage: str, traits: Mapping[str, Any], sessions: int) -> Places:
         """The rules that an event may start, once it is folded into `profile`; the rest is what that was before."""

@@ -5,22 +5,27 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from backend.domain.attention import Contact, with_contact
+from backend.domain.answer import Answers, answers_of
+from backend.domain.attention import Contact, Contacts, forgetting, with_contact
+from backend.domain.budget import needed_by
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
-from backend.domain.decide import Gate, Saying, decide, held_back, held_out_by
+from backend.domain.decide import Gate, HeldOut, Saying, Setting, dealt_to, decide
+from backend.domain.engine.call_out import promised
+from backend.domain.engine.hops import hops_of
+from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Collision, PastNeeded
-from backend.domain.enrolment import Enrolment, Note
+from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
+from backend.domain.exposure import Exposure, attended_until, find, session_at, with_exposure
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
 from backend.domain.past import LAST_OF_MOMENT
-from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import SENT
-from backend.domain.rule.compiled import BranchOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
+from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
 from backend.domain.session import GAP
-from backend.domain.template import Template, TemplateError, render, template_context
+from backend.domain.template import MissingValue, Template, TemplateError, render, template_context
 from backend.domain.variant import assign
 
 if TYPE_CHECKING:
@@ -28,8 +33,6 @@ if TYPE_CHECKING:
 
 FINAL = frozenset({"rule_paused", "not_matching", "holdout", "loop_guard"})
 """Reasons for which a journey ends; after all others it goes on with its next step."""
-
-MOST_NOTES = 200
 
 
 class Steps:
@@ -39,16 +42,12 @@ class Steps:
         self.walk = walk
 
     def fire(self, enrolment: Enrolment) -> None:
-        """An enrolment is due: a waiting that nothing ended goes the other way, everything else goes on."""
+        """An enrolment is due: a waiting that nothing ended is over, everything else goes on."""
         walk = self.walk
         rule = walk.ruleset.rule_of(enrolment.rule_id, enrolment.rule_version)
         if rule is None:
             walk.end(enrolment, "rule_paused", enrolment.due_at)
             return
-        op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
-        if enrolment.waits and isinstance(op, WaitOp):
-            enrolment = _noted(enrolment, enrolment.due_at, "wait", "timeout")
-            enrolment = replace(enrolment, position=op.otherwise, waits=False)
         self.go(enrolment, rule, enrolment.due_at)
 
     def offer(self, enrolment: Enrolment, rule: CompiledRule, event: Event, moment: Moment) -> None:
@@ -60,7 +59,7 @@ class Steps:
         if not came and op.until is not None:
             came = op.until(self.walk.moment(event.timestamp, enrolment.trigger))
         if came:
-            enrolment = _noted(enrolment, event.timestamp, "wait", "came", detail=event.name)
+            enrolment = noted(enrolment, event.timestamp, "wait", "came", detail=event.name)
             self.go(replace(enrolment, position=op.then, waits=False), rule, event.timestamp)
 
     def go(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> None:
@@ -76,6 +75,8 @@ class Steps:
 
     def _go(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> None:
         program = rule.program
+        if enrolment.waits:
+            enrolment = self._timed_out(enrolment, rule, at)
         while enrolment.position < len(program):
             op, following = program[enrolment.position], enrolment.position + 1
             if isinstance(op, SayOp):
@@ -98,10 +99,12 @@ class Steps:
                 person = self.walk.result.profile.person or self.walk.result.profile.id
                 arm = assign(f"{rule.id}/{op.name}", person, op.arms)
                 assert arm is not None
-                enrolment = _noted(enrolment, at, op.name, arm.name)
+                enrolment = noted(enrolment, at, op.name, arm.name)
                 enrolment = replace(enrolment, position=op.starts[arm.name])
             elif isinstance(op, EmitOp):
                 enrolment = self._emit(replace(enrolment, position=following), rule, op, at)
+            elif isinstance(op, CallOutOp):
+                enrolment = self._call_out(replace(enrolment, position=following), rule, op, at)
             elif op.until is not None and op.until(self._moment(enrolment, at)):
                 enrolment = replace(enrolment, position=op.then)
             elif op.timeout <= timedelta(0):
@@ -111,6 +114,15 @@ class Steps:
                 return
         last = enrolment.notes[-1] if enrolment.notes else None
         self.walk.end(enrolment, last.reason if last is not None and last.result == "skipped" else None, at)
+
+    def _timed_out(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> Enrolment:
+        """A waiting whose time is over goes the other way; unless its condition has come true by the mere clock."""
+        op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
+        if not isinstance(op, WaitOp):
+            return replace(enrolment, waits=False)
+        came = op.until is not None and op.until(self._moment(enrolment, at))
+        enrolment = noted(enrolment, at, "wait", "came" if came else "timeout")
+        return replace(enrolment, position=op.then if came else op.otherwise, waits=False)
 
     def _moment(self, enrolment: Enrolment, at: datetime) -> Moment:
         return self.walk.moment(at, enrolment.trigger)
@@ -124,26 +136,31 @@ class Steps:
     def _say(self, enrolment: Enrolment, rule: CompiledRule, op: SayOp, at: datetime) -> Enrolment | None:
         """Says it, or not; the enrolment as it goes on, None where it waits or has ended."""
         walk = self.walk
-        ruleset = walk.ruleset
-        moment = self._moment(enrolment, at)
-        verdict = decide(ruleset.site, ruleset.limits, rule, op, moment, enrolment.trigger)
+        ruleset, spoken = walk.ruleset, self._spoken(at)
+        if op.name and op.name in enrolment.said:
+            return _passed(noted(enrolment, at, op.name, "skipped", "already_sent"))
+        setting = Setting(site=ruleset.site, limits=ruleset.limits, winners=ruleset.winners, spoken=spoken)
+        verdict = decide(setting, rule, op, self._moment(enrolment, at), enrolment.trigger)
         if isinstance(verdict, Saying):
             return self._said(enrolment, rule, op, verdict, at)
+        if isinstance(verdict, HeldOut):
+            # Were it asked about twice, it would be one message: so its id is made like a message's.
+            message_id = derive("held out", enrolment.id, *((op.name,) if op.name else ()))
+            self._remember(rule, op, message_id, "", verdict.variant, spoken)
+            verdict = verdict.gate
         if verdict.by:
             walk.result.collisions.append(Collision(rule.id, verdict.by, at))
-        if verdict.reason == "holdout":
-            self._held_out(enrolment, rule, op, at)
-        elif verdict.reason in {"cap", "quiet_hours"} and _may_wait(rule, verdict):
-            until = verdict.until if verdict.until is not None else at + GAP
+        if verdict.reason in {"cap", "quiet_hours"} and _may_wait(rule, verdict):
+            until = verdict.until if verdict.until is not None else spoken + GAP
             if until <= (enrolment.deferred_at or at) + op.message.expires_after:
-                held = _noted(enrolment, at, op.name, "deferred", verdict.reason, verdict.detail)
+                held = noted(enrolment, at, op.name, "deferred", verdict.reason, verdict.detail)
                 since = enrolment.deferred_at or at
                 walk.keep(replace(held, due_at=until, deferred=verdict.reason, deferred_at=since))
                 return None
         if op.name == "" or verdict.reason in FINAL:
             walk.end(enrolment, verdict.reason, at)
             return None
-        return _noted(enrolment, at, op.name, "skipped", verdict.reason, verdict.detail)
+        return _passed(noted(enrolment, at, op.name, "skipped", verdict.reason, verdict.detail))
 
     def _said(self, enrolment: Enrolment, rule: CompiledRule, op: SayOp, saying: Saying, at: datetime) -> Enrolment:
         walk, way = self.walk, saying.reach
@@ -159,7 +176,7 @@ class Steps:
             enrolment_id=enrolment.id,
             channel=way.channel,
             variant=saying.variant.name,
-            content=saying.content,
+            content=_shown_as(saying.content, op.message.display),
             created_at=created,
             expires_at=expires,
             due_at=created if way.channel not in ON_SITE else created + fallback if fallback is not None else expires,
@@ -168,13 +185,14 @@ class Steps:
             step=op.name,
         )
         walk.result.messages.append(message)
-        self._remember(rule, op, message.id, way.channel, message.variant, at)
+        spoken = self._spoken(at)
+        self._remember(rule, op, message.id, way.channel, message.variant, spoken, answers_of(message.content))
         if SENT in walk.ruleset.events:
             hops = hops_of(enrolment.trigger) + 1
             told = {"message_id": message.id, "channel": way.channel}
             walk.queue.append(walk.signal(SENT, at, rule.id, message.id, hops=hops, **told))
         if op.name:
-            enrolment = _noted(enrolment, at, op.name, "sent", detail=way.channel)
+            enrolment = noted(enrolment, at, op.name, "sent", detail=way.channel)
         return replace(
             enrolment,
             variant=message.variant,
@@ -182,21 +200,27 @@ class Steps:
             message_id=message.id,
             deferred=None,
             deferred_at=None,
+            said=(*enrolment.said, op.name) if op.name else (),
         )
 
-    def _held_out(self, enrolment: Enrolment, rule: CompiledRule, op: SayOp, at: datetime) -> None:
-        """Remembers whom it would have been said to, had they not been held out: they are compared with the others."""
-        ruleset, profile = self.walk.ruleset, self.walk.result.profile
-        way = reach(profile, op.message.channels, ruleset.site.policy)
-        variant = held_out_by(ruleset.limits, rule, op, profile)
-        if not isinstance(way, Reach) or variant is None:
-            return
-        if held_back(ruleset.site, ruleset.limits, rule, profile, way.channel, at) is None:
-            self._remember(rule, op, enrolment.id, "", variant, at)
+    def _spoken(self, at: datetime) -> datetime:
+        """The moment that counts for caps and quiet hours: now, where what is due was not looked at for too long."""
+        walk = self.walk
+        if walk.now is not None and walk.now - at > walk.ruleset.site.policy.max_event_age:
+            return walk.now
+        return at
 
     def _remember(
-        self, rule: CompiledRule, op: SayOp, message_id: str, channel: str, variant: str, at: datetime
+        self,
+        rule: CompiledRule,
+        op: SayOp,
+        message_id: str,
+        channel: str,
+        variant: str,
+        at: datetime,
+        answers: Answers | None = None,
     ) -> None:
+        """Keeps in mind that this was said, or would have been."""
         profile = self.walk.result.profile
         contact = Contact(
             message_id=message_id,
@@ -207,8 +231,31 @@ class Steps:
             variant=variant,
             at=at,
             page=profile.page.get("path"),
+            answers=answers,
         )
-        profile.__dict__["contacts"] = with_contact(profile.contacts, contact)
+        contacts, forgotten = forgetting(with_contact(profile.contacts, contact), self._needed)
+        self.walk.result.forgotten += forgotten
+        profile.__dict__["contacts"] = contacts
+        if find(profile.exposures, rule.id, op.name) is None:
+            exposure = Exposure(
+                rule_id=rule.id,
+                step=op.name,
+                variant=variant,
+                channel=channel,
+                at=at,
+                person=dealt_to(profile, None),
+                test=op.test if contact.said else "",
+                last=session_at(profile.session_spans, at),
+            )
+            exposures = with_exposure(profile.exposures, exposure)
+            profile.__dict__["exposures"] = exposures
+            profile.__dict__["attended_until"] = attended_until(exposures)
+
+    def _needed(self, contacts: Contacts) -> set[str]:
+        ruleset = self.walk.ruleset
+        rules = {rule_id: ruleset.by_id.get(rule_id) for rule_id in {each.rule_id for each in contacts}}
+        own = {rule_id: rule.rule.spec.limits.caps for rule_id, rule in rules.items() if rule is not None}
+        return needed_by(ruleset.limits.caps, own, contacts)
 
     def _emit(self, enrolment: Enrolment, rule: CompiledRule, op: EmitOp, at: datetime) -> Enrolment:
         """Reports an event on the visitor's behalf, or sets their traits: an event like any other."""
@@ -217,10 +264,10 @@ class Steps:
         try:
             values = _rendered(op.values, self._context(trigger))
         except TemplateError as error:
-            return _noted(enrolment, at, name, "skipped", "missing_value", str(error))
+            return noted(enrolment, at, name, "skipped", "missing_value", str(error))
         profile = walk.result.profile
         event = Event(
-            message_id=derive("emitted", enrolment.id, str(enrolment.position)),
+            message_id=derive("emitted", enrolment.id, str(enrolment.rule_version), str(enrolment.position)),
             name=name,
             type="track" if op.event is not None else "identify",
             timestamp=at,
@@ -235,18 +282,34 @@ class Steps:
         walk.result.emitted.append(event)
         walk.past.add(event)
         walk.queue.append(event)
-        return _noted(enrolment, at, name, "reported")
+        return noted(enrolment, at, name, "reported")
+
+    def _call_out(self, enrolment: Enrolment, rule: CompiledRule, op: CallOutOp, at: datetime) -> Enrolment:
+        """Promises a webhook and goes on at once: its answer is nobody's business here."""
+        walk = self.walk
+        now = walk.now if walk.now is not None else at
+        context = self._context(enrolment.trigger)
+        try:
+            webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
+        except ValueError as error:
+            reason = "missing_value" if isinstance(error, MissingValue) else "not_callable"
+            return noted(enrolment, at, op.name, "skipped", reason, str(error))
+        walk.result.webhooks.append(webhook)
+        return noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
     def _context(self, trigger: Event) -> Mapping[str, Any]:
         site = self.walk.ruleset.site
         return template_context(self.walk.result.profile, trigger, site.name, site.currency)
 
 
-def hops_of(event: Event) -> int:
-    """How many rules in a row led to this event."""
-    told = event.context.get("chimein")
-    hops = told.get("hops") if isinstance(told, dict) else None
-    return hops if isinstance(hops, int) else 0
+def _passed(enrolment: Enrolment) -> Enrolment:
+    """The enrolment behind a message that it does not wait for any more."""
+    return replace(enrolment, deferred=None, deferred_at=None) if enrolment.deferred is not None else enrolment
+
+
+def _shown_as(content: Mapping[str, Any], display: str | None) -> Mapping[str, Any]:
+    """The content, with the way in which a pop-up is to come into sight where the rule says one."""
+    return content if display is None else {**content, "display": display}
 
 
 def _may_wait(rule: CompiledRule, verdict: Gate) -> bool:
@@ -257,11 +320,3 @@ def _may_wait(rule: CompiledRule, verdict: Gate) -> bool:
 
 def _rendered(values: Mapping[str, Template | Any], context: Mapping[str, Any]) -> dict[str, Any]:
     return {key: render(each, context) if isinstance(each, Template) else each for key, each in values.items()}
-
-
-def _noted(
-    enrolment: Enrolment, at: datetime, step: str, result: str, reason: str | None = None, detail: str | None = None
-) -> Enrolment:
-    """The enrolment with one more note; a rule of one message needs none but for what made it wait."""
-    note = Note(at=at, step=step, result=result, reason=reason, detail=detail)
-    return replace(enrolment, notes=(*enrolment.notes, note)[-MOST_NOTES:])

@@ -5,28 +5,33 @@ the cancels of what waits, then against triggers; an enrolment without delay fir
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from backend.domain.condition import HistoryNeeded, Moment, Test
+from backend.domain.engine.hops import SHOWN, hops_of, traced
+from backend.domain.engine.measure import measure
+from backend.domain.engine.membership import Membership
+from backend.domain.engine.move import CHANGED, settle
+from backend.domain.engine.noted import noted
+from backend.domain.engine.reentry import denial_of
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
-from backend.domain.engine.steps import Steps, hops_of
+from backend.domain.engine.steps import Steps
+from backend.domain.engine.wakes import Wakes
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
-from backend.domain.goal import with_goals
 from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
-from backend.domain.rule import CompiledRule, Reentry
+from backend.domain.rule import CompiledRule
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
 
-MOST_WAKES = 1_000
-"""Moments without an event that are noticed in one stretch; the rest come with the next."""
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def advance(
@@ -46,29 +51,30 @@ def advance(
     has happened to the outside: run it again with that past.
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
+    if walk.membership is not None:
+        start = events[0] if events else None
+        walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
     for event in events:
         walk.fire_until(event.timestamp, inclusive=False)
         walk.take(event)
     walk.fire_until(until, inclusive=True)
-    if ruleset.watches or profile.wake_at is not None:
-        walk.note_wake()
+    if walk.membership is not None:
+        walk.wakes.settle(until)
+    if ruleset.watches or walk.membership is not None or profile.wake_at is not None:
+        walk.wakes.note()
     return walk.result
 
 
-def denial_of(reentry: Reentry, entered: Iterable[Enrolment], key: str, moment: datetime) -> str | None:
-    """Why a trigger at `moment` starts no enrolment, after those that this visitor `entered`; None where it does."""
-    earlier = [each for each in entered if each.key == key]
-    if any(each.waiting for each in earlier):
-        return "live"
-    if not earlier:
-        return None
-    if reentry.policy != "every":
-        return reentry.policy
-    if reentry.at_most is None:
-        return None
-    since = moment - reentry.per if reentry.per is not None else None
-    recent = [each for each in earlier if since is None or since < each.entered_at <= moment]
-    return "at_most" if len(recent) >= reentry.at_most else None
+def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
+    """Asks those definitions of segments that are newer than the profile knows, and nothing else, at `at`.
+
+    Raises `PastNeeded` as `advance` does.
+    """
+    walk = Walk(ruleset, profile, (), past, None)
+    if walk.membership is not None:
+        walk.membership.build(at, END_OF_MOMENT)
+    walk.wakes.note()
+    return walk.result
 
 
 class Walk:
@@ -80,32 +86,52 @@ class Walk:
         self.ruleset = ruleset
         self.past = past
         self.now = now
+        # A live event that is older starts nothing any more; a simulated one never is too old.
+        self.earliest = EARLIEST if now is None else now - ruleset.site.policy.max_event_age
         self.result = Advance(working_copy(profile))
         self.known: dict[str, list[Enrolment]] = {}
         self.waiting: dict[str, Enrolment] = {}
         self.queue: deque[Event] = deque()
         self.promised = profile.wake_at
         self.steps = Steps(self)
+        self.wakes = Wakes(self)
+        self.membership = Membership(self, ruleset.segments) if ruleset.segments is not None else None
         for enrolment in enrolments:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
             if enrolment.waiting:
                 self.waiting[enrolment.id] = enrolment
+                present = ruleset.by_id.get(enrolment.rule_id)
+                if present is not None and present.rule.version != enrolment.rule_version:
+                    self._settle(enrolment, present)
+
+    def _settle(self, enrolment: Enrolment, present: CompiledRule) -> None:
+        """An enrolment that began with another version of its rule: that one is at hand, or it goes on with a later."""
+        at = self.now if self.now is not None else enrolment.due_at
+        going_on = settle(self.ruleset, enrolment, present, at)
+        if going_on is None:
+            self.end(noted(enrolment, at, "", "ended", CHANGED), CHANGED, at)
+        elif going_on is not enrolment:
+            self.keep(going_on)
 
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
         self._take(event)
-        while self.queue:
-            self._take(self.queue.popleft())
+        self.clear()
 
     def _take(self, event: Event) -> None:
         profile = self.result.profile
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
+        membership = self.membership
+        parts = membership.parts() if membership is not None else []
         fold_into(profile, event)
-        if profile.contacts and event.name in self.ruleset.goals:
-            self._reach(event)
+        changes = membership.fold(event, parts) if membership is not None else ()
+        if profile.contacts:
+            measure(self, event)
         candidates = 0
-        if not self._stale(event):
+        if event.timestamp >= self.earliest:
             candidates = self.ruleset.asked(event, profile, stage, traits, sessions)
+            if changes and membership is not None:
+                candidates |= self.ruleset.dispatch.places(membership.rules(changes))
         if not self.waiting and not candidates:
             return
         self.past.cut = event.moment
@@ -114,20 +140,9 @@ class Walk:
             self._to_waiting(event, moment)
         if candidates:
             for rule, tests in self.ruleset.dispatch.asked(candidates, moment):
-                self._consider(rule, tests, event, moment)
+                self.consider(rule, tests, event, moment)
 
-    def _reach(self, event: Event) -> None:
-        """An event that is the goal of rules which spoke to this visitor, or did not, for comparison."""
-        self.past.cut = event.moment
-        profile = self.result.profile
-        rules = self.ruleset.goals[event.name]
-        try:
-            contacts = with_goals(profile.contacts, event, rules, self.moment(event.timestamp, event))
-        except HistoryNeeded as needed:
-            raise PastNeeded.by(needed, rules, event.timestamp) from needed
-        profile.__dict__["contacts"] = contacts
-
-    def _consider(self, rule: CompiledRule, tests: Sequence[Test], event: Event, moment: Moment) -> None:
+    def consider(self, rule: CompiledRule, tests: Sequence[Test], event: Event, moment: Moment) -> None:
         """Starts the rule where the tests hold, which are all that is left to ask of it."""
         try:
             for test in tests:
@@ -140,64 +155,45 @@ class Walk:
             return
         self._enter(rule, event)
 
-    def moment(self, at: datetime, event: Event, entered: tuple[datetime, int] | None = None) -> Moment:
+    def moment(self, at: datetime, event: Event | None, entered: tuple[datetime, int] | None = None) -> Moment:
         """What conditions are asked about now."""
         return Moment(
             profile=self.result.profile,
             at=at,
             event=event,
-            entered=event.moment if entered is None else entered,
+            entered=event.moment if entered is None and event is not None else entered,
             history=self.past,
             zone_name=self.ruleset.site.timezone,
         )
 
-    def _stale(self, event: Event) -> bool:
+    def stale(self, event: Event) -> bool:
         """Whether a live event is too old to start anything; a simulated one never is."""
-        return self.now is not None and self.now - event.timestamp > self.ruleset.site.policy.max_event_age
+        return event.timestamp < self.earliest
 
     def fire_until(self, end: datetime, *, inclusive: bool) -> None:
         """Fires what is due before `end` (or at it), in order of time."""
-        if self.ruleset.watches:
-            self._wake_until(end, inclusive)
+        due = self.membership.due if self.membership is not None else None
+        if self.ruleset.watches or (due is not None and due <= end) or (self.membership is not None and self.waiting):
+            self.wakes.until(end, inclusive)
         elif self.waiting:
-            self._fire_until(end, inclusive)
+            while self.fire_next(end, inclusive):
+                continue
 
-    def _fire_until(self, end: datetime, inclusive: bool) -> None:
-        """Fires what waits; what one firing makes due is fired with the next."""
-        while due := [
-            each for each in self.waiting.values() if each.due_at < end or (inclusive and each.due_at == end)
-        ]:
-            enrolment = min(due, key=self._turn)
-            self.past.cut = (enrolment.due_at, END_OF_MOMENT)
-            self.steps.fire(enrolment)
-            while self.queue:
-                self._take(self.queue.popleft())
+    def fire_next(self, end: datetime, inclusive: bool) -> bool:
+        """Fires what waits and is due next before `end` (or at it); False where nothing is."""
+        due = [each for each in self.waiting.values() if each.due_at < end or (inclusive and each.due_at == end)]
+        if not due:
+            return False
+        enrolment = min(due, key=self._turn)
+        self.past.cut = (enrolment.due_at, END_OF_MOMENT)
+        self.steps.fire(enrolment)
+        self.clear()
+        return True
 
-    def _wake_until(self, end: datetime, inclusive: bool) -> None:
-        """Fires what waits, and between that notices the moments that no event marks."""
-        profile = self.result.profile
-        for _ in range(MOST_WAKES):
-            found = self.ruleset.next_wake(profile)
-            if found is None or found[0] > end or (found[0] == end and not inclusive):
-                break
-            moment, rules = found
-            self._fire_until(moment, inclusive=True)
-            profile.__dict__["woken_at"] = moment
-            self.result.woken = True
-            for rule in rules:
-                self._notice(rule, moment)
-            while self.queue:
-                self._take(self.queue.popleft())
-        self._fire_until(end, inclusive)
-
-    def _notice(self, rule: CompiledRule, moment: datetime) -> None:
-        """A moment that this rule waited for has come."""
-        assert rule.watch is not None
-        signal = self.signal(rule.watch.name, moment, rule.id, moment.isoformat(), hops=0)
-        # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        if moment == self.promised or not self._stale(signal):
-            self.past.cut = signal.moment
-            self._consider(rule, (rule.where, rule.audience), signal, self.moment(moment, signal))
+    def clear(self) -> None:
+        """Takes what rules have reported."""
+        while self.queue:
+            self._take(self.queue.popleft())
 
     def signal(self, name: str, at: datetime, rule_id: str, *parts: str, hops: int, **properties: str | None) -> Event:
         """An event that nobody did; the same one gets the same id whenever it is made."""
@@ -214,14 +210,6 @@ class Walk:
             properties={"rule_id": rule_id, **properties},
             context={"chimein": {"rule": rule_id, "hops": hops}},
         )
-
-    def note_wake(self) -> None:
-        """Writes down when somebody must look at this visitor again."""
-        found = self.ruleset.next_wake(self.result.profile)
-        wake_at = None if found is None else found[0]
-        if wake_at != self.result.profile.wake_at:
-            self.result.profile.__dict__["wake_at"] = wake_at
-            self.result.woken = True
 
     def _turn(self, enrolment: Enrolment) -> tuple[datetime, int, datetime, str]:
         rule = self.ruleset.by_id.get(enrolment.rule_id)
@@ -242,6 +230,8 @@ class Walk:
                     self.steps.offer(enrolment, rule, event, moment)
             except HistoryNeeded as needed:
                 raise PastNeeded.by(needed, (rule,), moment.at) from needed
+            except PastNeeded:
+                raise
             except Exception as error:
                 self.fail(enrolment, event.timestamp, error)
 
@@ -268,6 +258,8 @@ class Walk:
         if denial is not None:
             self.result.denials.append(Denial(rule.id, denial, event.timestamp))
             return
+        if event.name == SHOWN:
+            event = traced(event, self.result.profile.contacts, self.known)
         enrolment = Enrolment(
             id=derive(rule.id, self.result.profile.id, key, event.message_id),
             site_id=self.ruleset.site.id,

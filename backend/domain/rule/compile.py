@@ -25,6 +25,7 @@ from backend.domain.rule.trigger import (
     EventTrigger,
     InactiveTrigger,
     MessageTrigger,
+    SegmentTrigger,
     SessionTrigger,
     StageTrigger,
     TraitTrigger,
@@ -53,6 +54,7 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
     spec = rule.spec
     conditions = list(_conditions(spec))
     trigger = _trigger(rule, shared)
+    program, starts = compile_program(spec)
     return CompiledRule(
         rule=rule,
         **trigger,
@@ -60,7 +62,8 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
         parts=tuple(_parts(spec, trigger["where"], shared)),
         cancels=compile_cancels(_cancels(spec)),
         key_of=_key(spec.reentry),
-        program=compile_program(spec),
+        program=program,
+        starts=starts,
         goal=_goal(spec.goal),
         history=frozenset().union(*map(needed_history, conditions)),
         lookback=lookback(conditions),
@@ -96,6 +99,8 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
             return {"event": trigger.event, "where": compile_test(trigger.where, shared)}
         case StageTrigger():
             return {"stage": trigger.stage, "where": always}
+        case SegmentTrigger():
+            return {"segment": (trigger.segment, trigger.entered), "where": always}
         case TraitTrigger():
             return {"trait": trigger.trait, "where": always, "change": _change(trigger)}
         case SessionTrigger():
@@ -111,7 +116,7 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
         case ApiTrigger():
             return {"event": TRIGGERED, "where": _own_signal(rule.id)}
         case BroadcastTrigger():
-            return {"event": BROADCAST, "where": _own_signal(rule.id)}
+            return {"event": BROADCAST, "where": _to_members(_own_signal(rule.id), trigger.segment)}
 
 
 def _parts(spec: RuleSpec, where: Test, shared: SharedTests | None) -> Iterator[Part]:
@@ -143,6 +148,11 @@ def _own_signal(rule_id: str) -> Test:
         return event is not None and event.type == SIGNAL and event.properties.get("rule_id") == rule_id
 
     return test
+
+
+def _to_members(told: Test, segment: str | None) -> Test:
+    """Only of members, where a segment is named."""
+    return told if segment is None else lambda m: told(m) and m.profile.is_in(segment)
 
 
 def _report_on(rule_id: str) -> Test:

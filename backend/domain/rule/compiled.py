@@ -73,11 +73,15 @@ class JumpOp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SayOp:
-    """Say something; `templates` hold the parsed content by variant name."""
+    """Say something; `templates` hold the parsed content by variant name.
+
+    `test` names the contest of its variants, and changes with what they say; "" where no winner is looked for.
+    """
 
     name: str
     message: Message
     templates: Mapping[str, ContentTemplates]
+    test: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +92,18 @@ class EmitOp:
     values: Mapping[str, Template | Any]
 
 
-Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallOutOp:
+    """Call a webhook; texts are templates, in `body` however deep. Without `body` what happened is told."""
+
+    name: str
+    method: str
+    url: Template
+    headers: Mapping[str, Template]
+    body: Mapping[str, Any] | None
+
+
+Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp | CallOutOp
 Program: TypeAlias = tuple[Op, ...]
 
 
@@ -135,17 +150,20 @@ class Part:
 class CompiledRule:
     """What the engine runs. Tests that were not written down are always true.
 
-    What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `session`, `watch`. `where` is asked
-    about the trigger, with `change` (before, after) for a trait; `audience` about moments; `parts` are both once more,
-    taken apart. `cancels` are grouped by event name; `key_of` gives the trigger's key for `per_key` as text ("" for
-    the other policies), or None where the trigger lacks it; `history` names the events whose history some condition of
-    the rule may ask for, `lookback` how far it goes back, for those of them for which that is bounded.
+    What triggers it is one of: `event` (a name), `stage`, `trait` (its name), `segment` (its id, and whether it is
+    entered), `session`, `watch`. `where` is asked about the trigger, with `change` (before, after) for a trait;
+    `audience` about moments; `parts` are both once more, taken apart. `cancels` are grouped by event name; `key_of`
+    gives the trigger's key for `per_key` as text ("" for the other policies), or None where the trigger lacks it;
+    `history` names the events whose history some condition of the rule may ask for, `lookback` how far it goes back,
+    for those of them for which that is bounded. `starts` are the places in `program` at which the steps begin, those
+    of a step's ways behind the step itself.
     """
 
     rule: Rule
     event: str | None = None
     stage: str | None = None
     trait: str | None = None
+    segment: tuple[str, bool] | None = None
     session: bool = False
     watch: Watch | None = None
     where: Test
@@ -155,6 +173,7 @@ class CompiledRule:
     cancels: Mapping[str, tuple[CompiledCancel, ...]]
     key_of: Callable[[Event], str | None]
     program: Program
+    starts: tuple[int, ...] = ()
     goal: CompiledGoal | None = None
     history: frozenset[str] = field(default=frozenset())
     lookback: Mapping[str, timedelta] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from math import isfinite
 from typing import Any
 
 from backend.domain.condition.parse import read_window
-from backend.domain.message import CHANNELS
+from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.rule.model import Message, Variant
+from backend.domain.rule.read_winner import read_winner
 from backend.domain.template import read_content
 
 PLANNED = frozenset(
@@ -26,7 +27,7 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
     if not isinstance(value, dict):
         mistakes.add(path, "A message is an object with channels and variants.")
         return None
-    known = ("channels", "variants", "holdout", "fallback_after", "expires_after")
+    known = ("channels", "variants", "holdout", "fallback_after", "expires_after", "winner", "display")
     mistakes.known_keys(value, known, path)
     channels = _read_channels(value.get("channels"), (*path, "channels"), mistakes)
     variants = _read_variants(value.get("variants"), channels, (*path, "variants"), mistakes)
@@ -38,7 +39,25 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
         for name in ("fallback_after", "expires_after")
         if value.get(name) is not None
     }
-    return Message(channels=channels, variants=variants, holdout=holdout or 0, **given)
+    if value.get("winner") is not None:
+        given["winner"] = read_winner(value["winner"], variants, (*path, "winner"), mistakes)
+    display = value.get("display")
+    if display is not None:
+        _check_display(display, channels, (*path, "display"), mistakes)
+    told = {name: each for name, each in given.items() if each is not None}
+    message = Message(channels=channels, variants=variants, holdout=holdout or 0, display=display, **told)
+    fallback = message.fallback_after
+    if fallback is not None and fallback >= message.expires_after and not mistakes.lenient:
+        wrong = "By then the message has expired (expires_after): it would never go on to the next channel."
+        mistakes.add((*path, "fallback_after"), wrong)
+    return message
+
+
+def _check_display(value: object, channels: tuple[str, ...], path: Path, mistakes: Mistakes) -> None:
+    if value not in DISPLAYS:
+        mistakes.add(path, f"Expected {', '.join(DISPLAYS[:-1])} or {DISPLAYS[-1]}.{nearest(value, DISPLAYS)}")
+    elif "popup" not in channels:
+        mistakes.add(path, "Only a pop-up comes into sight in one way or the other; popup is not among the channels.")
 
 
 def _read_channels(value: object, path: Path, mistakes: Mistakes) -> tuple[str, ...]:

@@ -48,14 +48,32 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WinnerRule:
+    """When the variants are compared, by what, and how sure it must be: then the best gets everybody who is new.
+
+    The first look is taken `after` that time, or once so many `persons` were given a variant; one of both is None.
+    """
+
+    after: timedelta | None = None
+    persons: int | None = None
+    by: Literal["goal", "clicked"] = "goal"
+    confidence: float = 95
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference."""
+    """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference.
+
+    `display` is how a pop-up comes into sight, one of `DISPLAYS`; None: as the site has it.
+    """
 
     channels: tuple[str, ...]
     variants: tuple[Variant, ...]
     holdout: float = 0
     fallback_after: timedelta | None = None
     expires_after: timedelta = timedelta(days=7)
+    winner: WinnerRule | None = None
+    display: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,11 +144,22 @@ class Emit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CallOut:
+    """Call a webhook; the texts of `url`, `headers` and `body` are Liquid. Without `body` what happened is told."""
+
+    name: str
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
     """End here."""
 
 
-Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | Stop
+Step: TypeAlias = Delay | Wait | Branch | Split | Say | SetTrait | Emit | CallOut | Stop
 Steps: TypeAlias = tuple[Step, ...]
 
 
@@ -160,7 +189,8 @@ class Goal:
 class RuleSpec:
     """Everything a person writes down about a rule; `document` is that JSON again, with the defaults filled in.
 
-    A rule of one message has one step, a `Say` without name.
+    A rule of one message has one step, a `Say` without name. `segments` are those that it refers to, by the id or name
+    that is written there.
     """
 
     name: str
@@ -175,29 +205,40 @@ class RuleSpec:
     reentry: Reentry = Reentry()
     limits: Limits = NO_LIMITS
     goal: Goal | None = None
+    segments: frozenset[str] = frozenset()
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """A rule of a site: what was written down, and where it stands. `version` grows with every edit."""
+    """A rule of a site: what was written down, and where it stands. `version` grows with every edit.
+
+    Whoever entered before the version `moved_to` goes on with that one; others go on with the one they entered with.
+    """
 
     id: str
     site_id: str
     spec: RuleSpec
     status: Status = "draft"
     version: int = 1
+    moved_to: int = 0
+
+
+def blocks_of(step: Step) -> tuple[tuple[str, Steps], ...]:
+    """The ways on from a step by name, each with its steps, in the order in which a program holds them."""
+    match step:
+        case Wait(then=then, otherwise=otherwise) | Branch(then=then, otherwise=otherwise):
+            return (("then", then), ("else", otherwise))
+        case Split(arms=arms):
+            return tuple((arm.name, arm.steps) for arm in arms)
+        case _:
+            return ()
 
 
 def messages_of(steps: Steps) -> Iterator[Say]:
     """Every message of these steps, however deep."""
     for step in steps:
-        match step:
-            case Say():
-                yield step
-            case Wait(then=then, otherwise=otherwise) | Branch(then=then, otherwise=otherwise):
-                yield from messages_of(then)
-                yield from messages_of(otherwise)
-            case Split(arms=arms):
-                for arm in arms:
-                    yield from messages_of(arm.steps)
+        if isinstance(step, Say):
+            yield step
+        for _, block in blocks_of(step):
+            yield from messages_of(block)

@@ -1,5 +1,7 @@
 """From JSON to a rule: every mistake is found in one go, each with its path and a sentence."""
 
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -21,18 +23,23 @@ from backend.domain.rule.model import (
     Say,
     Steps,
     Variant,
+    messages_of,
 )
 from backend.domain.rule.read_steps import read_cancels, read_steps
 from backend.domain.rule.read_trigger import read_trigger, read_where
 
 KEYS = (
     *("name", "priority", "category", "trigger", "audience", "delay", "cancel", "exit", "reentry", "message", "steps"),
-    *("goal", *LIMIT_KEYS),
+    *("goal", "key", *LIMIT_KEYS),
 )
-READ_ONLY = frozenset({"id", "site", "site_id", "status", "version", "created_at", "updated_at"})
+READ_ONLY = frozenset(
+    {"id", "site", "site_id", "status", "version", "created_at", "updated_at", "enrolled", "enrolments", "warnings"}
+)
 """What a rule that was read carries beside; sent back, it is passed over."""
 
-NOT_YET = ("segments", "experiment")
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
+
+NOT_YET = ("experiment",)
 """Names under which people look for what nothing serves yet."""
 
 BASES = ("sent", "shown", "clicked")
@@ -41,7 +48,9 @@ POLICIES = ("once", "every", "per_key")
 LONGEST_NAME = 200
 HIGHEST_PRIORITY = 1_000_000
 MOST_ENTRIES = 1_000_000
+LONGEST_KEY = 100
 DEFAULTS: dict[str, Any] = {
+    "key": None,
     "priority": 0,
     "category": "promotional",
     "audience": None,
@@ -56,12 +65,16 @@ SIMULATED: Steps = (
 """What a simulated rule says that says nothing."""
 
 
-def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
+def parse_rule(
+    doc: object, *, simulated: bool = False, stored: bool = False, segments: Mapping[str, str] | None = None
+) -> RuleSpec:
     """Read a rule document; raise RuleErrors carrying all its mistakes.
 
-    With `simulated`, name and message may be missing: a rule that is only tried out needs neither.
+    With `simulated`, name and message may be missing: a rule that is only tried out needs neither. With `stored` what
+    was taken before goes on working, though it would be refused now. `segments` are those that it may refer to, as the
+    name of each by its id; None: any.
     """
-    mistakes = Mistakes()
+    mistakes = Mistakes(segments, lenient=stored)
     if not isinstance(doc, dict):
         mistakes.add((), "A rule is an object with name, trigger, message and so on.")
         doc = {}
@@ -83,16 +96,35 @@ def parse_rule(doc: object, *, simulated: bool = False) -> RuleSpec:
     spec = {key: read(given[key], mistakes) for key, read in _READERS.items() if key in given}
     steps = spec.pop("message", None) or spec.get("steps") or SIMULATED
     limits = read_limits(given, mistakes)
+    if "key" in given:
+        mistakes.attempt(read_key, given["key"], ("key",))
     if spec.get("exit", Exit()).goal and "goal" not in given:
         mistakes.add(("exit", "goal"), "There is no goal at which to leave.")
+    if "goal" not in given:
+        for say in messages_of(steps):
+            if say.message.winner is not None and say.message.winner.by == "goal":
+                where = ("message",) if say.name == "" else ("steps",)
+                told = "There is no goal by which to choose a winner"
+                told += "." if say.name == "" else f" (message {quoted(say.name)})."
+                mistakes.add((*where, "winner", "by") if say.name == "" else where, told)
     mistakes.raise_if_any()
-    return RuleSpec(**{**spec, "steps": steps, "limits": limits}, document=DEFAULTS | given)
+    parts = {**spec, "steps": steps, "limits": limits, "segments": frozenset(mistakes.referred)}
+    return RuleSpec(**parts, document=DEFAULTS | given)
 
 
 _MISSING = {
     "name": "A rule needs a name.",
     "trigger": 'A rule needs a trigger: {"event": "…"} or {"stage": "…"}.',
 }
+
+
+def read_key(value: object) -> str:
+    """Accept a rule's key: by it a rule is the same one in every installation."""
+    if not isinstance(value, str) or len(value) > LONGEST_KEY or _KEY.fullmatch(value) is None:
+        raise ValueError(
+            f"A key is 1 to {LONGEST_KEY} small letters, digits, hyphens, dots and underscores, such as cart-left."
+        )
+    return value
 
 
 def _read_name(value: object, mistakes: Mistakes) -> str:

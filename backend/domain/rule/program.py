@@ -1,6 +1,8 @@
 """From steps to a program: nested steps become a flat list with jumps, so that a place in it is one number."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from backend.domain.condition import Condition, SharedTests, compile_condition
@@ -10,6 +12,7 @@ from backend.domain.condition.values import same
 from backend.domain.event import Event
 from backend.domain.rule.compiled import (
     BranchOp,
+    CallOutOp,
     CompiledCancel,
     DelayOp,
     EmitOp,
@@ -24,9 +27,11 @@ from backend.domain.rule.compiled import (
 from backend.domain.rule.model import (
     ZERO,
     Branch,
+    CallOut,
     Cancel,
     Delay,
     Emit,
+    Message,
     RuleSpec,
     Say,
     SetTrait,
@@ -35,6 +40,7 @@ from backend.domain.rule.model import (
     Stop,
     Wait,
 )
+from backend.domain.rule.read_webhook import escaped
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.template import parse_content, parse_template
 
@@ -42,15 +48,23 @@ END = 1_000_000
 """A place behind every program: whoever goes on there is done."""
 
 
-def compile_program(spec: RuleSpec) -> Program:
-    """The program of a rule: its delay, then its steps."""
-    ops: list[Op] = []
+class _Ops(list[Op]):
+    """A program that grows; `starts` are the places at which its steps begin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: list[int] = []
+
+
+def compile_program(spec: RuleSpec) -> tuple[Program, tuple[int, ...]]:
+    """The program of a rule (its delay, then its steps), and the places at which the steps begin."""
+    ops = _Ops()
     if isinstance(spec.trigger, MessageTrigger) and spec.trigger.within is not None:
         ops.append(DelayOp(span=spec.trigger.within))
     if spec.delay > ZERO:
         ops.append(DelayOp(span=spec.delay))
     _append(ops, spec.steps)
-    return tuple(ops)
+    return tuple(ops), tuple(ops.starts)
 
 
 def compile_cancels(cancels: Sequence[Cancel]) -> Mapping[str, tuple[CompiledCancel, ...]]:
@@ -73,19 +87,22 @@ def _same(path: tuple[str, ...] | None) -> Callable[[Event, Event | None], bool]
     return lambda event, trigger: trigger is not None and same(dig_event(event, path), dig_event(trigger, path))
 
 
-def _append(ops: list[Op], steps: Steps) -> None:
+def _append(ops: _Ops, steps: Steps) -> None:
     for step in steps:
+        ops.starts.append(len(ops))
         match step:
             case Delay(span=span):
                 ops.append(DelayOp(span=span))
             case Say(name=name, message=message):
                 mail = "email" in message.channels
                 templates = {each.name: parse_content(each.content, mail=mail) for each in message.variants}
-                ops.append(SayOp(name=name, message=message, templates=templates))
+                ops.append(SayOp(name=name, message=message, templates=templates, test=_contest_of(message)))
             case SetTrait(traits=traits):
                 ops.append(EmitOp(event=None, values=_templates(traits)))
             case Emit(event=event, properties=properties):
                 ops.append(EmitOp(event=event, values=_templates(properties)))
+            case CallOut():
+                ops.append(_call_out(step))
             case Stop():
                 ops.append(JumpOp(to=END))
             case Branch():
@@ -96,7 +113,7 @@ def _append(ops: list[Op], steps: Steps) -> None:
                 _split(ops, step)
 
 
-def _branch(ops: list[Op], step: Branch) -> None:
+def _branch(ops: _Ops, step: Branch) -> None:
     here = _hold(ops)
     _append(ops, step.then)
     out = _hold(ops)
@@ -105,7 +122,7 @@ def _branch(ops: list[Op], step: Branch) -> None:
     ops[out] = JumpOp(to=len(ops))
 
 
-def _wait(ops: list[Op], step: Wait) -> None:
+def _wait(ops: _Ops, step: Wait) -> None:
     here = _hold(ops)
     _append(ops, step.then)
     out = _hold(ops)
@@ -120,7 +137,7 @@ def _wait(ops: list[Op], step: Wait) -> None:
     ops[out] = JumpOp(to=len(ops))
 
 
-def _split(ops: list[Op], step: Split) -> None:
+def _split(ops: _Ops, step: Split) -> None:
     here = _hold(ops)
     starts: dict[str, int] = {}
     outs: list[int] = []
@@ -133,7 +150,26 @@ def _split(ops: list[Op], step: Split) -> None:
         ops[out] = JumpOp(to=len(ops))
 
 
-def _hold(ops: list[Op]) -> int:
+def _call_out(step: CallOut) -> CallOutOp:
+    return CallOutOp(
+        name=step.name,
+        method=step.method,
+        url=parse_template(escaped(step.url)),
+        headers={name: parse_template(text) for name, text in step.headers.items()},
+        body=None if step.body is None else {key: _deep(value) for key, value in step.body.items()},
+    )
+
+
+def _deep(value: Any) -> Any:
+    """The value with every text in it parsed."""
+    if isinstance(value, str):
+        return parse_template(value)
+    if isinstance(value, Mapping):
+        return {key: _deep(each) for key, each in value.items()}
+    return [_deep(each) for each in value] if isinstance(value, list) else value
+
+
+def _hold(ops: _Ops) -> int:
     """A place for an op that is known only later."""
     ops.append(JumpOp(to=len(ops) + 1))
     return len(ops) - 1
@@ -141,3 +177,14 @@ def _hold(ops: list[Op]) -> int:
 
 def _templates(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: parse_template(each) if isinstance(each, str) else each for key, each in values.items()}
+
+
+def _contest_of(message: Message) -> str:
+    """The name of the contest between these variants, another one when what they say changes; "" without one."""
+    if message.winner is None:
+        return ""
+    rule = message.winner
+    asked = [rule.by, rule.confidence, rule.persons, rule.after.total_seconds() if rule.after is not None else None]
+    said = sorted((each.name, each.content) for each in message.variants if each.weight > 0)
+    text = json.dumps([asked, said], sort_keys=True, default=dict)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

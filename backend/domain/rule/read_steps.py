@@ -27,6 +27,7 @@ from backend.domain.rule.model import (
     Wait,
 )
 from backend.domain.rule.read_trigger import read_where
+from backend.domain.rule.read_webhook import read_webhook
 from backend.domain.template import TemplateError, parse_template
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -39,7 +40,12 @@ MOST_CANCELS = 20
 MOST_VALUES = 50
 LONGEST_NAME = 100
 
-INTERNAL = frozenset({"Rule Triggered", "Broadcast", "Message Sent", "Inactive", "Date Reached"})
+INTERNAL = frozenset(
+    {
+        *("Rule Triggered", "Broadcast", "Message Sent", "Inactive", "Date Reached"),
+        *("Segment Entered", "Segment Left", "Segment Member Added", "Segment Member Removed"),
+    }
+)
 """Events that the engine makes itself."""
 
 
@@ -93,6 +99,7 @@ class _Reader:
             "message": (("name",), self._message),
             "set_trait": ((), self._set_trait),
             "emit": ((), self._emit),
+            "webhook": (("name",), self._webhook),
             "stop": ((), self._stop),
         }
 
@@ -131,6 +138,11 @@ class _Reader:
     def _delay(self, value: Document, path: Path, _depth: int) -> Step:
         told, here = value["delay"], (*path, "delay")
         if isinstance(told, dict):
+            for unit in ("hours", "minutes", "seconds"):
+                if unit in told:
+                    exact = 'An exact time is written "delay": "24h"; an object counts days of the calendar.'
+                    self.mistakes.add((*here, unit), exact)
+                    return Delay(span=ZERO)
             local = read_local_delay(told, here, self.mistakes)
             return Delay(span=ZERO if local is None else local)
         span = self.mistakes.attempt(parse_duration, told, here)
@@ -142,7 +154,7 @@ class _Reader:
             self.mistakes.add(here, 'Expected an object such as {"events": [{"event": "…"}], "timeout": "3d"}.')
             return Stop()
         self.mistakes.known_keys(told, ("events", "until", "timeout"), here)
-        if told.get("events") is None and told.get("until") is None:
+        if told.get("events") in (None, []) and told.get("until") is None:
             self.mistakes.add(here, "A wait needs events, or a condition at until.")
         events = read_cancels(told["events"], (*here, "events"), self.mistakes) if "events" in told else ()
         until = (
@@ -151,6 +163,8 @@ class _Reader:
         timeout: timedelta | None = None
         if "timeout" in told:
             timeout = self.mistakes.attempt(parse_duration, told["timeout"], (*here, "timeout"))
+            if timeout == ZERO:
+                self.mistakes.add((*here, "timeout"), "A wait of no time waits for nothing: use a branch.")
         else:
             self.mistakes.add((*here, "timeout"), "A wait needs a timeout, such as 3d: nobody may wait for ever.")
         return Wait(
@@ -179,6 +193,9 @@ class _Reader:
             self.mistakes.add(here, f"A split is a list of 2 to {MOST_ARMS} ways, each with weight and steps.")
             return Stop()
         arms = [self._arm(each, index, (*here, index), depth) for index, each in enumerate(told)]
+        for index, arm in enumerate(arms):
+            if arm.name in {each.name for each in arms[:index]}:
+                self.mistakes.add((*here, index, "name"), f"Two ways are named {quoted(arm.name)}.")
         if not any(arm.weight for arm in arms):
             self.mistakes.add(here, "At least one way needs a weight above 0.")
         return Split(name=name, arms=tuple(arms))
@@ -217,6 +234,11 @@ class _Reader:
         if event in INTERNAL:
             self.mistakes.add((*here, "event"), f"{quoted(event)} is an event that only chimein reports.")
         return Emit(event=event or "", properties=self._values(told.get("properties", {}), (*here, "properties")))
+
+    def _webhook(self, value: Document, path: Path, _depth: int) -> Step | None:
+        self.acts += 1
+        name = self._name(value.get("name"), "webhook", path)
+        return read_webhook(value["webhook"], (*path, "webhook"), name, self.mistakes)
 
     def _stop(self, value: Document, path: Path, _depth: int) -> Step:
         if value["stop"] is not True:

@@ -19,6 +19,7 @@ from backend.domain.rule.trigger import (
     InactiveTrigger,
     MessageMoment,
     MessageTrigger,
+    SegmentTrigger,
     SessionTrigger,
     StageTrigger,
     TraitTrigger,
@@ -29,6 +30,7 @@ Path: TypeAlias = tuple[str | int, ...]
 Document: TypeAlias = Mapping[Any, Any]
 
 MOMENTS = ("sent", "shown", "clicked", "replied", "dismissed", "answered", "not_shown")
+CHANGES = ("entered", "left")
 HERE: Path = ("trigger",)
 FARTHEST_DAYS = 366
 HIGHEST_RATE = 100_000
@@ -81,9 +83,14 @@ def _stage(value: Document, mistakes: Mistakes) -> Trigger:
     return StageTrigger(stage=stage)
 
 
-def _segment(_value: Document, mistakes: Mistakes) -> Trigger | None:
-    mistakes.add((*HERE, "segment"), "Segments are not available yet.")
-    return None
+def _segment(value: Document, mistakes: Mistakes) -> Trigger | None:
+    mistakes.known_keys(value, ("segment", "change"), HERE)
+    found = mistakes.segment(value["segment"], (*HERE, "segment"))
+    change = value.get("change", "entered")
+    if change not in CHANGES:
+        wrong = f"Expected entered or left, not {quoted(change)}.{nearest(change, CHANGES)}"
+        mistakes.add((*HERE, "change"), wrong)
+    return None if found is None else SegmentTrigger(segment=found[0], entered=change == "entered")
 
 
 def _trait(value: Document, mistakes: Mistakes) -> Trigger:
@@ -158,7 +165,7 @@ def _broadcast(value: Document, mistakes: Mistakes) -> Trigger:
     if not isinstance(told, dict):
         mistakes.add(path, 'Expected an object such as {"at": "2030-01-31T09:00:00Z", "rate": 600}, or {}.')
         return BroadcastTrigger()
-    mistakes.known_keys(told, ("at", "every", "rate", "most"), path)
+    mistakes.known_keys(told, ("at", "every", "rate", "most", "segment"), path)
     at = told.get("at")
     moment = read_time(at) if isinstance(at, str) else None
     if at is not None and not isinstance(moment, datetime):
@@ -166,8 +173,13 @@ def _broadcast(value: Document, mistakes: Mistakes) -> Trigger:
     every = mistakes.attempt(read_window, told["every"], (*path, "every")) if told.get("every") is not None else None
     rate = _whole(told.get("rate", 1_000), HIGHEST_RATE, (*path, "rate"), mistakes)
     most = _whole(told["most"], MOST_MESSAGES, (*path, "most"), mistakes) if told.get("most") is not None else None
+    segment = mistakes.segment(told["segment"], (*path, "segment")) if told.get("segment") is not None else None
     return BroadcastTrigger(
-        at=moment.astimezone(UTC) if moment is not None else None, every=every, rate=rate, most=most
+        at=moment.astimezone(UTC) if moment is not None else None,
+        every=every,
+        rate=rate,
+        most=most,
+        segment=None if segment is None else segment[0],
     )
 
 

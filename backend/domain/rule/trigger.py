@@ -28,6 +28,14 @@ class StageTrigger:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentTrigger:
+    """The visitor came into this segment (its id), or with `entered` false: left it."""
+
+    segment: str
+    entered: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TraitTrigger:
     """A trait got another value: `to` this one, from `before` that one, where given."""
 
@@ -78,18 +86,21 @@ class ApiTrigger:
 class BroadcastTrigger:
     """Everybody, from `at` on (None: as soon as it is active), again after `every`.
 
-    `rate` is how many messages leave a minute, `most` how many in all of one round.
+    `rate` is how many messages leave a minute, `most` how many in all of one round; with `segment` (its id) it is for
+    the members only.
     """
 
     at: datetime | None = None
     every: timedelta | None = None
     rate: int = 1_000
     most: int | None = None
+    segment: str | None = None
 
 
 Trigger: TypeAlias = (
     EventTrigger
     | StageTrigger
+    | SegmentTrigger
     | TraitTrigger
     | SessionTrigger
     | InactiveTrigger

@@ -5,16 +5,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.domain.answer import Answers, answers_of, read_answers
 from backend.domain.mistakes import Mistakes
-from backend.domain.template.liquid import LONGEST_MAIL, LONGEST_OUTPUT, Template, TemplateError, parse_template, render
+from backend.domain.template.context import unknown_name
+from backend.domain.template.liquid import (
+    LONGEST_MAIL,
+    LONGEST_OUTPUT,
+    MissingValue,
+    Template,
+    TemplateError,
+    names_read,
+    parse_template,
+    render,
+)
 
-CONTENT_FIELDS = ("title", "body", "button", "image", "subject", "preheader", "html")
-"""What a variant's content may hold; `button` is an object of text and url, all else is text."""
+CONTENT_FIELDS = ("title", "body", "button", "image", "answers", "subject", "preheader", "html")
+"""What a variant's content may hold; `button` has text and url, `answers` trait and options; all else is text."""
 
 NEEDED = {"popup": ("title", "body"), "chat": ("title", "body"), "email": ("subject", "body")}
 BUTTON = ("text", "url")
 ONE_LINE = frozenset({"title", "subject", "preheader", "button.text", "button.url", "image"})
 LONG = frozenset({"body", "html"})
+OPTION = "answers.options."
 LINKS = frozenset({"button.url", "image"})
 SCHEMES = {"button.url": ("http", "https", "mailto", "tel"), "image": ("http", "https")}
 
@@ -24,9 +36,13 @@ _BLANK = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContentTemplates:
-    """The parsed fields of one variant's content; the button's are `button.text` and `button.url`."""
+    """The parsed fields of one variant's content; the button's are `button.text` and `button.url`.
+
+    The texts of its answers are `answers.options.0.text` and so on; `answers` tells what they set.
+    """
 
     fields: Mapping[str, Template]
+    answers: Answers | None = None
 
     @property
     def constant(self) -> bool:
@@ -50,6 +66,9 @@ def read_content(doc: object, channels: Sequence[str], path: Sequence[str | int]
                     mistakes.add((*path, "button", part), f"A button needs a {part}.")
         else:
             mistakes.add((*path, "button"), 'A button is an object: {"text": "…", "url": "…"}.')
+    if "answers" in content:
+        answers = read_answers(content.pop("answers"), (*path, "answers"), mistakes)
+        content |= {"answers": answers} if answers is not None else {}
     for name, source in _sources(content).items():
         _check_source(name, source, (*path, *name.split(".")), mistakes)
     _check_needed(content, channels, path, mistakes)
@@ -62,24 +81,35 @@ def parse_content(content: Mapping[str, Any], *, mail: bool) -> ContentTemplates
         fields={
             name: parse_template(source, limit=LONGEST_MAIL if mail and name in LONG else LONGEST_OUTPUT)
             for name, source in _sources(content).items()
-        }
+        },
+        answers=answers_of(content),
     )
 
 
 def render_content(templates: ContentTemplates, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Render all fields: {"title": "…", "button": {"text": "…", "url": "…"}}.
+    """Render all fields: {"title": "…", "button": {"text": "…", "url": "…"}, "answers": {"trait": "…", …}}.
 
     Raise MissingValue or TemplateError where one cannot be sent as it is, also where a link turns out unsafe.
     """
     content: dict[str, Any] = {}
+    answers = templates.answers
+    if answers is not None:
+        content["answers"] = {
+            "trait": answers.trait,
+            "options": [{"text": "", "value": each} for each in answers.values],
+        }
     for name, template in templates.fields.items():
         text = render(template, context)
-        if name in ONE_LINE:
+        if name in ONE_LINE or name.startswith(OPTION):
             text = " ".join(text.split())
         if name in LINKS and (wrong := link_mistake(text, SCHEMES[name])):
             raise TemplateError(f"{name}: {wrong}")
         first, _, part = name.partition(".")
-        if part:
+        if name.startswith(OPTION):
+            if not text:
+                raise MissingValue("answers: one of them has no text.")
+            content["answers"]["options"][int(part.split(".")[1])]["text"] = text
+        elif part:
             content.setdefault(first, {})[part] = text
         else:
             content[first] = text
@@ -96,11 +126,13 @@ def link_mistake(url: str, schemes: Sequence[str]) -> str | None:
 
 
 def _sources(content: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields side by side, the button's parts by dotted names."""
-    flat = {name: value for name, value in content.items() if name != "button"}
+    """All fields side by side, the parts of button and answers by dotted names."""
+    flat = {name: value for name, value in content.items() if name not in {"button", "answers"}}
     button = content.get("button")
     if isinstance(button, Mapping):
         flat |= {f"button.{part}": button[part] for part in BUTTON if button.get(part) is not None}
+    for place, option in enumerate(content.get("answers", {}).get("options", ())):
+        flat[f"{OPTION}{place}.text"] = option["text"]
     return flat
 
 
@@ -109,10 +141,12 @@ def _check_source(name: str, source: object, path: Sequence[str | int], mistakes
         mistakes.add(path, "Expected text.")
         return
     try:
-        parse_template(source)
+        template = parse_template(source)
     except TemplateError as error:
         mistakes.add(path, str(error))
         return
+    if "{" in source and not mistakes.lenient and (wrong := unknown_name(names_read(template))):
+        mistakes.add(path, wrong)
     if name in LINKS and (wrong := link_mistake(source, SCHEMES[name])):
         mistakes.add(path, wrong)
 

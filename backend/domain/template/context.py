@@ -1,13 +1,14 @@
 """What does a template see? The visitor's traits by name, and profile, cart, event, product and site: plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from backend.domain.event import Event
-from backend.domain.profile import Profile
+from backend.domain.mistakes import nearest, quoted
+from backend.domain.profile import Cart, Profile
 
 RESERVED = frozenset({"profile", "cart", "event", "product", "site"})
 """Names that a trait cannot take."""
@@ -32,6 +33,14 @@ SHOWN = (
     "page",
 )
 """What a message may tell of a visitor. Not the anonymous ids: they are secrets; nor what only folding needs."""
+
+KNOWN: Mapping[str, frozenset[str]] = {
+    "profile": frozenset(SHOWN),
+    "site": frozenset({"name", "currency"}),
+    "cart": frozenset({*(each.name for each in fields(Cart)), "count", "currency"}),
+    "event": frozenset({"event", "name", "type", "message_id", "timestamp", "properties", "traits", "context"}),
+}
+"""What lies below the names that every template is given."""
 
 PRODUCT_EVENTS = frozenset(
     {
@@ -74,6 +83,16 @@ def template_context(profile: Profile, event: Event | None, site_name: str, curr
         if event.name in PRODUCT_EVENTS or "product_id" in event.properties:
             context["product"] = _product(context["event"]["properties"])
     return context
+
+
+def unknown_name(paths: Iterable[Sequence[str]]) -> str | None:
+    """A sentence about the first path that no visitor will ever have a value at; None where all may have one."""
+    for path in paths:
+        known = KNOWN.get(path[0]) if len(path) > 1 else None
+        if known is not None and path[1] not in known:
+            name = ".".join(path[:2])
+            return f"{quoted(name)} is nothing that a message can tell.{nearest(path[1], known)}"
+    return None
 
 
 def plain(value: Any, depth: int = 0) -> Any:

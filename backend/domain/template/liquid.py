@@ -1,5 +1,6 @@
 """How is a template run? Parsed once, checked, and rendered on a budget that no template can exceed."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,8 +14,11 @@ from liquid.exceptions import LiquidError, OutputStreamLimitError
 from liquid.expression import Expression
 from liquid.output import LimitedStringIO
 
+from backend.domain.mistakes import nearest
+from backend.domain.template.filters import FILTERS
 from backend.domain.template.sandbox import (
     ENVIRONMENT,
+    TAGS,
     BoundedTemplate,
     MissingValue,
     Sandbox,
@@ -31,6 +35,7 @@ LONGEST_MAIL = 100_000
 """Bytes that the body of a mail can render to."""
 
 LONGEST_RANGE = 100
+_UNKNOWN = re.compile(r"^(?:unknown|unexpected) (filter|tag) '([^']{1,50})'", re.IGNORECASE)
 DEEPEST_EXPRESSION = 60
 
 
@@ -86,6 +91,15 @@ def render(template: Template, context: Mapping[str, Any]) -> str:
     return buffer.getvalue()
 
 
+def names_read(template: Template) -> list[list[str]]:
+    """The paths that a template reads of what it is given, such as ["cart", "total"], as far as they are fixed."""
+    found = []
+    for path in template.bound.global_variable_segments():
+        fixed = [each if isinstance(each, str) else None for each in path]
+        found.append([each for each in fixed[: fixed.index(None) if None in fixed else None] if each is not None])
+    return found
+
+
 def _check(bound: BoundedTemplate) -> None:
     """Refuse ranges that are long or not literal, and weigh the bodies of loops."""
     bound.weight = sum(_weigh(node, bound.weights) for node in bound.nodes)
@@ -124,4 +138,6 @@ def _sentence(error: LiquidError) -> str:
     message = str(error.args[0]) if error.args else type(error).__name__
     token = error.token
     where = f" (line {token.source.count(chr(10), 0, token.start_index) + 1})" if token else ""
-    return f"{message[:1].upper()}{message[1:300]}{where}."
+    named = _UNKNOWN.search(message)
+    hint = nearest(named[2], FILTERS if named[1] == "filter" else TAGS) if named else ""
+    return f"{message[:1].upper()}{message[1:300]}{where}.{hint}"

@@ -11,7 +11,23 @@ from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Money
 from backend.schemas.page import Limit
 from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
-from backend.web.api import docs, messages, reports, rules, simulations, sites, status, tokens, triggers, visitors
+from backend.web.api import (
+    docs,
+    messages,
+    reports,
+    rule_imports,
+    rule_templates,
+    rules,
+    segments,
+    simulations,
+    sites,
+    status,
+    tokens,
+    triggers,
+    versions,
+    visitors,
+    webhooks,
+)
 from backend.web.errors import answer_http
 
 ABOUT = """\
@@ -61,7 +77,11 @@ def register(app: Flask) -> None:
     api.spec.components.security_scheme(
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
-    for module in (sites, rules, triggers, reports, simulations, visitors, messages, tokens, status):
+    for module in (
+        *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
+        *(visitors, messages, webhooks),
+        *(tokens, status),
+    ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api
     app.register_blueprint(docs.blueprint)

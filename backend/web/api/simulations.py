@@ -4,7 +4,6 @@ import json
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,10 +14,13 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.site import Site
 from backend.errors import NotFound, TooManyRequests
-from backend.pipeline.simulate import Progress, SimulationResult, read_place, simulating
+from backend.pipeline.rehearse import rehearse
+from backend.pipeline.simulate import Progress, SimulationResult, asked_for, read_place, simulating
+from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
 from backend.schemas.simulation import SimulationIn, SimulationOut
+from backend.storage import segments
 from backend.storage.times import from_micros, to_micros
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.rules import rule_of
@@ -53,6 +55,9 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
     is sent and nothing is stored. `items` are the enrolments entered from `since` on and before `until`; `sent` means:
     would have been sent, `pending`: its moment is after `until`. The live engine decides the same.
 
+    With `events` these calls (each with its `timestamp`) are the history, instead of the stored one: whose they are is
+    found as it is live. `yaml` takes rules as they stand in files.
+
     With `Accept: application/x-ndjson` the answer is made of lines: `{"progress": 0.42, "visitors": n, "events": n}` as
     it goes on, and last what would have been answered otherwise. Whoever hangs up ends it. Two run at a time; the third
     is answered 429 with `Retry-After`.
@@ -67,6 +72,15 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
     until = body["until"] or from_micros(now)
     limit = query.get("limit") or body["limit"]
     rules = _rules(site, body)
+    if not body["holdout"]:
+        site, rules = open_to_all(site, rules)
+    if body["events"] is not None:
+        with rt.db.read() as conn:
+            asked = asked_for(conn, site, rules)
+        given = body["events"]
+        return _page(
+            rehearse(site, rules, given, until, since=body["since"], limit=limit, cursor=place, segments=asked), now
+        )
     slot = _Slot()
     steps = simulating(rt, site, rules, body["since"], until, limit=limit, cursor=place)
     if request.accept_mimetypes.best_match(("application/json", LINES), default="application/json") == LINES:
@@ -123,27 +137,27 @@ def _page(result: SimulationResult, now: int) -> dict[str, Any]:
 
 
 def _rules(site: Site, body: Mapping[str, Any]) -> list[Rule]:
+    with runtime().db.read() as conn:
+        known = segments.known(conn, site.id)
+    if "yaml" in body:
+        return written_rules(site, body["yaml"], known)
     if "rule" in body:
-        return [_rule(site, body["rule"], ("rule",))]
-    return [_rule(site, given, ("rules", str(place))) for place, given in enumerate(body["rules"])]
+        return [_rule(site, body["rule"], ("rule",), known)]
+    return [_rule(site, given, ("rules", str(place)), known) for place, given in enumerate(body["rules"])]
 
 
-def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...]) -> Rule:
+def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...], known: Mapping[str, str]) -> Rule:
     if isinstance(given, str):
         try:
             return rule_of(site, given).rule()
         except NotFound:
             raise ValidationError(_at(path, ["There is no rule with this id."])) from None
     try:
-        spec = parse_rule(given, simulated=True)
+        spec = parse_rule(given, simulated=True, segments=known)
     except RuleErrors as error:
         raise RuleErrors(_at(path, error.errors)) from None
     # The same rule, asked again, must deal out the same variants: so its id follows from what it says.
-    text = json.dumps(given, sort_keys=True)
-    rule_id = given.get("id")
-    if not isinstance(rule_id, str):
-        rule_id = uuid.uuid5(uuid.UUID(int=0), site.id + text).hex
-    return Rule(id=rule_id, site_id=site.id, spec=spec, status="active")
+    return Rule(id=rule_id_of(site, given), site_id=site.id, spec=spec, status="active")
 
 
 def _at(path: tuple[str, ...], below: Any) -> dict[str, Any]:

@@ -101,5 +101,5 @@ def _present(stored: StoredSite | None) -> StoredSite:
 def _view(stored: StoredSite) -> dict[str, Any]:
     view = site_view(stored.site) | {"created_at": stored.created_at}
     if not principal().may("administer"):
-        del view["secret_key"]
+        del view["secret_key"], view["webhook_secret"]
     return view

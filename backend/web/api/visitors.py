@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 from flask import Response
 from marshmallow import Schema, fields, validate
 
+from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES, Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
+from backend.pipeline.standing import Standings
 from backend.runtime import Runtime
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.export import ExportOut
@@ -18,7 +20,8 @@ from backend.schemas.message import MessageOut, message_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut, visitor_view
-from backend.storage import enrolments, events, messages, visitors
+from backend.schemas.webhook import WebhookOut, webhook_view
+from backend.storage import enrolments, events, messages, segments, visitors, webhooks
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
 from backend.web.context import runtime
@@ -37,10 +40,7 @@ class VisitorQuery(PageQuery):
     user_id = fields.String(metadata={"description": "The id that identify gave."})
     email = fields.String(metadata={"example": "ada@example.com"})
     stage = fields.String(validate=validate.OneOf(STAGES))
-    segment = fields.String(
-        validate=validate.OneOf((), error="There are no segments yet."),
-        metadata={"description": "Not there yet: every value is refused."},
-    )
+    segment = fields.String(metadata={"description": "The id or the name of a segment: its members."})
 
 
 @blueprint.route("/sites/<site>/visitors", methods=["GET"])
@@ -55,8 +55,19 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
     with runtime().db.read() as conn:
+        known = segments.known(conn, site.id)
+        if "segment" in query:
+            filters["segment"] = _segment(query["segment"], known)
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
-    return page(found, query["limit"], lambda profile: visitor_view(profile, site.currency), visitors.cursor_of)
+    return page(found, query["limit"], lambda profile: visitor_view(profile, site.currency, known), visitors.cursor_of)
+
+
+def _segment(reference: str, known: Mapping[str, str]) -> str:
+    mistakes = Mistakes(known)
+    found = mistakes.segment(reference, ("segment",))
+    mistakes.raise_if_any()
+    assert found is not None
+    return found[0]
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>", methods=["GET"])
@@ -67,7 +78,8 @@ def get_a_visitor(visitor_id: str, *, site: Site) -> dict[str, Any]:
 
     An id that was merged into another finds the visitor that it belongs to now.
     """
-    return visitor_view(visitor_of(site, visitor_id), site.currency)
+    profile = visitor_of(site, visitor_id)
+    return visitor_view(profile, site.currency, _names(runtime(), site))
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>/events", methods=["GET"])
@@ -109,13 +121,14 @@ def list_messages_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, sit
 def list_enrolments_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, site: Site) -> dict[str, Any]:
     """List a visitor's enrolments
 
-    Newest first: which rules they entered, and how that ended.
+    Newest first: which rules they entered, in which version, where they stand in them, and how that ended.
     """
     members = visitors.members_of(visitor_of(site, visitor_id))
     before = read_cursor(query.get("cursor"), int, str)
     with runtime().db.read() as conn:
         found = enrolments.list_enrolments(conn, members, query["limit"] + 1, before)
-    return page(found, query["limit"], enrolment_view, enrolments.cursor_of)
+        standings = Standings(conn)
+        return page(found, query["limit"], lambda each: enrolment_view(each, standings.of(each)), enrolments.cursor_of)
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>/export", methods=["GET"])
@@ -137,7 +150,7 @@ def export_a_visitor(visitor_id: str, *, site: Site) -> Response:
 def erase_a_visitor(visitor_id: str, *, site: Site) -> None:
     """Erase a visitor
 
-    With their events, messages and enrolments. There is no way back; an export can be made before.
+    With their events, messages, webhooks and enrolments. There is no way back; an export can be made before.
     """
     with runtime().db.begin() as conn:
         if not _is_id(visitor_id) or not visitors.erase(conn, site.id, visitor_id):
@@ -155,6 +168,12 @@ def visitor_of(site: Site, visitor_id: str) -> Profile:
     return profile
 
 
+def _names(rt: Runtime, site: Site) -> Mapping[str, str]:
+    """The names of the site's segments by id."""
+    with rt.db.read() as conn:
+        return segments.known(conn, site.id)
+
+
 def _is_id(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
@@ -162,7 +181,7 @@ def _is_id(text: str) -> bool:
 def _export(rt: Runtime, site: Site, profile: Profile) -> Iterator[str]:
     """The export in pieces: a long history need not be in memory twice."""
     members = visitors.members_of(profile)
-    yield '{"visitor": ' + _json(VisitorOut().dump(visitor_view(profile, site.currency)))
+    yield '{"visitor": ' + _json(VisitorOut().dump(visitor_view(profile, site.currency, _names(rt, site))))
 
     def _events(before: Any) -> Sequence[Any]:
         with rt.db.read() as conn:
@@ -178,6 +197,12 @@ def _export(rt: Runtime, site: Site, profile: Profile) -> Iterator[str]:
 
     yield from _list("events", _events, events.cursor_of, event_view, EventOut())
     yield from _list("messages", _messages, messages.cursor_of, message_view, MessageOut())
+
+    def _webhooks(before: Any) -> Sequence[Any]:
+        with rt.db.read() as conn:
+            return webhooks.list_webhooks(conn, site.id, visitor_ids=members, limit=EXPORT_CHUNK, before=before)
+
+    yield from _list("webhooks", _webhooks, webhooks.cursor_of, webhook_view, WebhookOut())
     yield from _list("enrolments", _enrolments, enrolments.cursor_of, enrolment_view, EnrolmentOut())
     yield "}"
 

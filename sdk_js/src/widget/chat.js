@@ -1,12 +1,14 @@
-// The chat corner: a teaser that never takes the focus, a small panel with what was said, and a button to come back.
+// The corner: a bubble that never takes the focus, a small panel with what was said, and a button to come back.
 import { BUBBLE, CROSS, focus, h, icon, picture, safeUrl } from './dom.js';
+import { makeAnswers } from './answers.js';
 import { makeComposer } from './composer.js';
+import { makeTeaser } from './teaser.js';
 
 const OPEN = 'chimein:open'; // in the session storage: this tab's panel stays open from page to page
 
 /**
- * Makes the corner in `root`. `thread` holds what was said; `on` gets `opened(message)`, `clicked(message, url)`,
- * `dismissed(message)`, `replied(text)`.
+ * Makes the corner in `root`. `thread` holds what was said; `on` gets `clicked(message, url)`, `answered(message, option)`,
+ * `replied(text)`.
  */
 export function makeChat(root, words, thread, on) {
   const status = h('div', { class: 'unseen', role: 'status' });
@@ -17,63 +19,41 @@ export function makeChat(root, words, thread, on) {
   );
   const corner = h('aside', { class: 'corner', 'aria-label': words.chat }, status, launcher);
   root.append(corner);
-  let teaser; // {message, element}
+  let teaser; // {message, element, told, since}
   let panel; // {element, log, field}
 
-  function tease(message) {
+  /** Shows the bubble of a message; `told` as in `makeTeaser`, and `hidden()` where something else takes its place. */
+  function tease(message, told) {
     hideTeaser();
-    const element = h(
-      'section',
-      { class: 'teaser' },
-      h(
-        'button',
-        {
-          class: 'open',
-          type: 'button',
-          click() {
-            on.opened(message);
-            open(true);
-          },
-        },
-        h('span', { class: 'face' }, icon(BUBBLE, 20)),
-        h(
-          'span',
-          { class: 'words' },
-          message.title && h('span', { class: 'title', dir: 'auto' }, message.title),
-          h('span', { class: 'body', dir: 'auto' }, message.body || ''),
-        ),
-      ),
-      h(
-        'button',
-        {
-          class: 'icon',
-          type: 'button',
-          'aria-label': words.close,
-          click() {
-            on.dismissed(message);
-            hideTeaser();
-          },
-        },
-        icon(CROSS, 18),
-      ),
-    );
-    element.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape') return;
-      on.dismissed(message);
-      hideTeaser();
+    const after = (work) =>
+      work &&
+      (() => {
+        takeTeaser();
+        work();
+      });
+    const element = makeTeaser(message, words, {
+      opened: after(told.opened),
+      dismissed: after(told.dismissed),
+      never: after(told.never),
     });
-    teaser = { message, element };
+    teaser = { message, element, told, since: Date.now() };
     corner.insertBefore(element, launcher);
     launcher.hidden = true;
     setTimeout(() => (status.textContent = [message.title, message.body].filter(Boolean).join('. ')), 100);
   }
 
-  function hideTeaser() {
-    if (!teaser) return;
+  function takeTeaser() {
     teaser.element.remove();
     teaser = null;
     status.textContent = '';
     showLauncher();
+  }
+
+  function hideTeaser() {
+    if (!teaser) return;
+    const { hidden } = teaser.told;
+    takeTeaser();
+    if (hidden) hidden();
   }
 
   function open(byVisitor) {
@@ -113,6 +93,19 @@ export function makeChat(root, words, thread, on) {
     if (!panel) return;
     const { button } = item;
     const url = !item.own && safeUrl(button && button.url);
+    const answers =
+      !item.own &&
+      makeAnswers(item, words, (option) => {
+        item.answered = true;
+        answers.remove();
+        on.answered(item, option);
+        thread.keep();
+        [{ own: true, body: option.text }, { body: words.answered }].forEach((each) => {
+          thread.add(each);
+          say(each);
+        });
+        focus(panel.field);
+      });
     panel.log.append(
       h(
         'div',
@@ -122,6 +115,7 @@ export function makeChat(root, words, thread, on) {
         item.title && h('p', { class: 'title', dir: 'auto' }, item.title),
         h('p', { class: 'body', dir: 'auto' }, item.body || ''),
         url && h('a', { class: 'button', href: url, click: () => on.clicked(item, url) }, button.text || url),
+        answers,
       ),
     );
     panel.log.scrollTop = panel.log.scrollHeight;
@@ -165,10 +159,13 @@ export function makeChat(root, words, thread, on) {
     },
     say,
     tease,
+    hideTeaser,
+    /** When the bubble that stands came, in milliseconds; 0 where none does. */
+    teasedAt: () => (teaser ? teaser.since : 0),
     showLauncher,
     isOpen: () => !!panel,
     revoke(id) {
-      if (teaser && teaser.message.id === id) hideTeaser();
+      if (teaser && teaser.message.id === id) takeTeaser();
       const said = panel && [...panel.log.children].find((element) => element.dataset.id === id);
       if (said) said.remove();
     },

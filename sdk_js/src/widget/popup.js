@@ -1,10 +1,11 @@
 // The pop-up: one message in a modal dialog, with its button, a reply box, and a way out that always works.
 import { CROSS, focus, focused, h, icon, picture, safeUrl } from './dom.js';
+import { makeAnswers } from './answers.js';
 import { makeComposer } from './composer.js';
 
 /**
- * Shows `message` in `root`. `on` gets `clicked(url)`, `replied(text)`, `dismissed()` and, in every case at the end,
- * `closed()`. Returns a function that closes it without a word (a revoked message).
+ * Shows `message` in `root`. `on` gets `clicked(url)`, `answered(option)`, `replied(text)`, `dismissed()`, where it is
+ * offered `never()`, and in every case at the end `closed()`. Returns a function that closes it without a word (a revoked message).
  */
 export function showPopup(root, words, message, on) {
   const before = focused();
@@ -12,9 +13,7 @@ export function showPopup(root, words, message, on) {
   const url = safeUrl(message.button && message.button.url);
   const composer = makeComposer(words, (text) => {
     on.replied(text);
-    const thanks = h('p', { class: 'thanks', role: 'status' });
-    composer.form.replaceWith(thanks);
-    setTimeout(() => (thanks.textContent = words.thanks), 50); // after the region, so that it is read out
+    thank(composer.form, words.thanks);
     answered = true;
     focus(cross);
   });
@@ -45,7 +44,29 @@ export function showPopup(root, words, message, on) {
       },
       message.button.text || url,
     );
-  const actions = h('div', { class: 'actions' }, action, reply);
+  const answers = makeAnswers(message, words, (option) => {
+    on.answered(option);
+    answered = true;
+    thank(answers, words.answered);
+    if (never) never.remove();
+    focus(reply.isConnected ? reply : cross);
+  });
+  const never =
+    on.never &&
+    h(
+      'button',
+      {
+        class: 'never',
+        type: 'button',
+        click() {
+          answered = true;
+          on.never();
+          close();
+        },
+      },
+      words.never,
+    );
+  const actions = h('div', { class: 'actions' }, answers, action, reply, never);
   const cross = h('button', { class: 'icon', type: 'button', 'aria-label': words.close, click: dismiss }, icon(CROSS, 20));
   const dialog = h(
     'dialog',
@@ -79,6 +100,13 @@ export function showPopup(root, words, message, on) {
     ),
     cross,
   );
+
+  // A live region first, then what it says, so that it is read out.
+  function thank(element, text) {
+    const thanks = h('p', { class: 'thanks', role: 'status' });
+    element.replaceWith(thanks);
+    setTimeout(() => (thanks.textContent = text), 50);
+  }
 
   function trap(event) {
     if (event.key === 'Escape') {

@@ -73,6 +73,15 @@ dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: cent
 .teaser .words { min-width: 0; display: grid; gap: 2px; }
 .teaser .title { font-size: 15px; line-height: 1.4; }
 .teaser .body { color: var(--muted); font-size: 14px; line-height: 1.45; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
+.teaser .picture { width: 56px; height: 56px; border-radius: calc(var(--radius) * .625); flex: none; }
+.never { padding: 4px 8px; border-radius: 8px; color: var(--muted); font-size: 12px; line-height: 1.4; }
+.never:hover { color: var(--text); text-decoration: underline; }
+.teaser .never { display: block; margin: -8px 0 8px; margin-inline-start: 8px; }
+.answers { display: grid; gap: 8px; width: 100%; }
+.answer { padding: 10px 16px; border: 1px solid var(--muted); border-color: color-mix(in srgb, var(--muted) 75%, var(--surface)); border-radius: calc(var(--radius) * .625); background: var(--surface);
+  color: var(--text); text-align: start; line-height: 1.4; overflow-wrap: anywhere; cursor: pointer; }
+.answer:hover { border-color: var(--accent); background: var(--soft); }
+.said .answer { padding: 8px 12px; font-size: 14px; }
 .face { display: grid; place-items: center; width: 36px; height: 36px; border-radius: 50%; flex: none; background: var(--accent); color: var(--on-accent); }
 
 .panel { display: flex; flex-direction: column; width: 372px; max-width: 100%; height: min(540px, calc(100vh - 40px)); height: min(540px, calc(100dvh - 40px));

@@ -1,8 +1,8 @@
 // What was said in the chat, kept for the next page once the visitor has taken part in it.
 const KEPT = 30;
 
-/** The conversation in the storage that `context` gives access to. */
-export function makeThread({ read, set, write }) {
+/** The conversation in this store. */
+export function makeThread({ read, write }) {
   let items = read('thread', []);
   let keeping = items.length > 0;
   const save = () => keeping && write('thread', items.slice(-KEPT));
@@ -25,12 +25,14 @@ export function makeThread({ read, set, write }) {
       items = items.filter((item) => item.id !== id);
       save();
     },
+    /** An item has changed. */
+    save,
     /** The last message of the site, which a reply answers. */
     last: () => items.filter((item) => !item.own).pop(),
     clear() {
       items = [];
       keeping = false;
-      set('thread', null);
+      write('thread', null);
     },
   };
 }

@@ -1,0 +1,194 @@
+"""Who belongs to which segment, as a visitor goes through time: asked where something may have changed it, and when."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.condition.turning import next_turn
+from backend.domain.engine.result import PastNeeded
+from backend.domain.engine.segments import CompiledSegment, Segments
+from backend.domain.event import SIGNAL, Event
+from backend.domain.past import END_OF_MOMENT
+from backend.domain.profile import Profile, Standing
+from backend.domain.rule import CompiledRule
+
+if TYPE_CHECKING:
+    from backend.domain.engine.walk import Walk
+
+ADDED = "Segment Member Added"
+REMOVED = "Segment Member Removed"
+"""The signals by which a list is kept by hand; `properties.segment_id` names it."""
+
+ENTERED = "Segment Entered"
+LEFT = "Segment Left"
+"""The signals that mark a change which time alone brought about."""
+
+NOBODY = Standing()
+
+
+class Change(NamedTuple):
+    """A visitor came into a segment, or left it."""
+
+    segment_id: str
+    entered: bool
+
+
+class Membership:
+    """The standings of one visitor within one walk; they change only here."""
+
+    def __init__(self, walk: "Walk", segments: Segments) -> None:
+        self.walk = walk
+        self.segments = segments
+        self.due = segments_due(self._profile, self.segments)
+        standings = self._profile.segments.values() if self.due is not None else ()
+        self.promised = frozenset(each.due_at for each in standings)
+
+    @property
+    def _profile(self) -> Profile:
+        return self.walk.result.profile
+
+    def parts(self) -> list[Any]:
+        """The parts of the profile that segments look at, as they are before an event."""
+        state = self._profile.__dict__
+        return [state[part] for part in self.segments.watched]
+
+    def build(self, at: datetime, order: int) -> None:
+        """Asks those definitions that are newer than this profile knows, without a word: nobody enters by that.
+
+        `order` is the place, at that moment, of what is to happen next. Nobody has been anything before their first
+        event, which then is what they enter by.
+        """
+        profile, segments = self._profile, self.segments
+        built = profile.segments_built
+        if built >= segments.revision:
+            return
+        profile.__dict__["segments_built"] = segments.revision
+        if self._is_new():
+            return
+        newer = frozenset(place for place, each in enumerate(segments.all) if each.segment.revision > built)
+        latest = max(filter(None, (at, profile.last_seen, profile.segments_at)))
+        self.walk.past.cut = (at, order - 1) if latest == at else (latest, END_OF_MOMENT)
+        merged = built > 0 and profile.segments_at is None
+        self._ask(newer, latest)
+        self._forget_the_gone()
+        if merged:
+            profile.__dict__["segments_at"] = None  # the others are still to be asked
+
+    def fold(self, event: Event, before: list[Any]) -> list[Change]:
+        """What an event changes, which was folded just now; `before` are the parts as they were."""
+        profile, segments = self._profile, self.segments
+        if profile.segments_at is None:
+            places = frozenset(range(len(segments.all)))
+        else:
+            places = segments.concerned(event.name, before, profile.__dict__)
+            if self.due is not None and self.due <= event.timestamp:
+                places = places | self._due_places(event.timestamp)
+        given = self._given(event) if event.type == SIGNAL else None
+        if not places and not given:
+            return []
+        at = event.timestamp if profile.segments_at is None else max(event.timestamp, profile.segments_at)
+        self.walk.past.cut = event.moment if at == event.timestamp else (at, END_OF_MOMENT)
+        return self._ask(places, at, given)
+
+    def pass_to(self, at: datetime) -> list[Change]:
+        """What time alone has changed at this moment."""
+        self.walk.past.cut = (at, END_OF_MOMENT)
+        return self._ask(self._due_places(at), at)
+
+    def settle(self, until: datetime) -> list[Change]:
+        """Asks them all, where that is still to be done though nothing happened: after a merge."""
+        profile = self._profile
+        if profile.segments_at is not None or self._is_new():
+            return []
+        at = until if profile.last_seen is None else max(until, profile.last_seen)
+        self.walk.past.cut = (at, END_OF_MOMENT)
+        return self._ask(frozenset(range(len(self.segments.all))), at)
+
+    def rules(self, changes: Iterable[Change]) -> list[CompiledRule]:
+        """The rules that wait for these changes."""
+        waiting = self.walk.ruleset.by_segment
+        return [rule for change in changes for rule in waiting.get(change, ())] if waiting else []
+
+    def _is_new(self) -> bool:
+        """Whether nothing at all has happened to this visitor yet."""
+        return self._profile.first_seen is None and self._profile.segments_at is None
+
+    def _due_places(self, at: datetime) -> frozenset[int]:
+        places = self.segments.places
+        return frozenset(
+            places[segment_id]
+            for segment_id, each in self._profile.segments.items()
+            if each.due_at is not None and each.due_at <= at and segment_id in places
+        )
+
+    def _given(self, event: Event) -> dict[int, bool]:
+        """Which list is told by hand that this visitor belongs to it, or does not."""
+        if event.name not in (ADDED, REMOVED):
+            return {}
+        place = self.segments.places.get(str(event.properties.get("segment_id")))
+        if place is None or self.segments.all[place].test is not None:
+            return {}
+        return {place: event.name == ADDED}
+
+    def _ask(self, places: frozenset[int], at: datetime, given: dict[int, bool] | None = None) -> list[Change]:
+        """Asks these, and those that ask for one that changes, each behind those that it asks for."""
+        profile = self._profile
+        state = profile.__dict__
+        segments = self.segments.all
+        changes: list[Change] = []
+        todo = places if not given else places | given.keys()
+        moment = self.walk.moment(at, None, (at, END_OF_MOMENT))
+        standings = dict(profile.segments)
+        state["segments"], state["segments_at"] = standings, at
+        wanted = frozenset().union(*(segments[place].history for place in todo))
+        while todo:
+            place = min(todo)
+            todo = todo - {place}
+            each = segments[place]
+            before = standings.get(each.id, NOBODY)
+            was = before.entered_at is not None
+            try:
+                after = self._standing(each, before, moment, given.get(place) if given else None)
+            except HistoryNeeded as needed:
+                raise PastNeeded(dict.fromkeys(wanted | each.history | {needed.name})) from needed
+            except Exception as error:  # a mistake of ours: it costs neither the event nor the others
+                self.walk.failed(each.id, error)
+                standings[each.id] = before._replace(due_at=None)
+                continue
+            if after != before:
+                standings[each.id] = after
+            if (after.entered_at is not None) is not was:
+                changes.append(Change(each.id, not was))
+                todo = todo.union(self.segments.followers(each.id))
+        self.due = segments_due(profile, self.segments)
+        self.walk.result.woken = True
+        return changes
+
+    def _standing(self, each: CompiledSegment, before: Standing, moment: Moment, given: bool | None) -> Standing:
+        was = before.entered_at is not None
+        if each.test is None:
+            holds = was if given is None else given
+        else:
+            holds = each.test(moment)
+        due = next_turn(each.test, each.turning, moment, holds) if each.test and each.turning else None
+        if holds is was:
+            return before if due == before.due_at else before._replace(due_at=due)
+        if holds:
+            return Standing(moment.at, before.left_at, due)
+        return Standing(None, moment.at, due)
+
+    def _forget_the_gone(self) -> None:
+        """Drops what is known of segments that are no longer there."""
+        places, state = self.segments.places, self._profile.__dict__
+        state["segments"] = {key: each for key, each in state["segments"].items() if key in places}
+        self.due = segments_due(self._profile, self.segments)
+
+
+def segments_due(profile: Profile, segments: Segments) -> datetime | None:
+    """When time alone may change how this visitor stands with one of these segments."""
+    due: datetime | None = None
+    for segment_id, each in profile.segments.items():
+        if each.due_at is not None and (due is None or each.due_at < due) and segment_id in segments.places:
+            due = each.due_at
+    return due

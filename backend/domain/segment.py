@@ -1,0 +1,146 @@
+"""What is a segment? Visitors under a name: those for whom a condition holds now, or a list that is kept by hand."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
+from backend.domain.condition.tree import LocalTime, walk
+from backend.domain.mistakes import Mistakes
+
+KEYS = ("name", "description", "condition", "manual")
+READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_at", "updated_at"})
+"""What a segment that was read carries beside; sent back, it is passed over."""
+
+LONGEST_NAME = 100
+_ID = re.compile(r"[0-9a-f]{32}")
+LONGEST_DESCRIPTION = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentSpec:
+    """Everything a person writes down about a segment; without `condition` it is kept by hand.
+
+    `document` is that JSON again, with the defaults filled in; `referred` are the places of the segments that the
+    condition asks for, by the id or name that is written there.
+    """
+
+    name: str
+    condition: Condition | None = None
+    document: Mapping[str, Any] = field(default_factory=dict)
+    referred: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+
+    @property
+    def manual(self) -> bool:
+        """Whether it is kept by hand."""
+        return self.condition is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A segment of a site; `revision` orders all definitions of that site: the newest has the highest."""
+
+    id: str
+    site_id: str
+    spec: SegmentSpec
+    revision: int = 1
+
+
+def parse_segment(doc: object, segments: Mapping[str, str] | None = None) -> SegmentSpec:
+    """Read a segment document; raise RuleErrors carrying all its mistakes.
+
+    `segments` are those that its condition may ask for, as the name of each by its id; None: any.
+    """
+    mistakes = Mistakes(segments)
+    if not isinstance(doc, dict):
+        mistakes.add((), "A segment is an object with a name and a condition.")
+        mistakes.raise_if_any()
+        doc = {}
+    mistakes.known_keys({key: None for key in doc if key not in READ_ONLY}, KEYS, ())
+    name = _text(doc.get("name"), "name", LONGEST_NAME, mistakes)
+    if not name and "name" not in mistakes.errors:
+        mistakes.add(("name",), "A segment needs a name.")
+    if _ID.fullmatch(name):
+        mistakes.add(("name",), "A name must not look like an id.")
+    description = _text(doc.get("description") or "", "description", LONGEST_DESCRIPTION, mistakes)
+    manual, written = doc.get("manual", False), doc.get("condition")
+    condition = None
+    if not isinstance(manual, bool):
+        mistakes.add(("manual",), "Expected true or false.")
+    elif manual and written is not None:
+        mistakes.add(("condition",), "A list that is kept by hand has no condition.")
+    elif not manual and written is None:
+        mistakes.add(("condition",), 'A segment needs a condition, or "manual": true where it is kept by hand.')
+    elif not manual:
+        condition = read_condition(written, ("condition",), mistakes, entered=False, lasting=True)
+    mistakes.raise_if_any()
+    document = {"name": name, "description": description, "condition": written, "manual": manual}
+    return SegmentSpec(name=name, condition=condition, document=document, referred=mistakes.referred)
+
+
+def _text(value: object, key: str, longest: int, mistakes: Mistakes) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or any(each < " " for each in value):
+        mistakes.add((key,), "Expected one line of text.")
+        return ""
+    if len(value) > longest:
+        mistakes.add((key,), f"At most {longest} characters.")
+    return value.strip()
+
+
+def asked_for(condition: Condition | None) -> frozenset[str]:
+    """The ids of the segments that a condition asks for."""
+    nodes = () if condition is None else walk(condition)
+    return frozenset(node.segment for node in nodes if isinstance(node, InSegment))
+
+
+def parts_read(condition: Condition) -> frozenset[str]:
+    """The parts of a profile that asking this condition may read, beside ids."""
+    parts = set[str]()
+    for node in walk(condition):
+        match node:
+            case Performed():
+                parts |= {"counts", "last_at"}
+            case LocalTime():
+                parts.add("device")
+            case InSegment():
+                parts.add("segments")
+            case Comparison(field=where, op=op) if where.root == "profile":
+                parts |= {where.parts[0], "device"}
+                if op == "unchanged_for":
+                    parts.add("trait_times")
+            case _:
+                pass
+    return frozenset(parts)
+
+
+def in_order(segments: Iterable[Segment]) -> list[Segment]:
+    """Each segment behind those that its condition asks for; those that ask for one another in a circle are left out.
+
+    Which a segment asks for and is not there counts as one that nobody is in.
+    """
+    waiting = {each.id: each for each in segments}
+    asked = {each.id: asked_for(each.spec.condition) & waiting.keys() for each in waiting.values()}
+    ordered: list[Segment] = []
+    while ready := [each for each in waiting.values() if not asked[each.id] & waiting.keys()]:
+        ordered.extend(ready)
+        for each in ready:
+            del waiting[each.id]
+    return ordered
+
+
+def circle(segments: Iterable[Segment], segment_id: str, condition: Condition | None) -> list[str] | None:
+    """The ids on the way from this segment back to itself, were its condition this one; None where there is none."""
+    asked = {each.id: sorted(asked_for(each.spec.condition)) for each in segments}
+    asked[segment_id] = sorted(asked_for(condition))
+    ways, seen = [[each] for each in asked[segment_id]], set[str]()
+    while ways:
+        way = ways.pop()
+        if way[-1] == segment_id:
+            return way
+        if way[-1] not in seen:
+            seen.add(way[-1])
+            ways.extend([*way, following] for following in asked.get(way[-1], ()))
+    return None

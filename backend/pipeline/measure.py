@@ -1,0 +1,50 @@
+"""The step `measure`: for how many visitors does a condition hold now? Counted exactly, a piece at a time."""
+
+from datetime import datetime
+
+from backend.domain.condition import Condition, HistoryNeeded, Moment, compile_condition, needed_history
+from backend.domain.event import Event
+from backend.domain.past import Past, by_name
+from backend.domain.profile import Profile
+from backend.domain.segment import parts_read
+from backend.domain.site import Site
+from backend.runtime import Runtime
+from backend.schemas.documents import profile_reader
+from backend.storage import events, visitors
+from backend.storage.database import Connection
+
+AT_ONCE = 1_000
+"""Visitors that are in memory at a time."""
+
+
+def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tuple[int, int]:
+    """(visitors for whom it holds at `now`, visitors of the site)."""
+    test, names = compile_condition(condition), needed_history(condition)
+    read = profile_reader(parts_read(condition))
+    size = total = 0
+    after = ""
+    with rt.db.read() as connection:
+        while texts := visitors.texts_after(connection, site.id, after, AT_ONCE):
+            after = texts[-1][0]
+            total += len(texts)
+            unsure: list[Profile] = []
+            for _, text in texts:
+                profile = read(text)
+                try:
+                    size += test(Moment(profile=profile, at=now, zone_name=site.timezone))
+                except HistoryNeeded:
+                    unsure.append(profile)
+            pasts = _pasts(connection, unsure, names)
+            for profile, past in zip(unsure, pasts, strict=True):
+                size += test(Moment(profile=profile, at=now, zone_name=site.timezone, history=past))
+    return size, total
+
+
+def _pasts(connection: Connection, profiles: list[Profile], names: frozenset[str]) -> list[Past]:
+    if not profiles:
+        return []
+    owner = {member: place for place, each in enumerate(profiles) for member in visitors.members_of(each)}
+    groups: list[list[Event]] = [[] for _ in profiles]
+    for visitor_id, event in events.history(connection, owner, names):
+        groups[owner[visitor_id]].append(event)
+    return [Past(by_name(group, names), complete=True) for group in groups]

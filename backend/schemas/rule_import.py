@@ -1,0 +1,62 @@
+"""How rules are imported as a whole, and how what that changes is told."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from backend.schemas.fields import Flag, StrictSchema
+
+
+class RuleImportIn(StrictSchema):
+    """The rules that a site is to have."""
+
+    rules = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        required=True,
+        metadata={"description": "As in `POST rules`; `status` is applied, `id` and `key` tell which rule is meant."},
+    )
+    prune = Flag(load_default=False, metadata={"description": "Archive the rules that are not among these."})
+    keep_status = Flag(load_default=False, metadata={"description": "Leave active and paused what is there."})
+    dry_run = Flag(load_default=False, metadata={"description": "Only tell what would change."})
+
+
+class FieldChangeOut(StrictSchema):
+    """One place of a rule that differs."""
+
+    path = fields.List(fields.Raw(), metadata={"description": 'Such as `["audience", "all", 0, "op"]`.'})
+    old = fields.Raw(allow_none=True)
+    new = fields.Raw(allow_none=True)
+
+
+class RuleChangeOut(StrictSchema):
+    """What becomes of one rule."""
+
+    action = fields.String(validate=validate.OneOf(("new", "changed", "same", "only_there", "archived")))
+    index = fields.Integer(allow_none=True, metadata={"description": "Its place among those sent."})
+    id = fields.String()
+    key = fields.String(allow_none=True)
+    name = fields.String()
+    status = fields.String()
+    fields_ = fields.List(fields.Nested(FieldChangeOut), data_key="fields", attribute="fields")
+
+
+class RulePlanOut(StrictSchema):
+    """What the import did, or would do."""
+
+    changes = fields.List(fields.Nested(RuleChangeOut), required=True)
+    summary = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    applied = fields.Boolean(required=True)
+
+
+EXAMPLE: dict[str, Any] = {
+    "rules": [
+        {
+            "key": "welcome",
+            "name": "Welcome",
+            "status": "draft",
+            "trigger": {"session": "started"},
+            "message": {"channels": ["chat"], "variants": [{"content": {"body": "Ask us anything."}}]},
+        }
+    ],
+    "dry_run": True,
+}
