@@ -37,7 +37,7 @@ test: test-setup lint ## set up, then every test (those of `test-long` excepted)
 test-long: test-setup ## the tests that take minutes
 	$(BIN)/pytest -m long --timeout 900 tests
 
-bench: test-setup ## the benchmarks, as ratios to baselines of the same minute
+bench: test-setup tests/bench/js/node_modules/.installed ## the benchmarks, as ratios to baselines of the same minute
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 lint: $(VENV)/.dev ## style, types, layers
@@ -57,11 +57,12 @@ lock: $(VENV)/.python ## choose the newest versions that fit, and write them dow
 	$(COMPILE) -c requirements/dev.lock -o requirements/server.lock pyproject.toml
 	$(COMPILE) -o requirements/build.lock requirements/build.in
 	cd sdk_js && npm install --package-lock-only --no-audit --no-fund
+	cd tests/bench/js && npm install --package-lock-only --no-audit --no-fund
 
 js: sdk_js/dist/.built ## build the JavaScript SDK
 
 clean: ## throw away what was set up; data in ./var stays
-	rm -rf $(VENV) .tools sdk_js/node_modules sdk_js/dist *.egg-info sdk_python/*.egg-info
+	rm -rf $(VENV) .tools sdk_js/node_modules tests/bench/js/node_modules sdk_js/dist *.egg-info sdk_python/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test-setup: $(VENV)/.dev sdk_js/dist/.built check-postgres
@@ -91,6 +92,11 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.lock
 sdk_js/node_modules/.installed: sdk_js/package.json sdk_js/package-lock.json
 	@.ci/check-node
 	@cd sdk_js && npm ci --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+tests/bench/js/node_modules/.installed: tests/bench/js/package.json tests/bench/js/package-lock.json
+	@.ci/check-node
+	@cd tests/bench/js && npm ci --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 sdk_js/dist/.built: sdk_js/node_modules/.installed $(JS_SOURCES)

@@ -15,7 +15,7 @@ from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
 from backend.domain.rule import CompiledRule, Rule, compile_rule
 from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
-from backend.domain.rule.compiled import EmitOp
+from backend.domain.rule.compiled import CallOutOp, EmitOp
 from backend.domain.site import Site
 from backend.domain.winner import Winners
 from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
@@ -68,10 +68,10 @@ def simulating(
     """
     until = until if until is not None else rt.clock()
     place = read_place(cursor)
-    key = _digest(site, rules, since, until)
-    known = simulations.recall(rt.redis, key) if cursor else None
     with rt.db.read() as connection:
         asked, winners = asked_for(connection, site, rules), contests.winners(connection, site.id).get(site.id)
+    key = _digest(site, rules, since, until, None if asked is None else [each.segment for each in asked.all], winners)
+    known = simulations.recall(rt.redis, key) if cursor else None
     run = _Run(site, rules, since, until, segments=asked, winners=winners)
     run.reader = reader = Reader(rt, site, until, run.reports, at_once)
     items: list[Item] = []
@@ -150,10 +150,10 @@ def _place_behind(page: Sequence[Item], place: tuple[str, int]) -> str:
     return f"{last}.{given + place[1] if last == place[0] else given}"
 
 
-def _digest(site: Site, rules: Sequence[Rule], since: datetime | None, until: datetime) -> str:
-    """What the summary depends on, beside what is stored."""
+def _digest(site: Site, rules: Sequence[Rule], *others: object) -> str:
+    """What the summary depends on, beside the events that are stored."""
     asked = [(rule.id, rule.version, rule.spec) for rule in rules]
-    return hashlib.blake2b(repr((site, asked, since, until)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(repr((site, asked, others)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class _Run:
@@ -179,8 +179,9 @@ class _Run:
         self.summary = Summary()
         self._names = {rule.id: rule.spec.name for rule in rules}
         self._starts = _starts(compiled)
-        self._at_once = not any(isinstance(op, EmitOp) for rule in compiled for op in rule.program)
-        self._spans = _spans(compiled)
+        self._at_once = not any(isinstance(op, EmitOp | CallOutOp) for rule in compiled for op in rule.program)
+        asked = frozenset[str]().union(*(each.history for each in segments.all)) if segments is not None else ()
+        self._spans = {name: span for name, span in _spans(compiled).items() if name not in asked}
 
     def reports(self, event: Event) -> bool:
         """Whether one of these rules reported the event, live; simulated, it reports it again."""

@@ -78,24 +78,23 @@ class Steps:
         if enrolment.waits:
             enrolment = self._timed_out(enrolment, rule, at)
         while enrolment.position < len(program):
-            op = program[enrolment.position]
-            onward = replace(enrolment, position=enrolment.position + 1)
+            op, following = program[enrolment.position], enrolment.position + 1
             if isinstance(op, SayOp):
                 said = self._say(enrolment, rule, op, at)
                 if said is None:
                     return
-                enrolment = replace(said, position=enrolment.position + 1)
+                enrolment = replace(said, position=following)
             elif isinstance(op, DelayOp):
                 due = self._due(op.span, at)
                 if due > at:
-                    self.walk.keep(replace(onward, due_at=due))
+                    self.walk.keep(replace(enrolment, position=following, due_at=due))
                     return
-                enrolment = onward
+                enrolment = replace(enrolment, position=following)
             elif isinstance(op, JumpOp):
                 enrolment = replace(enrolment, position=op.to)
             elif isinstance(op, BranchOp):
                 holds = op.test(self._moment(enrolment, at))
-                enrolment = onward if holds else replace(enrolment, position=op.otherwise)
+                enrolment = replace(enrolment, position=following if holds else op.otherwise)
             elif isinstance(op, SplitOp):
                 person = self.walk.result.profile.person or self.walk.result.profile.id
                 arm = assign(f"{rule.id}/{op.name}", person, op.arms)
@@ -103,9 +102,9 @@ class Steps:
                 enrolment = noted(enrolment, at, op.name, arm.name)
                 enrolment = replace(enrolment, position=op.starts[arm.name])
             elif isinstance(op, EmitOp):
-                enrolment = self._emit(onward, rule, op, at)
+                enrolment = self._emit(replace(enrolment, position=following), rule, op, at)
             elif isinstance(op, CallOutOp):
-                enrolment = self._call_out(onward, rule, op, at)
+                enrolment = self._call_out(replace(enrolment, position=following), rule, op, at)
             elif op.until is not None and op.until(self._moment(enrolment, at)):
                 enrolment = replace(enrolment, position=op.then)
             elif op.timeout <= timedelta(0):
