@@ -57,19 +57,7 @@ def apply(
     fold can digest; then the caller rolls back and goes on without.
     """
     batch = gather(connection, ruleset_of, arrived, due)
-    rows = [events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in batch.kept]
-    inserted = events.Insertion(connection, rows, beside)
-    try:
-        # A walk changes nothing outside, so it need not wait to learn that nothing was sent before, as usual.
-        walks = walk(ruleset_of, batch, batch.sites, {}, until, now)
-    finally:
-        inserted.wait()
-    repeated = inserted.repeated()
-    point("after_events")
-    if repeated:
-        batch.group(repeated)
-        walks = walk(ruleset_of, batch, batch.sites, {}, until, now)
-    advances = advance_all(connection, ruleset_of, batch, walks, until, now)
+    advances = _live(connection, ruleset_of, batch, until, now, beside)
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []
     regrouped: list[tuple[Profile | None, Profile]] = []
@@ -105,6 +93,30 @@ def apply(
     tallies.add(connection, numbers)  # behind the messages, as in every transaction: so none waits in a circle
     point("after_tallies")
     return effects
+
+
+def _live(
+    connection: Connection,
+    ruleset_of: RulesetOf,
+    batch: Batch,
+    until: datetime,
+    now: datetime,
+    beside: Executor | None,
+) -> dict[str, Advance]:
+    """Inserts the events, and takes everybody through what is new; by the way, since the database works beside us."""
+    rows = [events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in batch.kept]
+    inserted = events.Insertion(connection, rows, beside)
+    try:
+        # A walk changes nothing outside, so it need not wait to learn that nothing was sent before, as usual.
+        walks = walk(ruleset_of, batch, batch.sites, {}, until, now)
+    finally:
+        inserted.wait()
+    repeated = inserted.repeated()
+    point("after_events")
+    if repeated:
+        batch.group(repeated)
+        walks = walk(ruleset_of, batch, batch.sites, {}, until, now)
+    return advance_all(connection, ruleset_of, batch, walks, until, now)
 
 
 def _tally(
