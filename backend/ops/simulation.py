@@ -76,6 +76,8 @@ def _of_file(site: Site, path: Path, segments: Mapping[str, str]) -> list[Rule]:
         raise Invalid(f"{path} is not text.") from None
     except ChimeinError as error:
         raise Invalid(f"{path}: {error.message}") from None
+    if len(documents) == 1 and isinstance(documents[0], dict) and isinstance(documents[0].get("rules"), list):
+        documents = documents[0]["rules"]
     if not documents:
         raise Invalid(f"{path} holds no rule.")
     return [_rule(site, each, place, path, segments) for place, each in enumerate(documents)]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
@@ -17,7 +17,6 @@ from backend.domain.rule import parse_rule
 from backend.domain.site import Site
 from backend.pipeline.process import Processor, spare_collector
 from backend.runtime import Runtime
-from backend.schemas.documents import encode_enrolment
 from backend.storage import bulk, enrolments, rules, sites, visitors
 from backend.storage.tables import enrolments as enrolments_table
 from backend.storage.times import to_micros
@@ -121,18 +120,20 @@ def _enrolment(shop: tuple[Site, str], who: str, due_at: datetime) -> Enrolment:
 
 
 def _wait(rt: Runtime, shop: tuple[Site, str], start: int, count: int) -> None:
-    """So many enrolments that are due in the next 30 days."""
+    """So many enrolments that are due in the next 30 days: doubles of one that was written as all are."""
     now = datetime.now(UTC)
-    like = _enrolment(shop, "somebody", now + timedelta(days=1))
-    written = encode_enrolment(like)
-    rows = []
-    for number in range(start, start + count):
-        due_at = now + timedelta(days=1, seconds=2 * number)
-        visitor_id, own_id = anonymous_visitor(shop[0].id, f"waiting-{number}"), uuid4().hex
-        document = written.replace(like.visitor_id, visitor_id).replace(like.id, own_id)
-        moments = (to_micros(due_at) - 30 * 86_400 * 10**6, to_micros(due_at))
-        rows.append((visitor_id, own_id, shop[0].id, shop[1], "waiting", *moments, document))
+    like = _enrolment(shop, f"like-{start}", now + timedelta(days=1))
     with rt.db.begin() as connection:
+        enrolments.save(connection, [like])
+        found = select(enrolments_table).where(enrolments_table.c.visitor_id == like.visitor_id)
+        told = dict(connection.execute(found).one()._mapping)
+        rows = []
+        for number in range(start, start + count):
+            due_at = now + timedelta(days=1, seconds=2 * number)
+            visitor_id, own_id = anonymous_visitor(shop[0].id, f"waiting-{number}"), uuid4().hex
+            document = told["document"].replace(like.visitor_id, visitor_id).replace(like.id, own_id)
+            fresh = {"visitor_id": visitor_id, "id": own_id, "due_at": to_micros(due_at), "document": document}
+            rows.append(tuple((told | fresh).values()))
         bulk.insert_rows(connection, enrolments_table, rows)
 
 
