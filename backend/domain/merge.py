@@ -79,7 +79,8 @@ def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
         own = standings.get(segment_id, other)
         entered = min((each for each in (own.entered_at, other.entered_at) if each), default=None)
         left = max((each for each in (own.left_at, other.left_at) if each), default=None)
-        standings[segment_id] = Standing(entered, left)
+        due = min((each for each in (own.due_at, other.due_at) if each), default=None)
+        standings[segment_id] = Standing(entered, left, due)
     lived = [each.segments_built for each in (known, anonymous) if each.first_seen is not None or each.segments_at]
     return {"segments": standings, "segments_at": None, "segments_built": min(lived, default=0)}
 

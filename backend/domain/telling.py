@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from backend.domain.budget import told_caps
 from backend.domain.calendar import zone_of
 from backend.domain.condition import Moment
-from backend.domain.condition.why import found, why_not
+from backend.domain.condition.why import found, memberships, why_not
 from backend.domain.decide import Gate, dealt_to
 from backend.domain.exposure import find
 from backend.domain.reach import Reach, reach, told_ways
@@ -45,7 +45,9 @@ class Telling:
         audience = self.rule.rule.spec.audience
         if audience is None:
             return "Everybody."
-        return " ".join(found(audience, self.moment) if gate.open else why_not(audience, self.moment))
+        if gate.open:
+            return " ".join(found(audience, self.moment))
+        return " ".join([*why_not(audience, self.moment), *memberships(audience, self.moment)])
 
     def _holdout(self, gate: Gate) -> str | None:
         if self.op is None:

@@ -315,7 +315,7 @@ def test_the_winner_is_chosen_when_it_is_time_and_then_everybody_new_gets_it(eac
     foreseen = {(each.anonymous_id, each.at): each.variant for each in again.items if each.outcome == "sent"}
     assert foreseen == variants, "replayed, the same is decided"
     newcomer = shop.profile(late[-1])
-    gates = {each["gate"]: each["detail"] for each in explain(shop.rt, shop.site, stored.rule(), newcomer)}
+    gates = {each.name: each.detail for each in explain(shop.rt, shop.site, stored.rule(), newcomer).gates}
     assert str(gates["holdout"]).startswith(("Not held out; variant B", "One of the 10 %"))
 
 

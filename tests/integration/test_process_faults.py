@@ -13,6 +13,7 @@ import pytest
 
 from backend.domain.engine import Ruleset
 from backend.domain.rule import Rule, compile_rule, parse_rule
+from backend.domain.rule.compiled import Part
 from backend.pipeline import process, reading
 from backend.pipeline.apply import Effects
 from backend.pipeline.dead import drop, list_dead, retry
@@ -315,7 +316,7 @@ def test_a_rule_that_raises_costs_neither_the_event_nor_the_other_rules(shop: Sh
             Rule(id=name, site_id=shop.site.id, spec=parse_rule(popup_rule("Ping", **fields)), status="active")
         )
 
-    at_trigger = replace(made("at trigger"), audience=broken)
+    at_trigger = replace(made("at trigger"), audience=broken, parts=(Part(test=broken, cost=1),))
     late = made("at firing", delay="1m", cancel=[{"event": "Stop"}])
     calls = {"left": 1}
 
@@ -323,7 +324,7 @@ def test_a_rule_that_raises_costs_neither_the_event_nor_the_other_rules(shop: Sh
         calls["left"] -= 1
         return calls["left"] >= 0 or broken(_)
 
-    at_firing = replace(late, audience=only_once)
+    at_firing = replace(late, audience=only_once, parts=(Part(test=only_once, cost=1),))
     stop = late.cancels["Stop"][0]
     at_cancel = replace(late, cancels={"Stop": (replace(stop, where=broken),)}, rule=replace(late.rule, id="at cancel"))
     good = made("good")

@@ -93,8 +93,12 @@ class Membership:
 
     def pass_to(self, at: datetime) -> list[Change]:
         """What time alone has changed at this moment."""
+        merged = self._profile.segments_at is None
         self.walk.past.cut = (at, END_OF_MOMENT)
-        return self._ask(self._due_places(at), at)
+        changes = self._ask(self._due_places(at), at)
+        if merged:
+            self._profile.__dict__["segments_at"] = None  # the others are still to be asked
+        return changes
 
     def settle(self, until: datetime) -> list[Change]:
         """Asks them all, where that is still to be done though nothing happened: after a merge."""
