@@ -19,12 +19,13 @@ _UTM = {
 
 def tells_origin(context: Mapping[str, Any], page: Any) -> bool:
     """Whether `touch_of` could find anything: most events tell of no origin, and that is soon seen."""
-    if "campaign" in context or "referrer" in context:
-        return True
-    if page.__class__ is not dict:
-        return False
-    search = page.get("search", page.get("url"))
-    return bool(page.get("referrer")) or (search.__class__ is str and "utm_" in search) or search.__class__ is not str
+    if page.__class__ is dict:
+        if page.get("referrer"):
+            return True
+        search = page["search"] if "search" in page else page.get("url")
+        if search.__class__ is not str or "utm_" in search:
+            return True
+    return "campaign" in context or "referrer" in context
 
 
 def touch_of(event: Event) -> Touch | None:

@@ -119,6 +119,7 @@ class Processor:
             if not read.entries and not self.care.suspects:
                 while self._fire(read.horizon).visited:
                     continue
+                self.beside.submit(int).result()  # so that every bell has rung
                 return folded
             folded += self.take(read).folded if read.entries else 0
 
@@ -183,7 +184,10 @@ class Processor:
                 excluded.update(found)
         self.offsets.update(read.last)
         self.care.passed(read.last)
-        self._send_on(effects)
+        if read.more:
+            self.beside.submit(self._send_on, effects)  # who has a backlog need not wait for the bells
+        else:
+            self._send_on(effects)
         return effects
 
     def _commit(self, read: Read, excluded: dict[int, str], now: datetime) -> Effects:

@@ -54,8 +54,10 @@ def advance(
     if walk.membership is not None:
         start = events[0] if events else None
         walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
+    timed = walk.membership is not None or bool(ruleset.watches)
     for event in events:
-        walk.fire_until(event.timestamp, inclusive=False)
+        if timed or walk.waiting:
+            walk.fire_until(event.timestamp, inclusive=False)
         walk.take(event)
     walk.fire_until(until, inclusive=True)
     if walk.membership is not None:
@@ -116,7 +118,8 @@ class Walk:
     def take(self, event: Event) -> None:
         """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
         self._take(event)
-        self.clear()
+        if self.queue:
+            self.clear()
 
     def _take(self, event: Event) -> None:
         profile = self.result.profile
