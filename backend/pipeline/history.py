@@ -94,7 +94,8 @@ class Reader:
             for event in found.get(member, ())
             if (believed := self._believed(member, event)) is not None
         ]
-        told.sort(key=lambda event: event.moment)
+        if head.members:
+            told.sort(key=lambda event: event.moment)
         return told
 
     def _believed(self, visitor_id: str, event: Event) -> Event | None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -181,11 +182,16 @@ class _Run:
         self._starts = _starts(compiled)
         self._at_once = not any(isinstance(op, EmitOp | CallOutOp) for rule in compiled for op in rule.program)
         asked = frozenset[str]().union(*(each.history for each in segments.all)) if segments is not None else ()
+        self._asks = segments is not None or any(rule.history for rule in compiled)
         self._spans = {name: span for name, span in _spans(compiled).items() if name not in asked}
 
     def reports(self, event: Event) -> bool:
         """Whether one of these rules reported the event, live; simulated, it reports it again."""
-        return _reported_by(event) in self._names
+        told = event.context.get("chimein")
+        if not isinstance(told, dict):
+            return False
+        rule_id = told.get("rule")
+        return isinstance(rule_id, str) and rule_id in self._names
 
     def concerns(self, head: ProfileHead) -> bool:
         """Whether a rule can have started for this visitor: whether they did what starts one, and in the span."""
@@ -218,21 +224,28 @@ class _Run:
             self.summary.events += count
             found.update(result.enrolments)
             messages.extend(result.messages)
-            calls.update(each.enrolment_id for each in result.webhooks)
-            self.summary.deny(each for each in result.denials if _within(each.at, self.since, self.until))
-            self.summary.collide(each for each in result.collisions if _within(each.at, self.since, self.until))
+            for call in result.webhooks:
+                calls[call.enrolment_id] += 1
+            for denial in result.denials:
+                if _within(denial.at, self.since, self.until):
+                    self.summary.denied[denial.reason] += 1
+            for collision in result.collisions:
+                if _within(collision.at, self.since, self.until):
+                    self.summary.collide(collision)
         entered = [each for each in found.values() if _within(each.entered_at, self.since, self.until)]
         entered.sort(key=lambda each: each.trigger.moment)
         names = self._names
         items = [item_of(each, life.head, names[each.rule_id], messages, calls[each.id]) for each in entered]
-        for item in items:
-            self.summary.count(item)
+        self.summary.count(items)
         return items
 
     def _all(self, life: Life) -> Iterator[tuple[Advance, int]]:
-        events = life.events or ()
+        events, profile = life.events or (), _nobody(self.site, life.head)
+        if not self._asks:
+            with suppress(PastNeeded):  # of a visitor with more names than profiles count
+                yield advance(self.ruleset, profile, (), events, Past({}), until=self.until, now=None), len(events)
+                return
         past = Past(by_name(events), complete=True)
-        profile = _nobody(self.site, life.head)
         yield advance(self.ruleset, profile, (), events, past, until=self.until, now=None), len(events)
 
     def _in_pieces(self, life: Life) -> Iterator[tuple[Advance, int]]:
@@ -297,13 +310,6 @@ def _spans(rules: Sequence[CompiledRule]) -> dict[str, timedelta]:
         if all(name in rule.lookback for rule in asking):
             found[name] = max(rule.lookback[name] for rule in asking)
     return found
-
-
-def _reported_by(event: Event) -> str | None:
-    """The rule that reported this event, live; simulated, it reports it again."""
-    told = event.context.get("chimein") if event.context else None
-    rule_id = told.get("rule") if isinstance(told, dict) else None
-    return rule_id if isinstance(rule_id, str) else None
 
 
 def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:

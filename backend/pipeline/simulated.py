@@ -1,12 +1,12 @@
 """What does a simulation find? Its items and its figures."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backend.domain.engine import Collision, Denial
+from backend.domain.engine import Collision
 from backend.domain.enrolment import COMPLETED, DEFERRED, PENDING, Enrolment
 from backend.domain.message import Message
 from backend.schemas.documents import ProfileHead
@@ -97,33 +97,33 @@ class Summary:
         self.reasons: Counter[str] = Counter()
         self.variants: Counter[str] = Counter()
         self.denied: Counter[str] = Counter()
-        self.reached: set[str] = set()
+        self.reached = 0
         self.rules: dict[str, Counter[str]] = {}
         self.collisions: Counter[tuple[str, str]] = Counter()
 
-    def count(self, item: Item) -> None:
-        self.total += 1
-        self.webhooks += item.webhooks
-        self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
-        self.outcomes[item.outcome] += 1
-        if item.reason is not None:
-            self.reasons[item.reason] += 1
-        if item.variant is not None:
-            self.variants[item.variant] += 1
-        self.reached.add(item.visitor_id)
+    def count(self, items: Sequence[Item]) -> None:
+        """Counts the items of one visitor."""
+        self.reached += bool(items)
+        self.total += len(items)
+        for item in items:
+            self.webhooks += item.webhooks
+            self.rules.setdefault(item.rule_id, Counter())[item.outcome] += 1
+            self.outcomes[item.outcome] += 1
+            if item.reason is not None:
+                self.reasons[item.reason] += 1
+            if item.variant is not None:
+                self.variants[item.variant] += 1
 
-    def deny(self, denials: Iterable[Denial]) -> None:
-        self.denied.update(denial.reason for denial in denials)
-
-    def collide(self, collisions: Iterable[Collision]) -> None:
-        self.collisions.update((each.rule_id, other) for each in collisions for other in each.by)
+    def collide(self, collision: Collision) -> None:
+        """Counts a message that a cap held back."""
+        self.collisions.update((collision.rule_id, other) for other in collision.by)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "visitors": self.visitors,
             "events": self.events,
             "entered": self.total,
-            "entered_visitors": len(self.reached),
+            "entered_visitors": self.reached,
             "sent": self.outcomes["sent"],
             "skipped": self.outcomes["skipped"],
             "pending": self.outcomes[PENDING],

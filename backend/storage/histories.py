@@ -49,10 +49,9 @@ def lengths(connection: Connection, ids: Collection[str], until: datetime) -> di
 
 
 def whole(connection: Connection, ids: Collection[str], until: datetime) -> dict[str, list[Event]]:
-    """Every event of these ids up to `until`, by id, in no order."""
-    rows = rows_of(
-        connection, (events.c.visitor_id, *_EVENT), {events.c.visitor_id: ids}, f" AND timestamp <= {to_micros(until)}"
-    )
+    """Every event of these ids up to `until`, by id, in order of moment."""
+    suffix = f" AND timestamp <= {to_micros(until)} ORDER BY visitor_id, timestamp, arrival"
+    rows = rows_of(connection, (events.c.visitor_id, *_EVENT), {events.c.visitor_id: ids}, suffix)
     found: dict[str, list[Event]] = {}
     for visitor_id, *row in rows:
         found.setdefault(visitor_id, []).append(_event(row))

@@ -51,20 +51,23 @@ def advance(
     has happened to the outside: run it again with that past.
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
-    if walk.membership is not None:
-        start = events[0] if events else None
-        walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
-    timed = walk.membership is not None or bool(ruleset.watches)
-    for event in events:
-        if timed or walk.waiting:
-            walk.fire_until(event.timestamp, inclusive=False)
-        walk.take(event)
-    walk.fire_until(until, inclusive=True)
-    if walk.membership is not None:
-        walk.wakes.settle(until)
-    if ruleset.watches or walk.membership is not None or profile.wake_at is not None:
-        walk.wakes.note()
-    return walk.result
+    try:
+        if walk.membership is not None:
+            start = events[0] if events else None
+            walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
+        timed = walk.membership is not None or bool(ruleset.watches)
+        for event in events:
+            if timed or walk.waiting:
+                walk.fire_until(event.timestamp, inclusive=False)
+            walk.take(event)
+        walk.fire_until(until, inclusive=True)
+        if walk.membership is not None:
+            walk.wakes.settle(until)
+        if ruleset.watches or walk.membership is not None or profile.wake_at is not None:
+            walk.wakes.note()
+        return walk.result
+    finally:
+        walk.forget()
 
 
 def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
@@ -73,10 +76,13 @@ def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Adv
     Raises `PastNeeded` as `advance` does.
     """
     walk = Walk(ruleset, profile, (), past, None)
-    if walk.membership is not None:
-        walk.membership.build(at, END_OF_MOMENT)
-    walk.wakes.note()
-    return walk.result
+    try:
+        if walk.membership is not None:
+            walk.membership.build(at, END_OF_MOMENT)
+        walk.wakes.note()
+        return walk.result
+    finally:
+        walk.forget()
 
 
 class Walk:
@@ -105,6 +111,10 @@ class Walk:
                 present = ruleset.by_id.get(enrolment.rule_id)
                 if present is not None and present.rule.version != enrolment.rule_version:
                     self._settle(enrolment, present)
+
+    def forget(self) -> None:
+        """Lets go of everything: its parts know it and it knows them, which only Python's collector would untie."""
+        self.__dict__.clear()
 
     def _settle(self, enrolment: Enrolment, present: CompiledRule) -> None:
         """An enrolment that began with another version of its rule: that one is at hand, or it goes on with a later."""
