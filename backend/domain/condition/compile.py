@@ -39,20 +39,28 @@ def always(_: Moment) -> bool:
     return True
 
 
-def _compile(condition: Condition, shared: SharedTests | None) -> Test:
+def _inside(condition: Condition) -> Test:
+    """A condition in another's `where`: it is asked of many events in a row."""
+    return _compile(condition, None, inside=True)
+
+
+def _compile(condition: Condition, shared: SharedTests | None, *, inside: bool = False) -> Test:
+    def below(part: Condition) -> Test:
+        return _inside(part) if inside else compile_condition(part, shared)
+
     match condition:
         case Comparison():
             return _comparison(condition)
         case All(parts=parts):
-            return _all([compile_condition(part, shared) for part in parts])
+            return _all([*map(below, parts)])
         case AnyOf(parts=parts):
-            return _any([compile_condition(part, shared) for part in parts])
+            return _any([*map(below, parts)])
         case Not(part=part):
-            test = compile_condition(part, shared)
+            test = below(part)
             return lambda m: not test(m)
         case Performed():
             # What stands in its `where` is asked of other events than the one at hand: nothing to share.
-            return performed_test(condition, compile_condition)
+            return performed_test(condition, _inside, remembered=inside)
         case LocalTime():
             return local_time_test(condition)
         case InSegment(segment=segment):

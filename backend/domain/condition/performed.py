@@ -35,13 +35,16 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def performed_test(node: Performed, compile_where: Callable[[Condition], Test]) -> Test:
-    """The test of what a visitor did; it may raise HistoryNeeded."""
+def performed_test(node: Performed, compile_where: Callable[[Condition], Test], *, remembered: bool = False) -> Test:
+    """The test of what a visitor did; it may raise HistoryNeeded.
+
+    `remembered`: it stands in another's `where`, so that it is asked of one event after another.
+    """
     if node.asks_only_count and not node.filtered and not node.windowed:
         return _ever(node)
     find = finder(node, compile_where)
     test = _by_profile_first(node, _question(node, find), answer_of(node, [], None))
-    return _remembered(test, node.same)
+    return _remembered(test, node.same) if remembered else test
 
 
 def finder(node: Performed, compile_where: Callable[[Condition], Test]) -> Find:

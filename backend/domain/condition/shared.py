@@ -26,7 +26,16 @@ class SharedTests:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._plain: dict[str, Test] = {}
         self._numbers = count()
+
+    def plain(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
+        """The test of a condition that remembers nothing, the same for equal conditions."""
+        key = repr(condition)
+        known = self._plain.get(key)
+        if known is None:
+            known = self._plain[key] = compile_it(condition)
+        return known
 
     def test(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
         """The test of a condition: compiled, or the same as that of an equal condition."""

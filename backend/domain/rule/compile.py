@@ -131,8 +131,9 @@ def _parts(spec: RuleSpec, where: Test, shared: SharedTests | None) -> Iterator[
 
 
 def _part(condition: Condition, shared: SharedTests | None, *, of_trigger: bool = False) -> Part:
+    """One part; whoever asks it asks it once a moment, so that nothing need remember the answer."""
     return Part(
-        test=compile_test(condition, shared),
+        test=compile_test(condition) if shared is None else shared.plain(condition, compile_test),
         cost=cost_of(condition),
         key=repr(condition),  # not the condition itself: true equals 1 there
         condition=condition,
