@@ -56,10 +56,15 @@ CONDITION = {
     "description": (
         'One of {"all": [condition]}, {"any": [condition]}, {"not": condition}, {"field", "op", "value"}, '
         '{"performed": event, "where": condition, "count": {"op", "value"}, "within": duration, "since": "entry"}, '
-        '{"segment": its id or name}. '
-        f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event. or profile.; "
+        '{"segment": its id or name}, {"local_time": {"from", "to", "weekdays"}}. performed also takes first and last '
+        '({"op": "before" or "after", "value": time}), sum, min, max, avg ({"of": "properties.price", "op", "value"}), '
+        'between ({"from": "7d", "to": "2d"}), since and until as times, and same ("properties.cart_id": equal to the '
+        "trigger's). "
+        f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event., profile. "
+        "(profile.bucket: 0 to 100 by chance, steady) or site. (site.operator_online); "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
-        "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates."
+        "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates, "
+        'or relative ones: {"ago": "30d"}, {"in": "3d"}; unchanged_for is asked of a trait.'
     ),
 }
 _WHERE = {**CONDITION, "description": "A condition, as in audience."}
@@ -131,12 +136,37 @@ class RuleIn(StrictSchema):
     trigger = fields.Raw(
         required=True,
         metadata=_object(
-            "What starts it: an event, a stage that is entered, or a segment that is entered or left.",
+            "What starts it, one of: event (with where); stage (entered); segment (entered or left); trait (with to, "
+            "from); session (started or returned); inactive; date (a trait, with days, at and every); message (of the "
+            "rule with that id; not_shown with within); broadcast; api (POST rules/{id}/trigger).",
             event=_EVENT,
             where=_WHERE,
             stage={"type": "string", "enum": list(STAGES)},
             segment={"type": "string", "description": "The id or the name of a segment."},
             change={"type": "string", "enum": ["entered", "left"], "default": "entered"},
+            trait={"type": "string", "description": "Its value changed.", "example": "plan"},
+            to={"description": "The value that it got; left out: any."},
+            session={"type": "string", "enum": ["started", "returned"]},
+            inactive={**_DURATION, "description": "Nothing was heard of them for so long."},
+            date={"type": "string", "description": "A trait that holds a date.", "example": "birthday"},
+            days={"type": "integer", "description": "So many days after it, before where negative.", "default": 0},
+            at={"type": "string", "description": "The time of day there.", "default": "09:00"},
+            every={"type": "string", "enum": ["year"]},
+            message={
+                "type": "string",
+                "enum": ["sent", "shown", "clicked", "replied", "dismissed", "answered", "not_shown"],
+            },
+            rule={"type": "string", "description": "The id of the rule whose message it is."},
+            within={**_DURATION, "description": "Of not_shown: so long after it was sent."},
+            broadcast=_object(
+                "To everybody, or to a segment: at a moment, or at once.",
+                segment={"type": "string"},
+                at={"type": "string", "format": "date-time"},
+                every=_DURATION,
+                rate={"type": "integer", "description": "Messages a minute.", "default": 1000},
+                most={"type": "integer", "description": "Messages in all, of one round."},
+            ),
+            api={"type": "boolean"},
         ),
     )
     audience = fields.Raw(allow_none=True, load_default=None, metadata={**CONDITION, "nullable": True})
