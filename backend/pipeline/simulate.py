@@ -8,14 +8,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from backend.domain.condition import SharedTests
-from backend.domain.engine import Advance, PastNeeded, Ruleset, Segments, advance
+from backend.domain.engine import SIGNALS, Advance, PastNeeded, Ruleset, Segments, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
 from backend.domain.rule import CompiledRule, Rule, compile_rule
-from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
 from backend.domain.rule.compiled import CallOutOp, EmitOp
 from backend.domain.site import Site
 from backend.domain.winner import Winners
@@ -26,9 +25,6 @@ from backend.schemas.documents import ProfileHead
 from backend.storage import contests, simulations
 from backend.storage.database import Connection
 from backend.storage.segments import load_segments
-
-SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST})
-"""Events that the engine makes; no profile counts them."""
 
 
 def simulate(

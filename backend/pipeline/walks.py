@@ -7,9 +7,10 @@ from operator import attrgetter
 
 import structlog
 
-from backend.domain.engine import Advance, PastNeeded, Ruleset, VersionNeeded, advance
+from backend.domain.engine import SIGNALS, Advance, PastNeeded, Ruleset, VersionNeeded, advance
 from backend.domain.event import Event
 from backend.domain.past import Past, Since, by_name, together
+from backend.domain.profile import NAME_LIMIT
 from backend.pipeline.batch import Batch, RulesetOf
 from backend.pipeline.rulesets import learn
 from backend.storage import events, visitors
@@ -60,16 +61,29 @@ def walk(
             try:
                 walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
             except PastNeeded as needed:
-                if batch.persons.has_past(person_id):
-                    walks.asked[person_id] = needed.since
-                else:
-                    past = Past(by_name(batch.events.get(person_id, ())), complete=True)
-                    walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
+                walks.asked[person_id] = needed.since
+                in_batch = _in_batch(batch, person_id, needed.since) if past is NOTHING_AT_HAND else None
+                if in_batch is not None:
+                    walks.advances[person_id] = _advance(ruleset, batch, person_id, in_batch, until, now)
+                    del walks.asked[person_id]
+        except PastNeeded as needed:
+            walks.asked[person_id] = together(walks.asked[person_id], needed.since)
         except VersionNeeded as missing:
             walks.versions[person_id] = missing
         except Exception as error:
             walks.poison.update(_culprits(ruleset, batch, person_id, until, now, error))
     return walks
+
+
+def _in_batch(batch: Batch, person_id: str, since: Since) -> Past | None:
+    """The past of somebody who never did before this batch what is asked about; None where they did."""
+    group = batch.events.get(person_id, ())
+    if not batch.persons.has_past(person_id):
+        return Past(by_name(group), complete=True)
+    counts = batch.persons.profiles[person_id].counts
+    if len(counts) >= NAME_LIMIT or any(name in counts or name in SIGNALS for name in since):
+        return None
+    return Past(by_name((event for event in group if event.name in since), since))
 
 
 def advance_all(

@@ -12,6 +12,7 @@ from backend.domain.event import SIGNAL, Event
 from backend.domain.past import END_OF_MOMENT
 from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule
+from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
 
 if TYPE_CHECKING:
     from backend.domain.engine.walk import Walk
@@ -23,6 +24,9 @@ REMOVED = "Segment Member Removed"
 ENTERED = "Segment Entered"
 LEFT = "Segment Left"
 """The signals that mark a change which time alone brought about."""
+
+SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT})
+"""The names of what is nobody's doing: no profile counts it."""
 
 NOBODY = Standing()
 
