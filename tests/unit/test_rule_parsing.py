@@ -23,7 +23,8 @@ from backend.domain.rule import (
 )
 from backend.domain.rule.compile import key_text
 from backend.domain.rule.model import Goal
-from backend.schemas.rule import EXAMPLE, RuleOut
+from backend.schemas.rule import RuleOut
+from backend.schemas.rule_example import EXAMPLE
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 SMALL: dict[str, Any] = {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import Malformed
-from backend.schemas.rule import EXAMPLE
+from backend.schemas.rule_example import EXAMPLE
 from backend.schemas.rule_yaml import dump_rule, dump_rules
 from backend.schemas.yaml_text import MOST_VALUES, read_yaml
 

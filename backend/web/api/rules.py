@@ -16,7 +16,8 @@ from backend.pipeline.targets import refuse_targets
 from backend.schemas.enrolment import enrolment_view
 from backend.schemas.explanation import ExplanationOut, ExplanationQuery
 from backend.schemas.page import PageQuery, page_of, read_cursor
-from backend.schemas.rule import EXAMPLE, RuleIn, RuleOut, SavedRuleOut
+from backend.schemas.rule import RuleIn, RuleOut, SavedRuleOut
+from backend.schemas.rule_example import EXAMPLE
 from backend.storage import rules as stored_rules
 from backend.storage.rules import StoredRule
 from backend.storage.segments import known

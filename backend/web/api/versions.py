@@ -15,7 +15,8 @@ from backend.pipeline.check import circles, doubts
 from backend.pipeline.standing import Standings
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
-from backend.schemas.rule import EXAMPLE, CheckOut, RestoreIn, RuleIn, SavedRuleOut, VersionOut
+from backend.schemas.rule import CheckOut, RestoreIn, RuleIn, SavedRuleOut, VersionOut
+from backend.schemas.rule_example import EXAMPLE
 from backend.storage import enrolments, rule_versions, visitors
 from backend.storage.rule_versions import StoredVersion
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
