@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Literal, TypeAlias
 
 from backend.domain.attention import Contact, Contacts, said
-from backend.domain.calendar import day_of, next_day
+from backend.domain.calendar import day_of, next_day, written
 from backend.domain.duration import format_duration
 from backend.domain.message import ON_SITE
 from backend.domain.profile import Profile
@@ -97,13 +97,9 @@ def told_caps(
             alike = [each for each in counted if cap.concerns(each.channel, each.category)]
             found = _counting(cap, alike, profile, at, zone)
             span = f"this {cap.per}" if cap.within is None else f"within {format_duration(cap.within)}"
-            which = ", ".join(f"{each.channel} of {each.rule_id} at {_written(each.at)}" for each in found[-MOST_TOLD:])
+            which = ", ".join(f"{each.channel} of {each.rule_id} at {written(each.at)}" for each in found[-MOST_TOLD:])
             told.append(f"{len(found)} of {cap.count} {span}" + (f" ({which})." if which else "."))
     return told
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _counting(cap: Cap, alike: list[Contact], profile: Profile, at: datetime, zone: tzinfo) -> list[Contact]:

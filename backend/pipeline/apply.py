@@ -36,7 +36,6 @@ class Effects:
     messages: list[Message] = field(default_factory=list)
     webhooks: list[Webhook] = field(default_factory=list)
     folded: int = 0
-    enrolled: int = 0
     visited: int = 0
     changed: Sequence[Enrolment] = ()
 
@@ -78,7 +77,7 @@ def apply(
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.enrolled, effects.changed = len(changed), changed
+    effects.changed = changed
     batch.persons.save(connection, beside)
     if regrouped:
         segments.save_members(connection, regrouped)

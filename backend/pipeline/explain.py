@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from backend.domain.calendar import written
 from backend.domain.condition import Moment
 from backend.domain.decide import Gate, Setting, gates
 from backend.domain.engine import denial_of
@@ -139,7 +140,7 @@ def _trigger_gate(
         fits = rule.where(moment)
         past.cut = None
         if fits:
-            return Gate("trigger", True, None, f"{rule.event} happened last at {_written(event.timestamp)}."), event
+            return Gate("trigger", True, None, f"{rule.event} happened last at {written(event.timestamp)}."), event
     return Gate("trigger", False, None, f"{rule.event}, as the rule asks for it, has not happened."), None
 
 
@@ -152,11 +153,11 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
     if rule.trait is not None:
         at = profile.trait_times.get(rule.trait)
         value = profile.traits.get(rule.trait)
-        told = f"{rule.trait} is {value!r}, told at {_written(at)}." if at else f"{rule.trait} was never told."
+        told = f"{rule.trait} is {value!r}, told at {written(at)}." if at else f"{rule.trait} was never told."
         return Gate("trigger", at is not None, None, told)
     if rule.watch is not None:
         following = rule.watch.next(profile, profile.woken_at, site.timezone)
-        told = f"It comes at {_written(following)}." if following else "No such moment lies ahead."
+        told = f"It comes at {written(following)}." if following else "No such moment lies ahead."
         return Gate("trigger", following is not None and following <= now, None, told)
     return Gate("trigger", profile.sessions > 0, None, f"{profile.sessions} sessions so far.")
 
@@ -164,9 +165,9 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
 def _segment_gate(profile: Profile, segment_id: str, entered: bool) -> Gate:
     standing = profile.segments.get(segment_id, SegmentStanding())
     if standing.entered_at is not None:
-        told = f"Member since {_written(standing.entered_at)}."
+        told = f"Member since {written(standing.entered_at)}."
     else:
-        told = f"Left at {_written(standing.left_at)}." if standing.left_at is not None else "Never was a member."
+        told = f"Left at {written(standing.left_at)}." if standing.left_at is not None else "Never was a member."
     return Gate("trigger", (standing.entered_at if entered else standing.left_at) is not None, None, told)
 
 
@@ -182,11 +183,7 @@ def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event |
     if denial == "live":
         held = next(each for each in entered if each.waiting and each.key == key)
         why = f" ({held.deferred})" if held.deferred else ""
-        return Gate("reentry", False, denial, f"An enrolment waits until {_written(held.due_at)}{why}.")
+        return Gate("reentry", False, denial, f"An enrolment waits until {written(held.due_at)}{why}.")
     told = f"Entered {len(entered)} times; the last ended as {last.outcome}"
     told += f" ({last.reason})." if last.reason else "."
     return Gate("reentry", denial is None, denial, told)
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -10,7 +10,7 @@ from backend.domain.calendar.read import (
     read_send_windows,
     read_zone_name,
 )
-from backend.domain.calendar.zone import instant, known_zones, zone_of
+from backend.domain.calendar.zone import instant, known_zones, written, zone_of
 
 __all__ = [
     "LocalDelay",
@@ -32,5 +32,6 @@ __all__ = [
     "read_send_windows",
     "read_zone_name",
     "windows_until",
+    "written",
     "zone_of",
 ]

@@ -100,3 +100,8 @@ def _turn(start: datetime, end: datetime, zone: tzinfo) -> datetime:
         else:
             high = middle
     return base + high * _SECOND
+
+
+def written(moment: datetime) -> str:
+    """A moment (UTC) as sentences tell it: RFC 3339, to the second."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

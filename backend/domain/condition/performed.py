@@ -86,18 +86,6 @@ def answer_of(node: Performed, events: Sequence[Event], at: datetime | None) -> 
     return all(_amount_holds(amount, events) for amount in node.amounts)
 
 
-def amount_of(amount: Amount, events: Sequence[Event]) -> Decimal | None:
-    """The amount as a number, rounded only where it is an average; None where there is none."""
-    numbers = _numbers(amount, events)
-    if amount.kind == "sum":
-        return _sum(numbers)
-    if not numbers:
-        return None
-    if amount.kind == "avg":
-        return EXACT.divide(_sum(numbers), Decimal(len(numbers)))
-    return min(numbers) if amount.kind == "min" else max(numbers)
-
-
 def count_check(count: Count) -> Callable[[int], bool]:
     """The check of a number of events."""
     if isinstance(count.value, tuple):
