@@ -22,7 +22,14 @@ from backend.domain.condition.tree import (
 from backend.domain.duration import format_duration
 
 LONGEST_VALUE = 80
-_OFTEN = dict(eq="exactly", ne="other than", gt="more than", gte="at least", lt="less than", lte="at most")
+_OFTEN = {
+    "eq": "exactly",
+    "ne": "other than",
+    "gt": "more than",
+    "gte": "at least",
+    "lt": "less than",
+    "lte": "at most",
+}
 
 
 def why_not(condition: Condition, moment: Moment) -> list[str]:
