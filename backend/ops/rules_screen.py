@@ -27,6 +27,7 @@ def plan_lines(plan: Mapping[str, Any], *, dry: bool) -> Iterator[str]:
         name = textwrap.shorten(change["name"], LONGEST_NAME, placeholder="…")
         yield f"  {click.style(sign, fg=colour, bold=True)} {click.style(name, bold=True)}{_note(change)}"
         yield from _fields(change["fields"])
+        yield from _warnings(change.get("warnings") or ())
     if changes:
         yield ""
     yield _sum(plan["summary"], dry=dry)
@@ -52,6 +53,12 @@ def _fields(fields: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         else:
             gap = " " * (min(width, 44) - len(path))
             yield f"      {click.style(path, fg='cyan')}{gap}  {_sides(old, new)}"
+
+
+def _warnings(warnings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for each in warnings:
+        yield f"      {click.style('warning', fg='yellow')}  {click.style(each['path'], fg='cyan')}"
+        yield textwrap.indent(textwrap.fill(each["message"], 100), " " * 15)
 
 
 def _sides(old: Any, new: Any) -> str:

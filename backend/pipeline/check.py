@@ -36,12 +36,15 @@ class Warned:
     message: str
 
 
-def doubts(connection: Connection, site: Site, spec: RuleSpec) -> list[Warned]:
-    """What in a rule can never hold, and which of its names the site has not seen; at most `MOST_WARNINGS`."""
+def doubts(connection: Connection, site: Site, spec: RuleSpec, seen: Seen | None = None) -> list[Warned]:
+    """What in a rule can never hold, and which of its names the site has not seen; at most `MOST_WARNINGS`.
+
+    `seen` is what `sample` gave, where several rules are asked about.
+    """
     found = list(_unknown_rule(connection, site, spec))
     found.extend(_told(each) for each in _never(spec.document))
     found.extend(_told(each) for each in unknown_stages(spec.document))
-    found.extend(_told(each) for each in unseen(spec.document, _seen(connection, site)))
+    found.extend(_told(each) for each in unseen(spec.document, seen or sample(connection, site)))
     return found[:MOST_WARNINGS]
 
 
@@ -128,7 +131,7 @@ def _never_in_steps(node: object, path: tuple[str | int, ...]) -> Iterator[tuple
                 yield from _never_in_steps(each, (*path, key))
 
 
-def _seen(connection: Connection, site: Site) -> Seen:
+def sample(connection: Connection, site: Site) -> Seen:
     """A sample of what the site reported lately, of bounded size."""
     profiles = visitors.find(connection, site.id, limit=SAMPLE)
     seen = Seen(visitors=len(profiles))

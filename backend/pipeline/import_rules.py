@@ -10,8 +10,9 @@ from backend.domain.mistakes import Mistakes, RuleErrors, nearest, quoted
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.domain.rule.difference import Difference, differences
 from backend.domain.rule.exchange import resolved
+from backend.domain.rule.names import Seen
 from backend.domain.site import Site
-from backend.pipeline.check import endless_circles
+from backend.pipeline.check import Warned, doubts, endless_circles, sample
 from backend.pipeline.targets import refuse_targets
 from backend.storage import rules as stored_rules
 from backend.storage import segments
@@ -38,6 +39,7 @@ class Change:
     name: str
     status: str
     fields: Sequence[Difference] = ()
+    warnings: Sequence[Warned] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,12 +76,13 @@ def import_rules(
     mistakes = Mistakes()
     with db.read() as connection:
         known = segments.known(connection, site.id)
+        seen = sample(connection, site)
     given = [_checked(document, index, allow_private, known, mistakes) for index, document in enumerate(documents)]
     mistakes.raise_if_any()
     try:
         with db.begin() as connection:
             stored_rules.lock(connection, site.id)
-            plan = _import(connection, site, given, _How(now, author, prune, keep_status))
+            plan = _import(connection, site, given, _How(now, author, prune, keep_status, seen))
             if dry_run:
                 # Done as if it were meant, so that it is refused for the same reasons, and then undone.
                 raise _DryRun(plan)
@@ -94,6 +97,7 @@ class _How:
     author: str | None
     prune: bool
     keep_status: bool
+    seen: Seen
 
 
 class _DryRun(Exception):
@@ -114,16 +118,22 @@ def _import(connection: Connection, site: Site, documents: Documents, how: _How)
     documents = resolved(documents, ids, [{**rule.document, "id": rule.id} for rule in others], mistakes)
     mistakes.raise_if_any()
     changes: list[Change] = []
+    specs: list[RuleSpec] = []
     edited: dict[str, Rule] = {}
     for index, (document, rule_id, found) in enumerate(zip(documents, ids, matched, strict=True)):
         if found is not None and not document.get("key"):
             document = {**document, "key": found.document.get("key")}
         spec = parse_rule(document, segments=known)
         change = _change(index, document, rule_id, spec, found, how.keep_status)
-        changes.append(change)
         stored = _save(connection, site.id, change, spec, how)
+        changes.append(change)
+        specs.append(spec)
         if stored is not None and stored.status == "active":
             edited[rule_id] = Rule(id=rule_id, site_id=site.id, spec=spec, status="active", version=stored.version)
+    # Only now, since a rule may be about one that comes after it.
+    for index, (change, spec) in enumerate(zip(changes, specs, strict=True)):
+        if change.action != "same":
+            changes[index] = replace(change, warnings=doubts(connection, site, spec, how.seen))
     for rule in others:
         if rule.status != "archived":
             changes.append(_only_there(rule, how.prune))

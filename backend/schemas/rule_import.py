@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from backend.schemas.fields import Flag, StrictSchema
+from backend.schemas.rule import WarningOut
 
 
 class RuleImportIn(StrictSchema):
@@ -38,6 +39,7 @@ class RuleChangeOut(StrictSchema):
     name = fields.String()
     status = fields.String()
     fields_ = fields.List(fields.Nested(FieldChangeOut), data_key="fields", attribute="fields")
+    warnings = fields.List(fields.Nested(WarningOut), metadata={"description": "As `POST rules` gives them."})
 
 
 class RulePlanOut(StrictSchema):

@@ -119,6 +119,25 @@ def test_an_export_finds_the_files_in_which_the_rules_stood(rules: Chimein, each
     assert rules("diff", "all.yaml").exit_code == 0
 
 
+def test_what_is_no_mistake_and_hardly_meant_is_told_of_rules_that_change_and_of_no_others(
+    rules: Chimein, each_shop: Shop
+) -> None:
+    each_shop.send(*({"type": "track", "event": "Product Added", "anonymousId": who * 32} for who in "ab"))
+    content = {"title": "Hello {{ frist_name | default: 'friend' }}", "body": "b"}
+    message = {"channels": ["popup"], "variants": [{"content": content}]}
+    (rules.folder / "typo.yaml").write_text(yaml.safe_dump(popup_rule(name="Typo", message=message)))
+    (rules.folder / "good.yaml").write_text(yaml.safe_dump(popup_rule(name="Good")))
+    told = (
+        "  + Typo  new, draft\n"
+        "      warning  message.variants.0.content.title\n"
+        '               No trait named "frist_name" was seen among the latest 2 visitors of this site. Did you mean\n'
+        '               "first_name"?\n'
+    )
+    assert told in rules("diff", ".", code=1).stdout
+    assert told in rules("import", ".").stdout
+    assert "warning" not in rules("diff", ".").stdout
+
+
 def test_mistakes_are_told_with_file_line_and_path_and_nothing_is_written(rules: Chimein, each_shop: Shop) -> None:
     folder = rules.folder
     (folder / "good.yaml").write_text(yaml.safe_dump(popup_rule(name="Good")))
