@@ -33,17 +33,8 @@ WORTH_A_THREAD = 200
 
 def row_of(visitor_id: str, site_id: str, event: Event, body: str) -> EventRow:
     """The row of an event; `body` is the sender's own JSON."""
-    return (
-        visitor_id,
-        event.message_id,
-        site_id,
-        event.name,
-        event.type,
-        to_micros(event.timestamp),
-        to_micros(event.received_at),
-        event.order,
-        body,
-    )
+    timestamp, received_at = to_micros(event.timestamp), to_micros(event.received_at)
+    return (visitor_id, event.message_id, site_id, event.name, event.type, timestamp, received_at, event.order, body)
 
 
 class Insertion:

@@ -1,4 +1,4 @@
-"""What is read while a transaction commits: used where it fits, dropped where it does not, and never taken twice."""
+"""What is read while a transaction waits for the database: used where it fits, and never taken twice."""
 
 import threading
 import time
@@ -23,8 +23,8 @@ def fill(shop: Shop, batches: int = 60) -> int:
 
 
 def threads(worker: Processor) -> int:
-    """How many threads this worker has beside its own."""
-    return len([each for each in worker.beside._threads if each.is_alive()])
+    """How many threads read ahead for this worker."""
+    return len([each for each in worker.reader._thread._threads if each.is_alive()])
 
 
 def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
@@ -42,7 +42,7 @@ def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
 
     worker.reader._read = watched  # type: ignore[method-assign]
     assert worker.drain() == sent
-    assert any(name.startswith("beside") for name in read_here)
+    assert any(name.startswith("ahead") for name in read_here)
     assert sum(taken) == sent  # nothing was read twice
     assert sum(each_shop.profile(f"v{each}").counts["Page Viewed"] for each in range(10)) == sent
     assert threads(worker) == 1
