@@ -131,7 +131,9 @@ def seed(data_dir: str | None) -> None:
     """Make the site `demo` with its ready rules."""
     from backend.ops.prepare import seed as run
 
-    click.echo("The site demo is made." if run(_load(data_dir=data_dir), again=True) else "The site demo is there.")
+    click.echo(
+        "The site demo is made." if run(_load(data_dir=data_dir), again=True) else "The site demo is there already."
+    )
 
 
 @main.command(hidden=True)

@@ -200,7 +200,7 @@ def _time_gates(
     if held is not None:
         yield Gate("caps", False, held.reason, held.detail, held.until, held.by)
     else:
-        yield Gate("caps", True, None, f"{len(said(profile.contacts))} messages so far; no cap is reached.")
+        yield Gate("caps", True, None, f"Messages so far: {len(said(profile.contacts))}; no cap is reached.")
 
 
 def _concerns(quiet: QuietHours, channel: str) -> bool:

@@ -41,7 +41,8 @@ def _told_way(profile: Profile, channel: str, found: Reach | str) -> str:
         }
         return told.get(found, f"{channel}: no address") + "."
     if found.address is None:
-        return f"{channel}: {len(profile.anonymous_ids)} known browsers."
+        count = len(profile.anonymous_ids)
+        return f"{channel}: {count} known browser{'' if count == 1 else 's'}."
     said = profile.traits.get("email")
     if isinstance(said, str) and said.strip() == found.address:
         return f"{channel}: {found.address}, from the trait email."

@@ -3,9 +3,11 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +26,7 @@ class Report:
     accepted: int = 0
     repeated: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
     visitors: set[str] = field(default_factory=set)
     first: datetime | None = None
@@ -37,7 +40,7 @@ class Report:
             ("events", f"{self.events:,}"),
             ("accepted", f"{self.accepted:,}"),
             ("repeated", f"{self.repeated:,} (the same id again: taken, but folded once)" if self.repeated else "0"),
-            *(("rejected", f"{count:,} {code}") for code, count in self.rejected.most_common()),
+            *(("rejected", f"{count:,} {code}{self.examples[code]}") for code, count in self.rejected.most_common()),
             *(("not read", f"{count:,} {reason}") for reason, count in self.unreadable.most_common()),
             ("visitors", f"{len(self.visitors):,}"),
         ]
@@ -47,6 +50,13 @@ class Report:
         waited = f", {self.waited:.1f} s of it waiting" if self.waited >= 0.1 else ""
         rows.append(("took", f"{self.seconds:.1f} s{waited} ({self.events / max(self.seconds, 1e-9):,.0f} events/s)"))
         return "\n".join(f"{label:<10} {value}" for label, value in rows)
+
+    def refused(self, sent: int, rejections: Iterable[Mapping[str, Any]]) -> None:
+        """Counts what the collector did not take of a batch after so many events, with one example of each code."""
+        for each in rejections:
+            code = str(each.get("code"))
+            self.rejected[code] += 1
+            self.examples.setdefault(code, f" (event {sent + int(each['index']) + 1}: {each.get('message')})")
 
 
 def replay(path: Path, url: str, key: str, *, rebase: bool = False) -> Report:
@@ -59,13 +69,14 @@ def replay(path: Path, url: str, key: str, *, rebase: bool = False) -> Report:
     source.unreadable.clear()
     if rebase and report.last is not None:
         report.shift = datetime.now(UTC) - report.last
-    began = time.monotonic()
+    began, sent = time.monotonic(), 0
     try:
         with click.progressbar(length=report.events, label="Sending", file=sys.stderr, show_pos=True) as bar:
             for count, body in batches(encode(_shifted(event, report.shift)) for event in source.events()):
                 receipt = sender.send(body)
                 report.accepted += int(receipt["accepted"])
-                report.rejected.update(str(each.get("code")) for each in receipt.get("rejected", ()))
+                report.refused(sent, receipt.get("rejected", ()))
+                sent += count
                 bar.update(count)
     finally:
         sender.close()

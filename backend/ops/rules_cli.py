@@ -34,12 +34,12 @@ def _options(command: Command) -> Command:
     return command
 
 
-@click.group(short_help="Rules as files: export, import, diff; ready templates.")
+@click.group(short_help="Rules as files: export, import, diff, simulate; ready ones.")
 def rules() -> None:
     """Keep rules as YAML files: write them out, compare them, bring them to a site; print ready ones."""
 
 
-@rules.command()
+@rules.command(short_help="Write the site's rules as YAML.")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--archived", is_flag=True, help="archived rules too")
 @_options

@@ -11,7 +11,7 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec
 from backend.domain.rule.compile import REPORTS, SENT
 from backend.domain.rule.cycles import find_cycle
-from backend.domain.rule.names import Seen, unseen
+from backend.domain.rule.names import Seen, unknown_stages, unseen
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.site import Site
 from backend.storage import events, rules, visitors
@@ -40,6 +40,7 @@ def doubts(connection: Connection, site: Site, spec: RuleSpec) -> list[Warned]:
     """What in a rule can never hold, and which of its names the site has not seen; at most `MOST_WARNINGS`."""
     found = list(_unknown_rule(connection, site, spec))
     found.extend(_told(each) for each in _never(spec.document))
+    found.extend(_told(each) for each in unknown_stages(spec.document))
     found.extend(_told(each) for each in unseen(spec.document, _seen(connection, site)))
     return found[:MOST_WARNINGS]
 

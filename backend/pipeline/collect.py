@@ -13,6 +13,7 @@ from backend.errors import Invalid, Malformed, TooLarge
 from backend.pipeline.faults import point
 from backend.schemas import wire
 from backend.schemas.event import skew_of
+from backend.schemas.misread import misread
 from backend.schemas.salvage import depth_of, salvage
 from backend.schemas.wire import BatchIn, EventIn, Header, Receipt, Rejection
 from backend.storage.log import Log, partition_of
@@ -58,9 +59,9 @@ def read_single(body: bytes, kind: str) -> EventIn:
     try:
         event = wire.decode_event(body)
     except msgspec.ValidationError as error:
-        raise Malformed(_sentence(error), code="invalid_event") from error
+        raise Malformed(misread(error), code="invalid_event") from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Malformed(_sentence(error)) from error
+        raise Malformed(misread(error, body)) from error
     event.type = kind
     reason = _refusal(event, body, closely=True)
     if reason is not None:
@@ -76,7 +77,7 @@ def read_batch(body: bytes) -> BatchIn:
     except (msgspec.DecodeError, RecursionError) as error:
         salvaged = None if isinstance(error, msgspec.ValidationError) else salvage(body)
         if salvaged is None:
-            raise Malformed(_sentence(error)) from error
+            raise Malformed(misread(error, body)) from error
         batch = salvaged
     if len(batch.batch) > wire.BATCH_EVENTS:
         raise TooLarge("A batch may have 2,500 events.")
@@ -153,7 +154,7 @@ def _decoded(index: int, raw: bytes, rejected: list[Rejection]) -> EventIn | Non
     try:
         return wire.decode_event(raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        rejected.append(Rejection(index, wire.message_id_of(raw), "invalid_event", _sentence(error)))
+        rejected.append(Rejection(index, wire.message_id_of(raw), "invalid_event", misread(error)))
         return None
 
 
@@ -203,7 +204,7 @@ def _check_context(raw: bytes) -> None:
     try:
         wire.decode_event(b'{"context":%b}' % raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Invalid(_sentence(error), {"context": [_sentence(error)]}, status=400) from error
+        raise Invalid(misread(error), {"context": [misread(error)]}, status=400) from error
     if _holds_nul(raw):
         raise Invalid("Text may not hold the character NUL.", {"context": ["Holds the character NUL."]}, status=400)
 
@@ -222,10 +223,3 @@ def _header(
 
 def _key(event: EventIn) -> str:
     return str(event.anonymous_id or event.user_id)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "The JSON nests too deep."
-    text = str(error)
-    return text if text.endswith(".") else text + "."

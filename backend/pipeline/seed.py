@@ -34,5 +34,5 @@ def seed_demo(rt: Runtime, rules: Sequence[Mapping[str, Any]], *, again: bool = 
         for spec in specs:
             create_rule(conn, site.id, spec, status="active", now=now)
     rt.sites.forget()
-    logger.info("the site %s is there, with %d rules", NAME, len(specs))
+    logger.debug("the site %s is there, with %d rules", NAME, len(specs))
     return True

@@ -56,7 +56,7 @@ def invalid(messages: Mapping[Any, Any]) -> Invalid:
 
 
 def _invalid_rule(error: RuleErrors) -> Response:
-    return answer(Invalid("This rule cannot work; `errors` says why and where.", error.errors))
+    return answer(Invalid("What was sent cannot work; `errors` says why and where.", error.errors))
 
 
 def answer_http(error: HTTPException) -> Response | HTTPException:

@@ -397,7 +397,7 @@ def test_a_near_name_of_a_time_zone_is_told(api: Api, site: str) -> None:
             "events.0",
             "lies outside",
         ),
-        ({"events": [{"event": "x", "anonymousId": "a", "timestamp": "soon"}]}, "events.0", "Invalid RFC3339"),
+        ({"events": [{"event": "x", "anonymousId": "a", "timestamp": "soon"}]}, "events.0", "Expected a date and time"),
         ({"events": [{}] * 10_001}, "events", "At most 10000 events at a time."),
         ({"events": "x"}, "events", "Not a valid list."),
         ({"yaml": ["a: ["]}, "rule", "Give a rule, or several as rules, or as yaml."),

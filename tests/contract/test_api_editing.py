@@ -271,7 +271,7 @@ def test_conditions_that_can_never_hold_are_told_with_their_place(
 
     expected = [] if never is None else [never]
     assert warned(audience={"all": parts}) == [f"audience.all.{each}" for each in expected]
-    inside = {"any": [comparison("profile.stage", "eq", "x"), {"all": parts}]}
+    inside = {"any": [comparison("profile.stage", "eq", "new"), {"all": parts}]}
     assert warned(audience=inside) == [f"audience.any.1.all.{each}" for each in expected]
     if len(parts) == 2 and parts[0].get("field"):
         steps = [{"branch": {"if": {"all": parts}, "then": [{"message": RULE["message"]}]}}]

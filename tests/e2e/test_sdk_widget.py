@@ -72,6 +72,47 @@ def test_a_popup_is_a_labelled_modal_dialog_that_keeps_the_focus_and_returns_it(
     assert site.tracked("Message Dismissed") == [REPORT]
 
 
+def box(page: Page, name: str) -> tuple[float, float]:
+    """Top and bottom of a button or link of the widget, in the window."""
+    found = page.get_by_role("link" if name == "Finish the order" else "button", name=name).bounding_box()
+    assert found is not None
+    return found["y"], found["y"] + found["height"]
+
+
+def test_a_long_popup_begins_at_its_beginning_with_the_cross_always_in_sight(site: Site, visitor: Visitor) -> None:
+    page = show(site, visitor, {**POPUP, "body": "\n\n".join(f"Paragraph {number}." for number in range(40))})
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    page.wait_for_timeout(300)  # the animation
+    assert dialog.evaluate("element => element.scrollTop") == 0
+    assert dialog.evaluate("element => element.scrollHeight > element.clientHeight")
+    at_first = box(page, "Close")
+    page.keyboard.press("Tab")
+    top, bottom = box(page, "Finish the order")
+    frame = dialog.bounding_box()
+    assert frame is not None
+    assert frame["y"] <= top < bottom <= frame["y"] + frame["height"], "what has the focus is in sight"
+    assert box(page, "Close") == at_first, "the cross does not go with the text"
+    assert frame["y"] <= at_first[0] < at_first[1] <= frame["y"] + frame["height"]
+    page.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+
+
+def test_the_text_of_a_popup_without_a_title_keeps_clear_of_the_cross(site: Site, visitor: Visitor) -> None:
+    page = show(site, visitor, {**POPUP, "title": None, "body": "word " * 60})
+    page.get_by_role("dialog").wait_for()
+    overlap = page.evaluate(
+        """() => {
+          const root = [...document.querySelectorAll('*')].find((each) => each.shadowRoot).shadowRoot;
+          const cross = root.querySelector('.icon').getBoundingClientRect();
+          const range = document.createRange();
+          range.selectNodeContents(root.querySelector('.body'));
+          return [...range.getClientRects()].some((line) => line.right > cross.left && line.top < cross.bottom);
+        }"""
+    )
+    assert not overlap
+
+
 @pytest.mark.parametrize("way", ["cross", "beside", "api"])
 def test_a_popup_can_be_closed_in_every_usual_way(site: Site, visitor: Visitor, way: str) -> None:
     page = show(site, visitor, POPUP)

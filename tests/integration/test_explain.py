@@ -125,7 +125,7 @@ def test_open_gates_tell_what_they_read(each_shop: Shop) -> None:
     assert "of 100, held out below 0.001" in details["holdout"]
     assert "variant A" in details["holdout"]
     assert "email: no address." in details["channel"]
-    assert "popup: 1 known browsers." in details["channel"]
+    assert "popup: 1 known browser." in details["channel"]
     assert f"Rule: 1 of 3 within 7d (popup of {rule_id} at 2026-03-01T09:00:00Z)." in details["caps"]
     shop.send(identify("u", {"email": "ann@example.com"}))
     details = {each["gate"]: each["detail"] for each in told(shop, rule_id)["gates"]}

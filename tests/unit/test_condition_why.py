@@ -35,13 +35,13 @@ def test_only_the_parts_at_fault_are_named() -> None:
     }
     assert why(condition) == [
         "profile.user_id is_set was asked; profile.user_id is missing.",
-        "performed Product Viewed gte 3 times was asked, and is not so.",
+        "performed Product Viewed at least 3 times was asked, and is not so.",
     ]
 
 
 def test_what_must_not_hold_is_named_when_it_does() -> None:
     assert why({"not": {"performed": "Product Viewed"}}) == [
-        "It holds, and must not: performed Product Viewed gte 1 times."
+        "It holds, and must not: performed Product Viewed at least once."
     ]
 
 

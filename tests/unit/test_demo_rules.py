@@ -112,6 +112,12 @@ def test_a_full_basket_left_for_a_minute_brings_one_pop_up_with_the_product() ->
     assert content["image"] == "http://shop.example/demo/static/products/ember.svg"
 
 
+def test_a_page_of_one_s_own_that_reports_no_picture_is_spoken_to_too() -> None:
+    result = visit((0, "Product Added", {"product_id": "k-17", "name": "Copper kettle", "price": 134.0, "quantity": 1}))
+    assert said(result) == [("rule 2", "popup", 60)]
+    assert result.messages[0].content["image"] == ""
+
+
 @pytest.mark.parametrize("event", ["Order Completed", "Product Removed"])
 def test_an_order_or_an_emptied_basket_silences_the_reminder(event: str) -> None:
     result = visit((0, "Product Added", KETTLE), (50, event, KETTLE | {"products": [KETTLE], "order_id": "SK-1"}))

@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.sizes.append(len(batch))
             bad = [each for each in batch if each.get("event") in self.server.reject]
             self.server.events += [each for each in batch if each not in bad]
-            rejected = [{"index": 0, "code": "invalid", "message": "No."} for _ in bad]
+            rejected = [{"index": batch.index(each), "code": "invalid", "message": "No."} for each in bad]
             answer = {"success": True, "accepted": len(batch) - len(bad), "rejected": rejected}
         text = json.dumps(answer).encode()
         self.send_response(status)
@@ -246,6 +246,7 @@ def test_what_the_collector_rejects_is_counted_by_code(tmp_path: Path) -> None:
         server.reject.add("Product Added")
         report = replay(path, server.url, "k")
     assert (report.accepted, dict(report.rejected)) == (1, {"invalid": 1})
+    assert "\nrejected   1 invalid (event 2: No.)\n" in str(report)
 
 
 def test_an_unknown_key_ends_the_replay_with_a_sentence(tmp_path: Path) -> None:

@@ -7,10 +7,29 @@ from backend.domain.condition.compile import compile_condition
 from backend.domain.condition.fields import getter
 from backend.domain.condition.local import clock, local_now
 from backend.domain.condition.moment import Moment
-from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, InSegment, LocalTime, Not, Performed, walk
+from backend.domain.condition.tree import (
+    All,
+    AnyOf,
+    Comparison,
+    Condition,
+    Count,
+    InSegment,
+    LocalTime,
+    Not,
+    Performed,
+    walk,
+)
 from backend.domain.duration import format_duration
 
 LONGEST_VALUE = 80
+_OFTEN = {
+    "eq": "exactly",
+    "ne": "other than",
+    "gt": "more than",
+    "gte": "at least",
+    "lt": "less than",
+    "lte": "at most",
+}
 
 
 def why_not(condition: Condition, moment: Moment) -> list[str]:
@@ -100,7 +119,7 @@ def _told(condition: Condition) -> str:
 def _told_performed(node: Performed) -> str:
     told = f"performed {node.event}"
     if node.count is not None:
-        told += f" {node.count.op} {_shown(node.count.value)} times"
+        told += f" {_told_count(node.count)}"
     for name, edge in (("first", node.first), ("last", node.last)):
         told += "" if edge is None else f", {name} {edge.op} {_shown(edge.value)}"
     for amount in node.amounts:
@@ -108,6 +127,13 @@ def _told_performed(node: Performed) -> str:
     if node.within is not None:
         told += f" within {format_duration(node.within)}"
     return told + (f" and {format_duration(node.ago)} ago" if node.ago else "")
+
+
+def _told_count(count: Count) -> str:
+    if isinstance(count.value, tuple):
+        return f"{count.value[0]} to {count.value[1]} times"
+    often = {1: "once", 2: "twice"}.get(count.value, f"{count.value} times")
+    return f"{_OFTEN[count.op]} {often}"
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
-from backend.domain.mistakes import quoted
+from backend.domain.mistakes import nearest, quoted
+from backend.domain.profile import STAGES
+from backend.domain.rule.texts import answered_traits, names_in_texts
+from backend.domain.template.context import PRODUCT_EVENTS, PRODUCT_NAMES, RESERVED
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -87,7 +90,8 @@ def _judged(use: Use, seen: Seen) -> str | None:
     if use.kind == "trait":
         if use.name in seen.traits or use.name in TRAITS:
             return None
-        return f"No trait named {quoted(use.name)} was seen {where}.{_nearest(use.name, seen.traits, TRAITS)}"
+        names = (seen.traits, TRAITS, *([RESERVED] if "content" in use.path else []))
+        return f"No trait named {quoted(use.name)} was seen {where}.{_nearest(use.name, *names)}"
     known = seen.properties.get(use.of or "", {})
     if use.name in known or seen.events.get(use.of or "", 0) < ENOUGH or not known:
         return None
@@ -105,13 +109,15 @@ def _nearest(name: str, *known: Any) -> str:
 
 
 def uses_of(document: Mapping[str, Any]) -> Iterator[Use]:
-    """Every name that the conditions, triggers and cancels of a rule use, but for those that it brings about itself."""
+    """Every name that the conditions and texts of a rule use, but for those that it brings about itself."""
     made_events: set[str] = set()
     made_traits: set[str] = set()
     _made(document.get("steps"), made_events, made_traits)
+    made_traits.update(answered_traits(document))
     trigger = document.get("trigger")
     event = trigger.get("event") if isinstance(trigger, Mapping) else None
-    for use in _uses(document, (), event if isinstance(event, str) else None):
+    event = event if isinstance(event, str) else None
+    for use in (*_uses(document, (), event), *_told(document, event)):
         if use.name not in (made_traits if use.kind == "trait" else made_events if use.kind == "event" else ()):
             yield use
 
@@ -154,6 +160,34 @@ def _uses(node: object, path: Path, event: str | None) -> Iterator[Use]:
     for key, each in node.items():
         if key not in _NOT_CONDITIONS and key != "value":
             yield from _uses(each, (*path, key), event)
+
+
+def _told(document: Mapping[str, Any], event: str | None) -> Iterator[Use]:
+    """The names that texts read; what begins with none of our own is a trait."""
+    for path, names in names_in_texts(document):
+        if names[0] not in RESERVED:
+            yield Use(path, "trait", names[0])
+        elif names[0] != "product":
+            yield from _field(".".join(names), path, event)
+        elif event in PRODUCT_EVENTS and len(names) > 1 and names[1] not in PRODUCT_NAMES:
+            yield Use(path, "property", names[1], event)
+
+
+def unknown_stages(node: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """A sentence, with its path, for each stage that a condition compares with and that there is not."""
+    if isinstance(node, list):
+        for index, each in enumerate(node):
+            yield from unknown_stages(each, (*path, index))
+    elif isinstance(node, Mapping):
+        if node.get("field") == "profile.stage" and node.get("op") in {"eq", "ne", "in", "not_in"}:
+            value = node.get("value")
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, str) and each not in STAGES:
+                    hint = nearest(each, STAGES)
+                    yield (*path, "value"), f"There is no stage {quoted(each)}; there are {', '.join(STAGES)}.{hint}"
+        for key, each in node.items():
+            if key not in _NOT_CONDITIONS and key != "value":
+                yield from unknown_stages(each, (*path, key))
 
 
 def _field(text: str, path: Path, event: str | None) -> Iterator[Use]:

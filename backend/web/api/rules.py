@@ -77,7 +77,8 @@ def create_a_rule(*, site: Site) -> dict[str, Any]:
     `{"template": "cart-left", "parameters": {"delay": "1h"}}` takes a ready one; what else is said replaces its parts.
 
     `warnings` tell what is no mistake, and hardly meant: names of events, properties and traits that the site has not
-    seen, with the nearest that it has; conditions that can never hold; circles that are slow, capped, or end.
+    seen, in conditions and in texts, with the nearest that it has; stages that there are not; conditions that can
+    never hold; circles that are slow, capped, or end.
     """
     spec, envelope = read_rule(site, from_template(object_body()))
     return _warned(edit.create(runtime(), site, spec, envelope.get("status", "draft"), principal().name))

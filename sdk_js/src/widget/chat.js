@@ -114,8 +114,8 @@ export function makeChat(root, words, thread, on) {
         !item.own && picture(item),
         item.title && h('p', { class: 'title', dir: 'auto' }, item.title),
         h('p', { class: 'body', dir: 'auto' }, item.body || ''),
-        url && h('a', { class: 'button', href: url, click: () => on.clicked(item, url) }, button.text || url),
         answers,
+        url && h('a', { class: 'button', href: url, click: () => on.clicked(item, url) }, button.text || url),
       ),
     );
     panel.log.scrollTop = panel.log.scrollHeight;

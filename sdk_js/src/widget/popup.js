@@ -118,7 +118,7 @@ export function showPopup(root, words, message, on) {
     const at = stops.indexOf(root.getRootNode().activeElement);
     const next = event.shiftKey ? (at <= 0 ? stops.length - 1 : at - 1) : (at + 1) % stops.length;
     event.preventDefault();
-    focus(stops[next]);
+    stops[next].focus(); // scrolls to it, where the text is longer than the window
   }
 
   function dismiss() {
@@ -137,5 +137,6 @@ export function showPopup(root, words, message, on) {
   if (dialog.showModal) dialog.showModal();
   else dialog.setAttribute('open', '');
   focus(dialog);
+  dialog.scrollTop = 0; // a browser gives the focus to the first button before, and a long text is scrolled to its end
   return close;
 }

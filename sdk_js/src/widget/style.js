@@ -38,21 +38,22 @@ svg { display: block; fill: none; stroke: currentColor; stroke-width: 1.8; strok
 .body { margin: 0; white-space: pre-line; overflow-wrap: anywhere; }
 .picture { display: block; max-width: 100%; background: var(--soft); object-fit: cover; }
 
-dialog { position: fixed; inset: 0; margin: auto; padding: 0; border: 0; width: min(420px, calc(100vw - 32px));
+dialog { position: fixed; inset: 0; margin: auto; padding: 0; border: 0; width: min(420px, calc(100vw - 32px)); max-width: none;
+  display: flex; flex-direction: column;
   max-height: min(680px, calc(100vh - 32px)); max-height: min(680px, calc(100dvh - 32px)); height: fit-content;
   background: var(--surface); color: var(--text); border-radius: var(--radius); box-shadow: var(--shadow);
   overflow: auto; overscroll-behavior: contain; z-index: 2147483002; }
 dialog::backdrop { background: rgba(14,17,24,.42); }
-dialog .picture { width: 100%; aspect-ratio: 16/9; }
-dialog .icon { position: absolute; inset-block-start: 12px; inset-inline-end: 12px; background: var(--surface); }
+dialog .picture { width: 100%; aspect-ratio: 16/9; flex: none; }
+dialog .icon { position: sticky; inset-block-start: 12px; order: -1; align-self: flex-end; margin: 12px; margin-block-end: -48px; z-index: 1; background: var(--surface); }
 dialog .icon:hover { background: var(--soft); }
 dialog .inner { padding: 28px; display: grid; gap: 12px; }
 dialog .title { font-size: 21px; line-height: 1.3; }
-dialog .picture ~ .inner .title, dialog .title { padding-inline-end: 28px; }
-dialog .picture ~ .inner .title { padding-inline-end: 0; }
+dialog .inner > :first-child { padding-inline-end: 28px; }
+dialog .picture ~ .inner > :first-child { padding-inline-end: 0; }
 dialog .body { color: var(--muted); }
 dialog .actions { display: grid; gap: 8px; margin-block-start: 8px; justify-items: center; }
-dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: center; }
+dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: center; text-wrap: balance; }
 
 .composer { display: flex; align-items: flex-end; gap: 8px; width: 100%; padding: 6px; border: 1px solid var(--line);
   border-radius: calc(var(--radius) * .75); background: var(--surface); }
@@ -76,7 +77,9 @@ dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: cent
 .teaser .picture { width: 56px; height: 56px; border-radius: calc(var(--radius) * .625); flex: none; }
 .never { padding: 4px 8px; border-radius: 8px; color: var(--muted); font-size: 12px; line-height: 1.4; }
 .never:hover { color: var(--text); text-decoration: underline; }
-.teaser .never { display: block; margin: -8px 0 8px; margin-inline-start: 8px; }
+.teaser .open:not(:nth-last-child(2)) { padding-block-end: 8px; }
+.teaser .open:focus-visible { outline-offset: -4px; }
+.teaser .never { display: block; margin: 0 8px 8px; }
 .answers { display: grid; gap: 8px; width: 100%; }
 .answer { padding: 10px 16px; border: 1px solid var(--muted); border-color: color-mix(in srgb, var(--muted) 75%, var(--surface)); border-radius: calc(var(--radius) * .625); background: var(--surface);
   color: var(--text); text-align: start; line-height: 1.4; overflow-wrap: anywhere; cursor: pointer; }
