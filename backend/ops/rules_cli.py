@@ -76,13 +76,22 @@ def export(path: Path | None, archived: bool, **where: Any) -> None:
     show_default=True,
     help="active, paused and so on as the file says, or as the rule is (new ones are drafts)",
 )
+@click.option(
+    "--enrolled",
+    type=click.Choice(["keep", "move"]),
+    default="keep",
+    show_default=True,
+    help="whoever is in a rule that changes goes on by the version that they are in, or with the new one",
+)
 @click.option("--yes", "-y", is_flag=True, help="do not ask")
 @_options
-def import_(paths: tuple[str, ...], dry_run: bool, prune: bool, status: str, yes: bool, **where: Any) -> None:
+def import_(
+    paths: tuple[str, ...], dry_run: bool, prune: bool, status: str, enrolled: str, yes: bool, **where: Any
+) -> None:
     """Bring the rules of files and directories to a site: all or none. What is the same already is not touched."""
     from backend.ops.rules_files import read_files
 
-    options = {"prune": prune, "keep_status": status == "keep"}
+    options = {"prune": prune, "keep_status": status == "keep", "enrolled": enrolled}
     filed = read_files(paths)
     with _place(**where) as place:
         plan = _plan(place, filed, dry=dry_run, **options)
@@ -177,7 +186,7 @@ def _place(**where: Any) -> "Iterator[Place]":
         yield place
 
 
-def _plan(place: "Place", filed: "Sequence[Filed]", *, dry: bool, **options: bool) -> dict[str, Any]:
+def _plan(place: "Place", filed: "Sequence[Filed]", *, dry: bool, **options: Any) -> dict[str, Any]:
     """What an import would change; shown."""
     from backend.ops.rules_screen import plan_lines
 
@@ -187,7 +196,7 @@ def _plan(place: "Place", filed: "Sequence[Filed]", *, dry: bool, **options: boo
     return plan
 
 
-def _run(place: "Place", filed: "Sequence[Filed]", **options: bool) -> dict[str, Any]:
+def _run(place: "Place", filed: "Sequence[Filed]", **options: Any) -> dict[str, Any]:
     """Asks for an import; the mistakes of what was written are shown with their lines."""
     from backend.domain.mistakes import RuleErrors
     from backend.ops.rules_files import mistakes_in

@@ -39,7 +39,7 @@ class Place(Protocol):
     def rules(self) -> list[dict[str, Any]]:
         """All of them as they are written to files; archived ones too."""
 
-    def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
+    def plan(self, documents: Sequence[Any], **options: Any) -> dict[str, Any]:
         """Imports them, or with `dry_run` tells what that would change; as the API answers it."""
 
 
@@ -83,7 +83,7 @@ class Local:
         with self.db.read() as connection:
             return exported(_view(rule) for rule in list_rules(connection, self.site.id, limit=100_000))
 
-    def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
+    def plan(self, documents: Sequence[Any], **options: Any) -> dict[str, Any]:
         found: dict[str, Any] = RulePlanOut().dump(
             import_rules(
                 self.db,
@@ -116,7 +116,7 @@ class Server:
     def rules(self) -> list[dict[str, Any]]:
         return exported(self._all(f"{self._site}/rules"))
 
-    def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
+    def plan(self, documents: Sequence[Any], **options: Any) -> dict[str, Any]:
         return self._ask("POST", f"{self._site}/rules/import", {"rules": documents, **options})
 
     def _all(self, path: str) -> list[dict[str, Any]]:

@@ -37,9 +37,20 @@ def _note(change: Mapping[str, Any]) -> str:
         "new": f"new, {change['status']}",
         "only_there": "only there; stays as it is (--prune archives it)",
         "archived": "not in the files: archived",
-        "changed": change["key"] or "",
+        "changed": ", ".join(filter(None, (change["key"], _inside(change)))),
     }[change["action"]]
     return click.style(f"  {told}", dim=True) if told else ""
+
+
+def _inside(change: Mapping[str, Any]) -> str:
+    """What becomes of those who are in the rule; "" where nobody is."""
+    for number, way in (
+        (change.get("moving"), "the new version"),
+        (change.get("kept"), "the version that they are in"),
+    ):
+        if number:
+            return f"{number} in it {'goes' if number == 1 else 'go'} on with {way}"
+    return ""
 
 
 def _fields(fields: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -17,6 +17,14 @@ class RuleImportIn(StrictSchema):
     )
     prune = Flag(load_default=False, metadata={"description": "Archive the rules that are not among these."})
     keep_status = Flag(load_default=False, metadata={"description": "Leave active and paused what is there."})
+    enrolled = fields.String(
+        load_default="keep",
+        validate=validate.OneOf(["keep", "move"]),
+        metadata={
+            "description": "What becomes of those who are in a rule that changes: they go on by the version that they "
+            "are in (`keep`), or with the new one from the step at which they stand (`move`)."
+        },
+    )
     dry_run = Flag(load_default=False, metadata={"description": "Only tell what would change."})
 
 
@@ -38,6 +46,10 @@ class RuleChangeOut(StrictSchema):
     name = fields.String()
     status = fields.String()
     fields_ = fields.List(fields.Nested(FieldChangeOut), data_key="fields", attribute="fields")
+    kept = fields.Integer(metadata={"description": "So many are in it and go on by the version that they are in."})
+    moving = fields.Integer(
+        metadata={"description": "So many are in it and are moved, within seconds, to the new one."}
+    )
 
 
 class RulePlanOut(StrictSchema):

@@ -249,3 +249,9 @@ def test_an_import_is_a_version_like_any_other(api: Api, site: str, bring: Any, 
     versions = api.get(f"/sites/{site}/rules/{rule['id']}/versions").json["items"]
     assert [each["version"] for each in versions] == [2, 1]
     assert {each["enrolled"] for each in versions} == {"keep"}
+    bring(named("Cart", key="cart", delay="3h", status="active"), enrolled="move")
+    bring(named("Cart", key="cart", delay="3h", status="paused"), enrolled="move")
+    versions = api.get(f"/sites/{site}/rules/{rule['id']}/versions").json["items"]
+    assert [(each["version"], each["enrolled"]) for each in versions] == [(3, "move"), (2, "keep"), (1, "keep")]
+    refused = api.post(f"/sites/{site}/rules/import", {"rules": [named("Cart")], "enrolled": "end"})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["enrolled"])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
 from backend.__main__ import main
+from backend.pipeline.sweep import Sweeper
+from backend.runtime import utc_now
 from backend.storage.rules import list_rules
 from backend.storage.sites import create_site, new_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import ADMIN, SECRET, Shop, popup_rule
+from tests.core_fixtures import ADMIN, SECRET, Shop, call, popup_rule
 
 Chimein = Any
 
@@ -185,6 +188,30 @@ def test_what_cannot_be_reached_or_chosen_is_told_in_a_sentence(each_shop: Shop,
         create_site(connection, shop.rt.sites.vault, new_site("second"), shop.clock())
     assert "Which site? Name it with --site: there are second, shop." in told("export", "--to", url)
     assert "There is no such site." in told("export", "--to", url, "--site", "third")
+
+
+@pytest.mark.parametrize("enrolled", ["keep", "move"])
+def test_an_import_says_what_becomes_of_those_who_are_in_a_rule_that_changes(
+    rules: Chimein, each_shop: Shop, enrolled: str
+) -> None:
+    shop, file = each_shop, rules.folder / "rules.yaml"
+    shop.rule(popup_rule("Product Added", name="Cart", delay="1h"))
+    shop.rule(popup_rule("Page Viewed", name="Same", delay="1h"))
+    shop.send(call("Product Added"), call("Product Added", anonymousId="bob"), call("Page Viewed", anonymousId="cat"))
+    rules("export", "rules.yaml")
+    file.write_text(file.read_text().replace("title: Hello", "title: Hi", 1))
+    way = "the new version" if enrolled == "move" else "the version that they are in"
+    for more in (["--dry-run"], []):
+        told = rules("import", "rules.yaml", "--enrolled", enrolled, *more).stdout
+        assert f"  ~ Cart  2 in it go on with {way}\n      message.variants.0.content.title  Hello → Hi\n" in told
+    assert "0 changed, 2 the same" in rules("import", "rules.yaml", "--enrolled", "move").stdout
+    Sweeper(replace(shop.rt, clock=utc_now)).run()  # where the command has the database only, it reads the real clock
+    shop.restart()
+    versions = [shop.enrolments(name)[0].rule_version for name in ("ann", "bob", "cat")]
+    assert versions == ([2, 2, 1] if enrolled == "move" else [1, 1, 1])
+    shop.wait(hours=1)
+    new = "Hi" if enrolled == "move" else "Hello"
+    assert sorted(each.content["title"] for each in shop.messages()) == sorted([new, new, "Hello"])
 
 
 def test_a_template_is_printed_as_a_file_that_can_be_imported(rules: Chimein, each_shop: Shop) -> None:
