@@ -15,6 +15,13 @@ class RuleImportIn(StrictSchema):
         required=True,
         metadata={"description": "As in `POST rules`; `status` is applied, `id` and `key` tell which rule is meant."},
     )
+    segments = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        load_default=list,
+        metadata={
+            "description": "Segments, as in `POST segments`, that these rules ask for; one is found by its name."
+        },
+    )
     prune = Flag(load_default=False, metadata={"description": "Archive the rules that are not among these."})
     keep_status = Flag(load_default=False, metadata={"description": "Leave active and paused what is there."})
     enrolled = fields.String(
@@ -52,11 +59,24 @@ class RuleChangeOut(StrictSchema):
     )
 
 
+class SegmentChangeOut(StrictSchema):
+    """What becomes of one segment."""
+
+    action = fields.String(validate=validate.OneOf(("new", "changed", "same")))
+    index = fields.Integer(metadata={"description": "Its place among those sent."})
+    id = fields.String()
+    name = fields.String()
+    fields_ = fields.List(fields.Nested(FieldChangeOut), data_key="fields", attribute="fields")
+
+
 class RulePlanOut(StrictSchema):
     """What the import did, or would do."""
 
     changes = fields.List(fields.Nested(RuleChangeOut), required=True)
-    summary = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    segments = fields.List(fields.Nested(SegmentChangeOut), required=True)
+    summary = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Rules by action."}
+    )
     applied = fields.Boolean(required=True)
 
 

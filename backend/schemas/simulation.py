@@ -30,7 +30,7 @@ class SimulationIn(StrictSchema):
     yaml = fields.List(
         fields.String(),
         validate=validate.Length(1, 200),
-        metadata={"description": "Rules as they stand in files; each text may hold several."},
+        metadata={"description": "Rules as they stand in files; each text may hold several, and segments."},
     )
     events = fields.List(
         fields.Raw(metadata={"type": "object"}),

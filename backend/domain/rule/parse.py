@@ -108,7 +108,7 @@ def parse_rule(
                 told += "." if say.name == "" else f" (message {quoted(say.name)})."
                 mistakes.add((*where, "winner", "by") if say.name == "" else where, told)
     mistakes.raise_if_any()
-    parts = {**spec, "steps": steps, "limits": limits, "segments": frozenset(mistakes.referred)}
+    parts = {**spec, "steps": steps, "limits": limits, "segments": mistakes.referred}
     return RuleSpec(**parts, document=DEFAULTS | given)
 
 
