@@ -91,6 +91,14 @@ class SimulatedOut(StrictSchema):
     webhooks = fields.Integer(metadata={"description": "How many webhooks it would have called."})
 
 
+class ProgressOut(StrictSchema):
+    """How far a simulation is."""
+
+    progress = fields.Float(required=True, metadata={"description": "From 0 to 1, by the visitors looked at so far."})
+    visitors = fields.Integer(required=True)
+    events = fields.Integer(required=True)
+
+
 class SimulationOut(StrictSchema):
     """What the rule would have done; nothing was sent and nothing was stored."""
 

@@ -19,9 +19,10 @@ from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import asked_for, read_place, simulating
 from backend.pipeline.simulated import Progress, SimulationResult
 from backend.pipeline.try_out import open_to_all, rule_id_of, written
+from backend.schemas.error import ErrorOut
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
-from backend.schemas.simulation import SimulationIn, SimulationOut
+from backend.schemas.simulation import ProgressOut, SimulationIn, SimulationOut
 from backend.storage import segments
 from backend.storage.times import from_micros, to_micros
 from backend.web.api.blueprint import Blueprint
@@ -33,6 +34,16 @@ AT_ONCE = 2
 """Simulations that one process runs at a time."""
 TOLD_EVERY = 0.25
 """Seconds between two lines of progress."""
+
+LINES_DOC = {
+    "schema": {"oneOf": [ProgressOut, SimulationOut, ErrorOut], "description": "Each line; the last is no progress."},
+    "example": '{"progress": 0.42, "visitors": 42, "events": 912}\n{"items": [], "summary": {}, "next_cursor": null}\n',
+}
+BUSY_DOC = {
+    "description": f"{AT_ONCE} simulations are running; this one must wait for them.",
+    "headers": {"Retry-After": {"description": "In so many seconds.", "schema": {"type": "integer"}}},
+    "content": {"application/json": {"schema": ErrorOut}},
+}
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("simulations", __name__, "A rule tried out on what is stored.")
@@ -50,6 +61,7 @@ class SimulationQuery(StrictSchema):
 @blueprint.arguments(SimulationQuery, location="query")
 @blueprint.arguments(SimulationIn, example={"rule": "RULE_ID", "since": "2026-11-01T00:00:00Z"})
 @blueprint.response(200, SimulationOut)
+@blueprint.described(responses={200: {"content": {LINES: LINES_DOC}}, 429: BUSY_DOC})
 def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: Site) -> dict[str, Any] | Response:
     """Simulate a rule
 
