@@ -7,11 +7,10 @@ from typing import Any, Literal, TypeAlias
 
 from backend.domain.calendar import LocalDelay
 from backend.domain.condition import Condition
-from backend.domain.rule.limits import NO_LIMITS, Limits
+from backend.domain.rule.limits import NO_LIMITS, Category, Limits
 from backend.domain.rule.trigger import Trigger
 
 Status: TypeAlias = Literal["draft", "active", "paused", "archived"]
-Category: TypeAlias = Literal["promotional", "transactional"]
 Policy: TypeAlias = Literal["once", "every", "per_key"]
 
 Basis: TypeAlias = Literal["sent", "shown", "clicked"]
