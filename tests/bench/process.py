@@ -150,7 +150,7 @@ def _bare(rt: Runtime) -> None:
     """The least that anyone would do: read, decode, insert with SQLAlchemy Core, commit every 500."""
     offsets = dict.fromkeys(range(rt.log.partitions), START)
     arrival = 0
-    while entries := rt.log.read(offsets, 32, 1):
+    while entries := rt.log.read(offsets, 32, 0):
         rows = []
         for entry in entries:
             offsets[entry.partition] = entry.id
