@@ -19,6 +19,7 @@ from backend.domain.webhook import Webhook
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
+from backend.pipeline.recall import recall
 from backend.pipeline.walks import advance_all, walk
 from backend.storage import enrolments, events, messages, segments, tallies, visitors, webhooks
 from backend.storage.database import Connection
@@ -64,6 +65,8 @@ def apply(
     regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
     numbers = _merged(ruleset_of, batch)
+    if batch.reports:
+        numbers.update(recall(connection, batch, advances, lambda site_id: _zone(ruleset_of, site_id)))
     for person_id, result in advances.items():
         before, after = batch.persons.profiles[person_id], result.profile
         spoken = after.contacts is not before.contacts or after.exposures is not before.exposures

@@ -121,7 +121,7 @@ class Processor:
         folded = 0
         while True:
             self._hold()
-            read = self.reader.next(self.offsets, 1)
+            read = self.reader.next(self.offsets, 0)
             if not read.entries and not self.care.suspects:
                 while self._fire(read.horizon).visited:
                     continue

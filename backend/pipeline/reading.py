@@ -71,7 +71,7 @@ class Reader:
         self.forget()
         if self.care.suspects:
             return
-        self._ahead = (offsets, time.monotonic(), self._thread.submit(self._read, offsets, 1))
+        self._ahead = (offsets, time.monotonic(), self._thread.submit(self._read, offsets, 0))
 
     def forget(self) -> None:
         """Drops what was read ahead."""
@@ -88,7 +88,7 @@ class Reader:
         started = self.rt.clock()
         chosen, careful = self.care.choose(offsets)
         count = 1 if careful else self.count
-        found = self.rt.log.read(chosen, count, 1 if self.care.suspects else block_ms)
+        found = self.rt.log.read(chosen, count, 0 if self.care.suspects else block_ms)
         if careful and not found:
             self.care.clear(*chosen)
         by_partition: dict[int, list[Entry]] = {}

@@ -140,17 +140,6 @@ def list_events(
     return [_event(row) for row in connection.execute(query)]
 
 
-def all_events(
-    connection: Connection, members: Collection[str], until: datetime | None = None
-) -> list[tuple[str, Event]]:
-    """Every event of these visitors up to `until`, as (visitor id, event), in order of moment."""
-    suffix = f" AND timestamp <= {to_micros(until)}" if until is not None else ""
-    rows = rows_of(connection, (events.c.visitor_id, *_EVENT), {events.c.visitor_id: members}, suffix)
-    found = [(visitor_id, _event(row)) for visitor_id, *row in rows]
-    found.sort(key=lambda pair: pair[1].moment)
-    return found
-
-
 def cursor_of(event: Event) -> tuple[int, int]:
     """Where `list_events` goes on after this event."""
     return to_micros(event.timestamp), event.order

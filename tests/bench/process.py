@@ -156,7 +156,7 @@ def ruleset(count: int = 50) -> list[dict[str, Any]]:
 def _bare(rt: Runtime, offsets: dict[int, str]) -> None:
     """The least that anyone would do: read, decode, insert with SQLAlchemy Core, commit every 500."""
     arrival = 0
-    while entries := rt.log.read(offsets, 32, 1):
+    while entries := rt.log.read(offsets, 32, 0):
         rows = []
         for entry in entries:
             offsets[entry.partition] = entry.id

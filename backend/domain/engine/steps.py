@@ -17,6 +17,7 @@ from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.exposure import Exposure, attended_until, find, session_at, with_exposure
+from backend.domain.goal import still_open
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
 from backend.domain.past import LAST_OF_MOMENT
@@ -253,7 +254,8 @@ class Steps:
         ruleset = self.walk.ruleset
         rules = {rule_id: ruleset.by_id.get(rule_id) for rule_id in {each.rule_id for each in contacts}}
         own = {rule_id: rule.rule.spec.limits.caps for rule_id, rule in rules.items() if rule is not None}
-        return needed_by(ruleset.limits.caps, own, contacts)
+        goals = {rule_id: rule.goal for rule_id, rule in rules.items() if rule is not None and rule.goal is not None}
+        return needed_by(ruleset.limits.caps, own, contacts) | still_open(goals, contacts)
 
     def _emit(self, enrolment: Enrolment, rule: CompiledRule, op: EmitOp, at: datetime) -> Enrolment:
         """Reports an event on the visitor's behalf, or sets their traits: an event like any other."""
