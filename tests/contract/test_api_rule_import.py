@@ -327,7 +327,8 @@ def test_a_changed_segment_is_told_by_its_fields_and_only_its_condition_asks_eve
         plan = bring(segments=[changed, FRIENDS])
         assert segment_actions(plan) == [("changed", "Bought lately"), ("same", "Friends")]
         with rt.db.read() as connection:
-            revisions.append(load_segments(connection)[site][0].revision)
+            found = {each.spec.name: each for each in load_segments(connection)[site]}
+            revisions.append(found["Bought lately"].revision)
     assert revisions[0] == 1, "nothing but its description"
     assert revisions[1] > 2
     assert plan["segments"][0]["fields"] == [
