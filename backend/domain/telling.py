@@ -1,6 +1,6 @@
 """What did a gate read? The values behind a verdict, in words, for people who ask why."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from backend.domain.budget import told_caps
 from backend.domain.calendar import zone_of
@@ -36,7 +36,7 @@ class Telling:
             "template": self._template,
         }.get(gate.name)
         told = tell(gate) if tell is not None else None
-        return gate if not told else replace(gate, detail=told)
+        return gate if not told else gate._replace(detail=told)
 
     def _rule(self, gate: Gate) -> str:
         return f"{gate.detail} Version {self.rule.rule.version}."

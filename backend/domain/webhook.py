@@ -37,6 +37,9 @@ BACK_OFF = (
 GIVE_UP = timedelta(hours=24)
 """So long after the promise a webhook is tried for the last time."""
 
+SHORTEST_RETENTION = timedelta(days=1)
+"""So long at least a webhook that came to its end is kept: its receiver may still ask what became of it."""
+
 MOST_ATTEMPTS = 50
 """After so many it ends in any case; only one that kills its workers comes so far."""
 

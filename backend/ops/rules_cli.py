@@ -44,14 +44,19 @@ def rules() -> None:
 @click.option("--archived", is_flag=True, help="archived rules too")
 @_options
 def export(path: Path | None, archived: bool, **where: Any) -> None:
-    """Write the site's rules as YAML: into one file (PATH.yaml), a file each into a directory, or to the screen."""
+    """Write the site's rules as YAML: into one file (PATH.yaml), a file each into a directory, or to the screen.
+
+    The segments that they ask for are written with them.
+    """
     from backend.ops.rules_files import write_directory, write_file
     from backend.schemas.rule_yaml import dump_rules
 
     with _place(**where) as place:
-        found = [each for each in place.rules() if archived or each.get("status") != "archived"]
+        rules, segments = place.exported(archived=archived)
         name = place.name
-    told = f"{_some(len(found), 'rule')} of {name}"
+    found = [*segments, *rules]
+    asked = f" and {_some(len(segments), 'segment')}" if segments else ""
+    told = f"{_some(len(rules), 'rule')}{asked} of {name}"
     if path is None:
         click.echo(dump_rules(found), nl=False)
     elif path.suffix in (".yaml", ".yml"):
@@ -76,13 +81,25 @@ def export(path: Path | None, archived: bool, **where: Any) -> None:
     show_default=True,
     help="active, paused and so on as the file says, or as the rule is (new ones are drafts)",
 )
+@click.option(
+    "--enrolled",
+    type=click.Choice(["keep", "move"]),
+    default="keep",
+    show_default=True,
+    help="whoever is in a rule that changes goes on by the version that they are in, or with the new one",
+)
 @click.option("--yes", "-y", is_flag=True, help="do not ask")
 @_options
-def import_(paths: tuple[str, ...], dry_run: bool, prune: bool, status: str, yes: bool, **where: Any) -> None:
-    """Bring the rules of files and directories to a site: all or none. What is the same already is not touched."""
+def import_(
+    paths: tuple[str, ...], dry_run: bool, prune: bool, status: str, enrolled: str, yes: bool, **where: Any
+) -> None:
+    """Bring the rules of files and directories to a site: all or none. What is the same already is not touched.
+
+    Segments in the files come with them.
+    """
     from backend.ops.rules_files import read_files
 
-    options = {"prune": prune, "keep_status": status == "keep"}
+    options = {"prune": prune, "keep_status": status == "keep", "enrolled": enrolled}
     filed = read_files(paths)
     with _place(**where) as place:
         plan = _plan(place, filed, dry=dry_run, **options)
@@ -166,7 +183,8 @@ def template(name: str | None, given: tuple[str, ...]) -> None:
 
 
 def _changes(plan: dict[str, Any]) -> bool:
-    return any(plan["summary"][action] for action in ("new", "changed", "archived"))
+    changed = any(plan["summary"][action] for action in ("new", "changed", "archived"))
+    return changed or any(each["action"] != "same" for each in plan["segments"])
 
 
 @contextmanager
@@ -177,7 +195,7 @@ def _place(**where: Any) -> "Iterator[Place]":
         yield place
 
 
-def _plan(place: "Place", filed: "Sequence[Filed]", *, dry: bool, **options: bool) -> dict[str, Any]:
+def _plan(place: "Place", filed: "Sequence[Filed]", *, dry: bool, **options: Any) -> dict[str, Any]:
     """What an import would change; shown."""
     from backend.ops.rules_screen import plan_lines
 
@@ -187,14 +205,16 @@ def _plan(place: "Place", filed: "Sequence[Filed]", *, dry: bool, **options: boo
     return plan
 
 
-def _run(place: "Place", filed: "Sequence[Filed]", **options: bool) -> dict[str, Any]:
+def _run(place: "Place", filed: "Sequence[Filed]", **options: Any) -> dict[str, Any]:
     """Asks for an import; the mistakes of what was written are shown with their lines."""
     from backend.domain.mistakes import RuleErrors
-    from backend.ops.rules_files import mistakes_in
+    from backend.domain.segment_exchange import from_file
+    from backend.ops.rules_files import mistakes_in, of_kind
     from backend.ops.rules_screen import mistake_lines
 
+    segments = [from_file(each.document) for each in of_kind(filed, "segments")]
     try:
-        return place.plan([each.document for each in filed], **options)
+        return place.plan([each.document for each in of_kind(filed, "rules")], segments=segments, **options)
     except (RuleErrors, Invalid) as error:
         found = mistakes_in(filed, error.errors)
         if not found:

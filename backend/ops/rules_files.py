@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from backend.domain.rule.exchange import slug
+from backend.domain.segment_exchange import is_segment
 from backend.errors import ChimeinError, Malformed, NotFound
 from backend.schemas.rule_yaml import dump_rule, dump_rules
 from backend.schemas.yaml_text import Written, read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
-WAYS = ("key", "id", "name")
+WAYS = ("key", "id", "name", "segment")
+"""By what a file is found again in which a rule, or a segment, stands."""
+
+KINDS = {"segments": "segment", "rules": "name"}
+"""What stands in files, and the key that names one."""
+
+SEGMENTS = "segments"
+"""The folder into which segments are written that stood nowhere before."""
+
 MOST_FILES = 5_000
 
 
@@ -79,20 +88,27 @@ class Found:
 
 
 def mistakes_in(filed: Sequence[Filed], errors: Mapping[str, Any]) -> list[Found]:
-    """The mistakes of an import, each with file, line, rule and path."""
-    rules = errors.get("rules")
+    """The mistakes of an import, each with file, line, rule (or segment) and path."""
     found = []
-    for index, below in rules.items() if isinstance(rules, Mapping) else ():
-        if not str(index).isdecimal() or int(index) >= len(filed):
-            continue
-        each = filed[int(index)]
-        named = each.document.get("name") if isinstance(each.document, Mapping) else None
-        for path, sentence in _leaves(below):
-            where = _path_in(each.document, path)
-            line = each.written.line(where)
-            told = ".".join(path)
-            found.append(Found(each.file, line, str(named or f"rule {int(index) + 1}"), told, sentence))
+    for kind, naming in KINDS.items():
+        noted, own = errors.get(kind), of_kind(filed, kind)
+        for index, below in noted.items() if isinstance(noted, Mapping) else ():
+            if not str(index).isdecimal() or int(index) >= len(own):
+                continue
+            each = own[int(index)]
+            named = each.document.get(naming) if isinstance(each.document, Mapping) else None
+            for path, sentence in _leaves(below):
+                # What the API calls the name of a segment stands in files at `segment`.
+                path = (naming, *path[1:]) if path[:1] == ("name",) else path
+                line = each.written.line(_path_in(each.document, path))
+                called = str(named or f"{kind[:-1]} {int(index) + 1}")
+                found.append(Found(each.file, line, called, ".".join(path), sentence))
     return sorted(found, key=lambda mistake: (mistake.file, mistake.line))
+
+
+def of_kind(filed: Sequence[Filed], kind: str) -> list[Filed]:
+    """Of what stands in files the `rules`, or the `segments`."""
+    return [each for each in filed if is_segment(each.document) is (kind == "segments")]
 
 
 def _leaves(errors: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -133,10 +149,11 @@ def write_directory(folder: Path, rules: Sequence[dict[str, Any]]) -> tuple[list
     taken = set(homes.values())
     written: list[Path] = []
     for rule in rules:
-        known = (homes.get((way, str(rule.get(way)))) for way in WAYS)
+        known = (homes.get((way, str(rule[way]))) for way in WAYS if rule.get(way) is not None)
         path = next((home for home in known if home is not None and home not in written), None)
-        path = path or _free(folder, slug(rule), taken)
+        path = path or _free(folder / SEGMENTS if is_segment(rule) else folder, slug(rule), taken)
         taken.add(path)
+        path.parent.mkdir(exist_ok=True)
         path.write_text(dump_rule(rule), encoding="utf-8")
         written.append(path)
     return written, sorted(set(homes.values()) - set(written))

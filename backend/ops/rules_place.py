@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from backend.domain.rule.exchange import exported
+from backend.domain.segment_exchange import exported_segments, names_of
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Invalid, NotFound, Unauthorized, Unavailable
 from backend.ops.firstrun import read_secrets, require_data_dir
@@ -19,6 +20,7 @@ from backend.schemas.rule_import import RulePlanOut
 from backend.settings import Settings
 from backend.storage.database import Database
 from backend.storage.rules import StoredRule, list_rules
+from backend.storage.segments import list_segments
 from backend.storage.sites import get_site, list_sites
 from backend.storage.vault import Vault
 
@@ -36,10 +38,10 @@ class Place(Protocol):
     def name(self) -> str:
         """How the site is called."""
 
-    def rules(self) -> list[dict[str, Any]]:
-        """All of them as they are written to files; archived ones too."""
+    def exported(self, *, archived: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The rules as they are written to files, archived ones too if wished, and the segments that they ask for."""
 
-    def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
+    def plan(self, documents: Sequence[Any], **options: Any) -> dict[str, Any]:
         """Imports them, or with `dry_run` tells what that would change; as the API answers it."""
 
 
@@ -79,11 +81,13 @@ class Local:
             every = list_sites(connection, vault, limit=100)
         return every[[each.site.name for each in every].index(_only([each.site.name for each in every]))].site
 
-    def rules(self) -> list[dict[str, Any]]:
+    def exported(self, *, archived: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         with self.db.read() as connection:
-            return exported(_view(rule) for rule in list_rules(connection, self.site.id, limit=100_000))
+            rules = [_view(rule) for rule in list_rules(connection, self.site.id, limit=100_000)]
+            found = list_segments(connection, self.site.id)
+        return _exported(rules, [{**each.document, "id": each.id} for each in found], archived)
 
-    def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
+    def plan(self, documents: Sequence[Any], **options: Any) -> dict[str, Any]:
         found: dict[str, Any] = RulePlanOut().dump(
             import_rules(
                 self.db,
@@ -113,10 +117,10 @@ class Server:
         self.name = ref or _only([each["name"] for each in self._all("/sites")])
         self._site = f"/sites/{quote(self.name, safe='')}"
 
-    def rules(self) -> list[dict[str, Any]]:
-        return exported(self._all(f"{self._site}/rules"))
+    def exported(self, *, archived: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        return _exported(self._all(f"{self._site}/rules"), self._all(f"{self._site}/segments"), archived)
 
-    def plan(self, documents: Sequence[Any], **options: bool) -> dict[str, Any]:
+    def plan(self, documents: Sequence[Any], **options: Any) -> dict[str, Any]:
         return self._ask("POST", f"{self._site}/rules/import", {"rules": documents, **options})
 
     def _all(self, path: str) -> list[dict[str, Any]]:
@@ -152,6 +156,14 @@ class Server:
         if response.status >= 400:
             raise _refusal(told, response.status)
         return told
+
+
+def _exported(
+    rules: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]], archived: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    known = names_of(segments)
+    kept = [each for each in exported(rules, known) if archived or each.get("status") != "archived"]
+    return kept, exported_segments(kept, segments)
 
 
 def _refusal(told: Mapping[str, Any], status: int) -> ChimeinError:

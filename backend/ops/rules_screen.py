@@ -4,6 +4,7 @@ import difflib
 import json
 import shutil
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,15 +23,22 @@ CONTEXT = 1
 def plan_lines(plan: Mapping[str, Any], *, dry: bool) -> Iterator[str]:
     """The plan as people read it: `+ new`, `~ changed` with each field, `- only there`, and their numbers."""
     changes = [each for each in plan["changes"] if each["action"] != "same"]
+    regrouped = [each for each in plan["segments"] if each["action"] != "same"]
+    for change in regrouped:
+        sign, colour = SIGNS[change["action"]]
+        name = textwrap.shorten(change["name"], LONGEST_NAME, placeholder="…")
+        told = click.style(f"  {change['action']} segment" if change["action"] == "new" else "  segment", dim=True)
+        yield f"  {click.style(sign, fg=colour, bold=True)} {click.style(name, bold=True)}{told}"
+        yield from _fields(change["fields"])
     for change in changes:
         sign, colour = SIGNS[change["action"]]
         name = textwrap.shorten(change["name"], LONGEST_NAME, placeholder="…")
         yield f"  {click.style(sign, fg=colour, bold=True)} {click.style(name, bold=True)}{_note(change)}"
         yield from _fields(change["fields"])
         yield from _warnings(change.get("warnings") or ())
-    if changes:
+    if changes or regrouped:
         yield ""
-    yield _sum(plan["summary"], dry=dry)
+    yield _sum(plan, dry=dry)
 
 
 def _note(change: Mapping[str, Any]) -> str:
@@ -38,9 +46,20 @@ def _note(change: Mapping[str, Any]) -> str:
         "new": f"new, {change['status']}",
         "only_there": "only there; stays as it is (--prune archives it)",
         "archived": "not in the files: archived",
-        "changed": change["key"] or "",
+        "changed": ", ".join(filter(None, (change["key"], _inside(change)))),
     }[change["action"]]
     return click.style(f"  {told}", dim=True) if told else ""
+
+
+def _inside(change: Mapping[str, Any]) -> str:
+    """What becomes of those who are in the rule; "" where nobody is."""
+    for number, way in (
+        (change.get("moving"), "the new version"),
+        (change.get("kept"), "the version that they are in"),
+    ):
+        if number:
+            return f"{number} in it {'goes' if number == 1 else 'go'} on with {way}"
+    return ""
 
 
 def _fields(fields: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -92,7 +111,9 @@ def _dotted(path: Sequence[Any]) -> str:
     return ".".join(map(str, path))
 
 
-def _sum(summary: Mapping[str, int], *, dry: bool) -> str:
+def _sum(plan: Mapping[str, Any], *, dry: bool) -> str:
+    summary = plan["summary"]
+    of_segments = Counter(each["action"] for each in plan["segments"])
     told = [
         f"{summary['new']} new",
         f"{summary['changed']} changed",
@@ -100,6 +121,10 @@ def _sum(summary: Mapping[str, int], *, dry: bool) -> str:
         *([f"{summary['only_there']} only there"] if summary["only_there"] else []),
         f"{summary['same']} the same",
     ]
+    if of_segments:
+        parts = ("new", "changed", "same")
+        counted = [f"{of_segments[each]} {'the same' if each == 'same' else each}" for each in parts]
+        told[-1] += f"; segments: {', '.join(counted)}"
     return ", ".join(told) + ("." if not dry else ". " + click.style("Nothing was written.", dim=True))
 
 

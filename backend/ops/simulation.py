@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from backend.domain.condition.values import read_time
-from backend.domain.mistakes import RuleErrors
+from backend.domain.mistakes import Mistakes, RuleErrors
 from backend.domain.rule import Rule, parse_rule
+from backend.domain.segment import Segment
+from backend.domain.segment_exchange import is_segment
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Invalid, NotFound
 from backend.pipeline.simulate import simulating
 from backend.pipeline.simulated import Progress, SimulationResult
+from backend.pipeline.try_out import written_segments
 from backend.runtime import Runtime
 from backend.schemas.yaml_text import read_yaml
 from backend.storage.rules import get_rule
@@ -46,8 +49,12 @@ def simulate(
         raise Invalid("--since must be earlier than --until.")
     with rt.db.read() as connection:
         segments = known(connection, site.id)
-    rules = _of_file(site, Path(what), segments) if Path(what).is_file() else [_stored(rt, site, what)]
-    for step in simulating(rt, site, rules, begin, end, limit=1):
+    given: list[Segment] = []
+    if Path(what).is_file():
+        rules, given = _of_file(site, Path(what), segments)
+    else:
+        rules = [_stored(rt, site, what)]
+    for step in simulating(rt, site, rules, begin, end, limit=1, segments=given):
         if isinstance(step, SimulationResult):
             return step
         show(step.share, _told(step))
@@ -66,21 +73,27 @@ def _stored(rt: Runtime, site: Site, rule_id: str) -> Rule:
     return stored.rule()
 
 
-def _of_file(site: Site, path: Path, segments: Mapping[str, str]) -> list[Rule]:
-    """The rules of a file: one object, a list of them, an object with `rules`, or several documents."""
+def _of_file(site: Site, path: Path, known: Mapping[str, str]) -> tuple[list[Rule], list[Segment]]:
+    """The rules of a file: one object, a list of them, an object with `rules`, or several documents; its segments."""
     if path.stat().st_size > MOST_BYTES:
         raise Invalid(f"{path} is larger than {MOST_BYTES:,} bytes.")
     try:
-        documents = [each.value for each in read_yaml(path.read_text(encoding="utf-8"))]  # JSON is YAML too
+        found = read_yaml(path.read_text(encoding="utf-8"))  # JSON is YAML too
     except UnicodeError:
         raise Invalid(f"{path} is not text.") from None
     except ChimeinError as error:
         raise Invalid(f"{path}: {error.message}") from None
+    documents = [each.value for each in found if not is_segment(each.value)]
     if len(documents) == 1 and isinstance(documents[0], dict) and isinstance(documents[0].get("rules"), list):
         documents = documents[0]["rules"]
     if not documents:
         raise Invalid(f"{path} holds no rule.")
-    return [_rule(site, each, place, path, segments) for place, each in enumerate(documents)]
+    mistakes = Mistakes()
+    filed = [(("segment", place), each) for place, each in enumerate(found) if is_segment(each.value)]
+    segments, named = written_segments(site, filed, known, mistakes)
+    if mistakes:
+        raise Invalid(f"{path}: a segment cannot work.\n" + "\n".join(_lines(mistakes.errors)))
+    return [_rule(site, each, place, path, named) for place, each in enumerate(documents)], segments
 
 
 def _rule(site: Site, document: Any, place: int, path: Path, segments: Mapping[str, str]) -> Rule:

@@ -1,7 +1,7 @@
 """The step `apply`: events and due timers take effect in one transaction: fold, decide, write."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -19,6 +19,7 @@ from backend.domain.webhook import Webhook
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
+from backend.pipeline.recall import recall
 from backend.pipeline.walks import advance_all, walk
 from backend.storage import enrolments, events, messages, segments, tallies, visitors, webhooks
 from backend.storage.database import Connection
@@ -49,10 +50,12 @@ def apply(
     until: datetime,
     now: datetime,
     beside: Executor | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Effects:
     """Folds `arrived` and fires what is due up to `until` for their visitors and for those in `due`.
 
-    `beside` is a thread in which the database may work meanwhile. Raises `Poisoned` for events that no rule and no
+    `beside` is a thread in which the database may work meanwhile; `meanwhile` is called when Python
+    has done its part and mostly waits for the database from there on. Raises `Poisoned` for events that no rule and no
     fold can digest; then the caller rolls back and goes on without.
     """
     batch = gather(connection, ruleset_of, arrived, due)
@@ -62,6 +65,8 @@ def apply(
     regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
     numbers = _merged(ruleset_of, batch)
+    if batch.reports:
+        numbers.update(recall(connection, batch, advances, lambda site_id: _zone(ruleset_of, site_id)))
     for person_id, result in advances.items():
         before, after = batch.persons.profiles[person_id], result.profile
         spoken = after.contacts is not before.contacts or after.exposures is not before.exposures
@@ -79,6 +84,7 @@ def apply(
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
     effects.changed = changed
     batch.persons.save(connection, beside)
+    meanwhile()
     if regrouped:
         segments.save_members(connection, regrouped)
     point("after_profiles")

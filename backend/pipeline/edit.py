@@ -101,7 +101,7 @@ def _require_segments(connection: Connection, site: Site, spec: RuleSpec) -> Non
     if not spec.segments:
         return
     known = segments.known(connection, site.id, lock=True)
-    if not spec.segments <= {*known, *known.values()}:
+    if not spec.segments.keys() <= {*known, *known.values()}:
         raise Conflict("A segment that the rule asks for was deleted in the meantime.")
 
 

@@ -21,6 +21,7 @@ from backend.domain.rule import CompiledRule
 from backend.domain.tally import Key, change_contact
 from backend.pipeline.count import add_deltas
 from backend.pipeline.permits import past_for
+from backend.pipeline.recall import contact_of
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
 from backend.storage import deliveries, enrolments, messages, visitors
@@ -87,11 +88,12 @@ class Fallback:
         contacts, numbers = held.profile.contacts, Counter[Key]()
         site = self._rt.sites.by_id(old.site_id)
         zone = zone_of(site.timezone if site is not None else None)
-        for contact in contacts:
-            if contact.message_id == old.id:
-                moved = replace(contact, message_id=new.id, channel=new.channel, at=new.created_at)
-                change_contact(numbers, contact, moved, zone)
-                contacts = with_contact(tuple(each for each in contacts if each is not contact), moved)
+        known = next((each for each in contacts if each.message_id == old.id), None)
+        contact = known or contact_of(old)  # forgotten, it counts by the new channel all the same
+        moved = replace(contact, message_id=new.id, channel=new.channel, at=new.created_at)
+        change_contact(numbers, contact, moved, zone)
+        if known is not None:
+            contacts = with_contact(tuple(each for each in contacts if each is not known), moved)
         visitors.save(connection, [], [replace(held, profile=replace(held.profile, contacts=contacts))])
         add_deltas(connection, old.site_id, numbers)
 

@@ -11,12 +11,17 @@ from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.domain.rule.difference import Difference, differences
 from backend.domain.rule.exchange import resolved
 from backend.domain.rule.names import Seen
+from backend.domain.segment_exchange import asked_by_rule, by_name
 from backend.domain.site import Site
+from backend.pipeline import move_enrolled
 from backend.pipeline.check import Warned, doubts, endless_circles, sample
+from backend.pipeline.import_segments import SegmentChange, check_segments, import_segments, with_given
 from backend.pipeline.targets import refuse_targets
+from backend.storage import enrolments
 from backend.storage import rules as stored_rules
-from backend.storage import segments
+from backend.storage import segments as stored_segments
 from backend.storage.database import Connection, Database
+from backend.storage.rule_versions import Enrolled
 from backend.storage.rules import StoredRule
 
 Action: TypeAlias = Literal["new", "changed", "same", "only_there", "archived"]
@@ -30,7 +35,10 @@ STATUSES = get_args(Status)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What becomes of one rule; `index` is its place among those given, None where it is only in the site."""
+    """What becomes of one rule; `index` is its place among those given, None where it is only in the site.
+
+    Of those who are in a rule that says something else now, so many go on by their version, or with the new one.
+    """
 
     action: Action
     index: int | None = None
@@ -40,6 +48,8 @@ class Change:
     status: str
     fields: Sequence[Difference] = ()
     warnings: Sequence[Warned] = ()
+    kept: int = 0
+    moving: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +57,7 @@ class Plan:
     """What an import does, or would do; `applied` where it did."""
 
     changes: Sequence[Change]
+    segments: Sequence[SegmentChange] = ()
     applied: bool
 
     @property
@@ -66,23 +77,31 @@ def import_rules(
     allow_private: str,
     prune: bool = False,
     keep_status: bool = False,
+    enrolled: Enrolled = "keep",
+    segments: Sequence[object] = (),
     dry_run: bool = False,
 ) -> Plan:
     """Makes the site's rules those that are given, and tells what that changed; RuleErrors where one cannot work.
 
     With `prune` rules that are not among them are archived; with `keep_status` those that are there stay as active or
-    paused as they are. What is the same already is not touched, and keeps its version.
+    paused as they are. What is the same already is not touched, and keeps its version. Whoever is in a rule that
+    changes goes on by the version that they are in (`enrolled` "keep"), or the tick moves them to the new one ("move").
+
+    `segments` are documents of segments that the rules may ask for by name. Others of the site stay as they are.
     """
     mistakes = Mistakes()
     with db.read() as connection:
-        known = segments.known(connection, site.id)
+        known = with_given(stored_segments.known(connection, site.id), segments)
         seen = sample(connection, site)
+    check_segments(segments, known, mistakes)
     given = [_checked(document, index, allow_private, known, mistakes) for index, document in enumerate(documents)]
     mistakes.raise_if_any()
     try:
         with db.begin() as connection:
             stored_rules.lock(connection, site.id)
-            plan = _import(connection, site, given, _How(now, author, prune, keep_status, seen))
+            brought, known = import_segments(connection, site, segments, now)
+            plan = _import(connection, site, given, known, _How(now, author, prune, keep_status, enrolled, seen))
+            plan = replace(plan, segments=brought)
             if dry_run:
                 # Done as if it were meant, so that it is refused for the same reasons, and then undone.
                 raise _DryRun(plan)
@@ -97,6 +116,7 @@ class _How:
     author: str | None
     prune: bool
     keep_status: bool
+    enrolled: Enrolled
     seen: Seen
 
 
@@ -106,9 +126,8 @@ class _DryRun(Exception):
         self.plan = plan
 
 
-def _import(connection: Connection, site: Site, documents: Documents, how: _How) -> Plan:
+def _import(connection: Connection, site: Site, documents: Documents, known: Mapping[str, str], how: _How) -> Plan:
     mistakes = Mistakes()
-    known = segments.known(connection, site.id, lock=True)
     present = stored_rules.list_rules(connection, site.id, limit=100_000)
     matched = match(documents, present, mistakes)
     mistakes.raise_if_any()
@@ -124,8 +143,10 @@ def _import(connection: Connection, site: Site, documents: Documents, how: _How)
         if found is not None and not document.get("key"):
             document = {**document, "key": found.document.get("key")}
         spec = parse_rule(document, segments=known)
-        change = _change(index, document, rule_id, spec, found, how.keep_status)
+        change = _change(index, document, rule_id, spec, found, known, how.keep_status)
         stored = _save(connection, site.id, change, spec, how)
+        if stored is not None and found is not None and stored.version != found.version:
+            change = _with_enrolled(connection, change, stored, how)
         changes.append(change)
         specs.append(spec)
         if stored is not None and stored.status == "active":
@@ -223,6 +244,7 @@ def _change(
     rule_id: str,
     spec: RuleSpec,
     found: StoredRule | None,
+    known: Mapping[str, str],
     keep_status: bool,
 ) -> Change:
     wanted = document.get("status")
@@ -231,7 +253,10 @@ def _change(
         fields: list[Difference] = []
     else:
         status = wanted if wanted and not keep_status else found.status
-        fields = list(differences(_as_read(found), spec.document))
+        # One may ask for segments by id, and the other by name: that is no difference.
+        old = _as_read(found)
+        old, new = by_name(old, asked_by_rule(old), known), by_name(spec.document, spec.segments, known)
+        fields = list(differences(old, new))
         if status != found.status:
             fields.insert(0, Difference(("status",), found.status, status))
     return Change(
@@ -263,8 +288,18 @@ def _only_there(rule: StoredRule, prune: bool) -> Change:
     )
 
 
+def _with_enrolled(connection: Connection, change: Change, stored: StoredRule, how: _How) -> Change:
+    """Tells how many are in a rule that has a new version, and begins to move them where that is wished."""
+    inside = enrolments.count_in_rule(connection, stored.id)
+    if how.enrolled == "keep":
+        return replace(change, kept=inside)
+    if inside:
+        move_enrolled.begin(connection, stored, how.now)
+    return replace(change, moving=inside)
+
+
 def _save(connection: Connection, site_id: str, change: Change, spec: RuleSpec, how: _How) -> StoredRule | None:
-    """Writes what changes; None where nothing does. Those who are in the rule go on by their version."""
+    """Writes what changes; None where nothing does."""
     status = cast(Status, change.status)
     # A microsecond apart, so that they are listed in the order in which they were given.
     now = how.now + timedelta(microseconds=change.index or 0)
@@ -276,6 +311,6 @@ def _save(connection: Connection, site_id: str, change: Change, spec: RuleSpec, 
         return stored_rules.set_status(connection, site_id, change.id, status, now=now)
     if change.action == "changed":
         return stored_rules.replace_rule(
-            connection, site_id, change.id, spec, status=status, now=now, author=how.author
+            connection, site_id, change.id, spec, status=status, enrolled=how.enrolled, now=now, author=how.author
         )
     return None

@@ -8,7 +8,7 @@ import gc
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from uuid import uuid4
 
@@ -44,6 +44,9 @@ BLOCK_MS = 100
 TRIM_SECONDS = 5.0
 TAIL_SECONDS = 10
 """How much of the log is kept behind the offset, for a database that lost its last commits in a power cut."""
+
+TIDY_EVENTS = 2_000
+"""Events after which SQLite's log is carried over into its file: some 8 MB."""
 
 LEASE_SECONDS = 1.5
 
@@ -91,7 +94,10 @@ class Processor:
         self.held: set[int] = set()
         self.care = Care(rt)
         self.beside = ThreadPoolExecutor(1, "beside")
-        self.reader = Reader(rt, self.care, self.beside)
+        self.reader = Reader(rt, self.care)
+        self._tidier = ThreadPoolExecutor(1, "checkpoint")
+        self._tidying: Future[None] | None = None
+        self._untidy = 0
         self._leased_at = 0.0
         self._rest_until = 0.0
         self._trimmed_at = time.monotonic()
@@ -115,7 +121,7 @@ class Processor:
         folded = 0
         while True:
             self._hold()
-            read = self.reader.next(self.offsets, 1)
+            read = self.reader.next(self.offsets, 0)
             if not read.entries and not self.care.suspects:
                 while self._fire(read.horizon).visited:
                     continue
@@ -132,8 +138,9 @@ class Processor:
 
     def leave(self) -> None:
         """Gives its partitions back."""
-        self.reader.forget()
+        self.reader.close()
         self.beside.shutdown()
+        self._tidier.shutdown()
         try:
             self.leases.release()
         except Exception as error:
@@ -205,7 +212,14 @@ class Processor:
             due = _due(connection, read.horizon, DUE_AT_ONCE)
             try:
                 effects = apply(
-                    connection, self.rulesets.of, good, due, until=read.horizon, now=now, beside=self.beside
+                    connection,
+                    self.rulesets.of,
+                    good,
+                    due,
+                    until=read.horizon,
+                    now=now,
+                    beside=self.beside,
+                    meanwhile=lambda: self._ahead_of(read),
                 )
             except Poisoned as poisoned:
                 if places is not None:
@@ -213,12 +227,23 @@ class Processor:
                 raise
             dead.add(connection, aside)
             point("before_commit")
-            if read.more:
-                self.reader.ahead({**self.offsets, **read.last})
         point("after_commit")
+        self._tidy(effects.folded)
         for each in aside:
             log.error("event_set_aside", id=each.id, reason=each.reason[:200])
         return effects
+
+    def _ahead_of(self, read: Read) -> None:
+        """Begins to read what lies behind these entries, if anything does."""
+        if read.more:
+            self.reader.ahead({**self.offsets, **read.last})
+
+    def _tidy(self, folded: int) -> None:
+        """Lets a thread make room in SQLite's log when enough events are new there, unless it still does."""
+        self._untidy += folded
+        if self._untidy >= TIDY_EVENTS and (self._tidying is None or self._tidying.done()):
+            self._untidy = 0
+            self._tidying = self._tidier.submit(self.rt.db.checkpoint)
 
     def _fire(self, horizon: datetime) -> Effects:
         """Fires what is due when nothing came in."""

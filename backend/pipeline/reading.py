@@ -1,11 +1,11 @@
 """The step `reading`: what comes next in the log, decoded, and up to when nothing that was accepted is missing.
 
-While a transaction commits, Python waits for the disk: a thread of its own reads what comes next meanwhile.
+Whoever takes a batch waits again and again for the database: a thread of its own reads what comes next meanwhile.
 """
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,13 +47,13 @@ class Read:
 
 
 class Reader:
-    """Reads batches of a size that suits a transaction; `beside` is the thread that reads ahead."""
+    """Reads batches of a size that suits a transaction."""
 
-    def __init__(self, rt: Runtime, care: Care, beside: Executor) -> None:
+    def __init__(self, rt: Runtime, care: Care) -> None:
         self.rt = rt
         self.care = care
         self.count = FIRST_COUNT
-        self._beside = beside
+        self._thread = ThreadPoolExecutor(1, "ahead")
         self._ahead: tuple[dict[int, str], float, Future[Read]] | None = None
 
     def next(self, offsets: Mapping[int, str], block_ms: int) -> Read:
@@ -71,7 +71,7 @@ class Reader:
         self.forget()
         if self.care.suspects:
             return
-        self._ahead = (offsets, time.monotonic(), self._beside.submit(self._read, offsets, 1))
+        self._ahead = (offsets, time.monotonic(), self._thread.submit(self._read, offsets, 0))
 
     def forget(self) -> None:
         """Drops what was read ahead."""
@@ -79,11 +79,16 @@ class Reader:
         if ahead is not None:
             ahead[2].exception()  # waits, so that no two read at once
 
+    def close(self) -> None:
+        """Reads no more."""
+        self.forget()
+        self._thread.shutdown()
+
     def _read(self, offsets: Mapping[int, str], block_ms: int) -> Read:
         started = self.rt.clock()
         chosen, careful = self.care.choose(offsets)
         count = 1 if careful else self.count
-        found = self.rt.log.read(chosen, count, 1 if self.care.suspects else block_ms)
+        found = self.rt.log.read(chosen, count, 0 if self.care.suspects else block_ms)
         if careful and not found:
             self.care.clear(*chosen)
         by_partition: dict[int, list[Entry]] = {}

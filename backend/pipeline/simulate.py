@@ -16,6 +16,7 @@ from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
 from backend.domain.rule import CompiledRule, Rule, compile_rule
 from backend.domain.rule.compiled import CallOutOp, EmitOp
+from backend.domain.segment import Segment
 from backend.domain.site import Site
 from backend.domain.winner import Winners
 from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
@@ -55,18 +56,21 @@ def simulating(
     limit: int = 50,
     cursor: str | None = None,
     *,
+    segments: Sequence[Segment] = (),
     at_once: int = EVENTS_AT_ONCE,
 ) -> Iterator[Progress | SimulationResult]:
     """As `simulate`, telling how far it is on the way; the last that comes is the result. Closing it stops the work.
 
-    At most `at_once` events are in memory, beside what rules ask of the past of a visitor who has more.
+    `segments` stand in for the stored ones of the same id. At most `at_once` events are in memory, beside what rules
+    ask of the past of a visitor who has more.
 
     A summary is kept for some minutes: then a later page begins where the one before ended, and ends when it is full.
     """
     until = until if until is not None else rt.clock()
     place = read_place(cursor)
     with rt.db.read() as connection:
-        asked, winners = asked_for(connection, site, rules), contests.winners(connection, site.id).get(site.id)
+        asked = asked_for(connection, site, rules, segments)
+        winners = contests.winners(connection, site.id).get(site.id)
     key = _digest(site, rules, since, until, None if asked is None else [each.segment for each in asked.all], winners)
     known = simulations.recall(rt.redis, key) if cursor else None
     run = _Run(site, rules, since, until, segments=asked, winners=winners)
@@ -117,13 +121,21 @@ def simulate_over(
     return SimulationResult(page, run.summary.as_dict(), _place_behind(page, place) if len(items) > limit else None)
 
 
-def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
-    """The segments that these rules ask for; all others need not be asked."""
-    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
-    if not named:
+def asked_for(
+    connection: Connection, site: Site, rules: Sequence[Rule], given: Sequence[Segment] = ()
+) -> Segments | None:
+    """The segments that these rules ask for; those `given` stand in for the stored ones of the same id."""
+    if not any(rule.spec.segments for rule in rules):
         return None
-    found = load_segments(connection, site.id).get(site.id, [])
-    return Segments(found).only(each.id for each in found if named & {each.id, each.spec.name})
+    own = {each.id for each in given}
+    stored = load_segments(connection, site.id).get(site.id, [])
+    return asked_among([*(each for each in stored if each.id not in own), *given], rules)
+
+
+def asked_among(segments: Sequence[Segment], rules: Iterable[Rule]) -> Segments | None:
+    """Of these segments those that the rules ask for; all others need not be asked."""
+    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
+    return Segments(segments).only(each.id for each in segments if named & {each.id, each.spec.name})
 
 
 def read_place(cursor: str | None) -> tuple[str, int]:

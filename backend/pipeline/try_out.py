@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from backend.domain.mistakes import Mistakes, RuleErrors
+from backend.domain.identity import derive
+from backend.domain.mistakes import Mistakes, RuleErrors, quoted
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.rule.exchange import resolved
 from backend.domain.rule.model import Branch, Say, Split, Step, Steps, Wait
+from backend.domain.segment import MOST_SEGMENTS, Segment, note_circle, parse_segment
+from backend.domain.segment_exchange import from_file, is_segment
 from backend.domain.site import Site
 from backend.errors import ChimeinError
 from backend.pipeline.rehearse import json_text, rehearse
+from backend.pipeline.simulate import asked_among
 from backend.schemas.fields import parse_moment
 from backend.schemas.simulation import SimulationOut
 from backend.schemas.site import SitePatch, changed
@@ -32,10 +36,10 @@ def try_out(
     settings = {name: value for name, value in site.items() if name != "id"}
     place = Site(id=str(site.get("id", "site")), name="site", write_key="", secret_key="")
     place = changed(place, SitePatch().load(settings))
-    rules = written_rules(place, yaml)
+    rules, given = written(place, yaml)
     if not holdout:
         place, rules = open_to_all(place, rules)
-    result = rehearse(place, rules, events, parse_moment(until))
+    result = rehearse(place, rules, events, parse_moment(until), segments=asked_among(given, rules))
     told: dict[str, Any] = SimulationOut().dump(result)
     return told
 
@@ -67,12 +71,13 @@ def rule_id_of(site: Site, document: Mapping[str, Any]) -> str:
     return told if isinstance(told, str) else uuid.uuid5(uuid.UUID(int=0), site.id + json_text(document)).hex
 
 
-def written_rules(site: Site, texts: Sequence[str], segments: Mapping[str, str] | None = None) -> list[Rule]:
-    """The rules of YAML texts; RuleErrors below `yaml`, text and document, each sentence with its line.
+def written(
+    site: Site, texts: Sequence[str], known: Mapping[str, str] | None = None
+) -> tuple[list[Rule], list[Segment]]:
+    """The rules and segments of YAML texts; RuleErrors below `yaml`, text and document, each sentence with its line.
 
-    `segments` are the names of those that they may ask for, by id; None: a history that is given knows of none.
+    `known` are the names of the site's segments by id; those of the texts take the place of the ones that are so named.
     """
-    known = segments or {}
     mistakes = Mistakes()
     found: list[tuple[Path, Written]] = []
     for place, text in enumerate(texts):
@@ -80,24 +85,62 @@ def written_rules(site: Site, texts: Sequence[str], segments: Mapping[str, str] 
             found += [(("yaml", place, index), each) for index, each in enumerate(read_yaml(text))]
         except ChimeinError as error:
             mistakes.add(("yaml", place), error.message)
-    if not found and not mistakes:
+    rules = [each for each in found if not is_segment(each[1].value)]
+    if not rules and not mistakes:
         mistakes.add(("yaml",), "There is no rule in it.")
-    if len(found) > MOST_RULES:
+    if len(rules) > MOST_RULES:
         mistakes.add(("yaml",), f"At most {MOST_RULES} rules at a time.")
     mistakes.raise_if_any()
-    for path, each in found:
+    segments, named = written_segments(
+        site, [each for each in found if is_segment(each[1].value)], known or {}, mistakes
+    )
+    for path, each in rules:
         try:
-            parse_rule(each.value, segments=known)
+            parse_rule(each.value, segments=named)
         except RuleErrors as error:
             _note(error.errors, path, each, mistakes)
     mistakes.raise_if_any()
-    ids = [rule_id_of(site, each.value) for _, each in found]
-    documents = resolved([each.value for _, each in found], ids, [], mistakes)
+    ids = [rule_id_of(site, each.value) for _, each in rules]
+    documents = resolved([each.value for _, each in rules], ids, [], mistakes)
     mistakes.raise_if_any()
     return [
-        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document, segments=known), status="active")
+        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document, segments=named), status="active")
         for rule_id, document in zip(ids, documents, strict=True)
-    ]
+    ], segments
+
+
+def written_segments(
+    site: Site, found: Sequence[tuple[Path, Written]], known: Mapping[str, str], mistakes: Mistakes
+) -> tuple[list[Segment], dict[str, str]]:
+    """The segments that were found, and the names of all by id, `known` ones too; mistakes are noted.
+
+    Each has the id of the known one of its name, if there is one.
+    """
+    if len(found) + len(known) > MOST_SEGMENTS:
+        mistakes.add(("yaml",), f"At most {MOST_SEGMENTS} segments.")
+        mistakes.raise_if_any()
+    ids = {name: segment_id for segment_id, name in known.items()}
+    for _, each in found:
+        name = each.value["segment"]
+        if isinstance(name, str):
+            ids.setdefault(name.strip(), derive("segment", site.id, name.strip()))
+    named = {segment_id: name for name, segment_id in ids.items()}
+    read: dict[str, tuple[Path, Written, Segment]] = {}
+    for path, each in found:
+        noted = Mistakes()
+        try:
+            spec = parse_segment(from_file(each.value), named)
+        except RuleErrors as error:
+            errors = {"segment" if key == "name" else key: told for key, told in error.errors.items()}
+            _note(errors, path, each, mistakes)
+            continue
+        if spec.name in read:
+            noted.add(("segment",), f"Another segment here has the name {quoted(spec.name)}.")
+        segment = Segment(id=ids[spec.name], site_id=site.id, spec=spec)
+        note_circle((other for _, _, other in read.values()), segment.id, spec, named, noted)
+        _note(noted.errors, path, each, mistakes)
+        read[spec.name] = (path, each, segment)
+    return [segment for _, _, segment in read.values()], named
 
 
 def _note(errors: Mapping[str, Any], path: Path, written: Written, mistakes: Mistakes, below: Path = ()) -> None:

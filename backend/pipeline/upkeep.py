@@ -1,8 +1,8 @@
-"""The step `upkeep`: takes leases back, rings and calls again where that may have got lost, ends what has expired."""
+"""The step `upkeep`: takes leases back, rings and calls again where that may have got lost, ends and forgets."""
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,12 +10,13 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
+from backend.domain.site import Site
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
-from backend.storage import deliveries, webhooks
+from backend.storage import deliveries, sites, webhooks
 from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,9 @@ MOST_WAITING = 20
 """Jobs that no worker has begun above which the tick does not ring: it would ring for the same messages again."""
 
 AT_ONCE = 500
+
+PIECES = 20
+"""Pieces of one site's old webhooks that are removed in one turn: other tasks, and other writers, get theirs."""
 
 GRACE = timedelta(seconds=3)
 """So long a page has to show a message before it is called again."""
@@ -53,6 +57,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("sweep", 1, Sweeper(rt).run),
         Task("choose", 30, Chooser(rt).run),
         Task("expire", 10, lambda: expire(rt)),
+        Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
     ]
     while not stop.is_set():
         tick(tasks, time.monotonic())
@@ -110,6 +115,34 @@ def ring_webhooks(rt: Runtime) -> None:
         refs = webhooks.due_refs(conn, rt.clock(), AT_ONCE)
     if refs:
         rt.queue.enqueue(refs, WEBHOOKS)
+
+
+def forget_webhooks(rt: Runtime) -> int:
+    """Removes the webhooks whose site keeps them no longer, a piece at a time; returns how many."""
+    now, forgotten = rt.clock(), 0
+    for site in _sites(rt):
+        before = now - site.policy.webhook_retention
+        for _ in range(PIECES):
+            with rt.db.begin() as conn:
+                removed = webhooks.forget(conn, site.id, before, AT_ONCE)
+            forgotten += removed
+            if removed < AT_ONCE:
+                break
+    if forgotten:
+        log.info("webhooks_forgotten", count=forgotten)
+    return forgotten
+
+
+def _sites(rt: Runtime) -> Iterator[Site]:
+    """Every site as it is now."""
+    after = None
+    while True:
+        with rt.db.read() as conn:
+            found = sites.list_sites(conn, rt.sites.vault, limit=AT_ONCE, after=after)
+        yield from (each.site for each in found)
+        if len(found) < AT_ONCE:
+            return
+        after = sites.place(found[-1])
 
 
 class Caller:

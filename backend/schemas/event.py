@@ -60,12 +60,12 @@ def event_of(
         skew = skew_of(logged.sent_at, header.received_at)
     return _event(
         logged,
-        kind=header.kind or logged.type,
-        message_id=logged.message_id or (header.ids.get(index) if header.ids else None) or f"{order:x}",
-        timestamp=settle(logged.timestamp or logged.original_timestamp, received_at, skew or 0),
-        received_at=received_at,
-        order=order,
-        context={**shared, **context} if shared else context,
+        header.kind or logged.type or "track",
+        logged.message_id or (header.ids.get(index) if header.ids else None) or f"{order:x}",
+        settle(logged.timestamp or logged.original_timestamp, received_at, skew or 0),
+        received_at,
+        order,
+        {**shared, **context} if shared else context,
     )
 
 
@@ -74,15 +74,7 @@ def event_of_row(
 ) -> Event:
     """The event of a row of `events`."""
     logged = decode_logged_event(body)
-    return _event(
-        logged,
-        kind=kind,
-        message_id=message_id,
-        timestamp=timestamp,
-        received_at=received_at,
-        order=arrival,
-        context=logged.context or NOTHING,
-    )
+    return _event(logged, kind or "track", message_id, timestamp, received_at, arrival, logged.context or NOTHING)
 
 
 def shared_context(header: Header) -> dict[str, Any] | None:
@@ -92,34 +84,37 @@ def shared_context(header: Header) -> dict[str, Any] | None:
 
 def _event(
     logged: LoggedEvent,
-    *,
-    kind: str | None,
+    kind: str,
     message_id: str,
     timestamp: datetime,
     received_at: datetime,
     order: int,
     context: Mapping[str, Any],
 ) -> Event:
-    kind = kind or "track"
     properties: Mapping[str, Any] = logged.properties or NOTHING
-    if kind in {"page", "screen"} and (logged.name or logged.category):
-        told = {"name": logged.name, "category": logged.category}
-        properties = {**{key: value for key, value in told.items() if value}, **properties}
+    if kind == "track" or kind == SIGNAL:
+        name = logged.event or ""
+    else:
+        name = CALL_NAMES.get(kind, kind)
+        if kind in {"page", "screen"} and (logged.name or logged.category):
+            told = {"name": logged.name, "category": logged.category}
+            properties = {**{key: value for key, value in told.items() if value}, **properties}
+    anonymous_id, user_id = logged.anonymous_id, logged.user_id
     return make_event(
         {
             "message_id": message_id,
-            "name": (logged.event or "") if kind in {"track", SIGNAL} else CALL_NAMES.get(kind, kind),
+            "name": name,
             "type": kind,
             "timestamp": timestamp,
             "received_at": received_at,
             "order": order,
-            "anonymous_id": _id(logged.anonymous_id),
-            "user_id": _id(logged.user_id),
+            "anonymous_id": anonymous_id if anonymous_id.__class__ is str and anonymous_id else _id(anonymous_id),
+            "user_id": None if user_id is None else _id(user_id),
             "properties": properties,
             "traits": logged.traits or NOTHING if kind == "identify" else NOTHING,
             "context": context,
-            "previous_id": _id(logged.previous_id),
-            "group_id": _id(logged.group_id),
+            "previous_id": None if logged.previous_id is None else _id(logged.previous_id),
+            "group_id": None if logged.group_id is None else _id(logged.group_id),
         }
     )
 

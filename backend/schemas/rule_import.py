@@ -16,8 +16,23 @@ class RuleImportIn(StrictSchema):
         required=True,
         metadata={"description": "As in `POST rules`; `status` is applied, `id` and `key` tell which rule is meant."},
     )
+    segments = fields.List(
+        fields.Raw(metadata={"type": "object"}),
+        load_default=list,
+        metadata={
+            "description": "Segments, as in `POST segments`, that these rules ask for; one is found by its name."
+        },
+    )
     prune = Flag(load_default=False, metadata={"description": "Archive the rules that are not among these."})
     keep_status = Flag(load_default=False, metadata={"description": "Leave active and paused what is there."})
+    enrolled = fields.String(
+        load_default="keep",
+        validate=validate.OneOf(["keep", "move"]),
+        metadata={
+            "description": "What becomes of those who are in a rule that changes: they go on by the version that they "
+            "are in (`keep`), or with the new one from the step at which they stand (`move`)."
+        },
+    )
     dry_run = Flag(load_default=False, metadata={"description": "Only tell what would change."})
 
 
@@ -40,13 +55,30 @@ class RuleChangeOut(StrictSchema):
     status = fields.String()
     fields_ = fields.List(fields.Nested(FieldChangeOut), data_key="fields", attribute="fields")
     warnings = fields.List(fields.Nested(WarningOut), metadata={"description": "As `POST rules` gives them."})
+    kept = fields.Integer(metadata={"description": "So many are in it and go on by the version that they are in."})
+    moving = fields.Integer(
+        metadata={"description": "So many are in it and are moved, within seconds, to the new one."}
+    )
+
+
+class SegmentChangeOut(StrictSchema):
+    """What becomes of one segment."""
+
+    action = fields.String(validate=validate.OneOf(("new", "changed", "same")))
+    index = fields.Integer(metadata={"description": "Its place among those sent."})
+    id = fields.String()
+    name = fields.String()
+    fields_ = fields.List(fields.Nested(FieldChangeOut), data_key="fields", attribute="fields")
 
 
 class RulePlanOut(StrictSchema):
     """What the import did, or would do."""
 
     changes = fields.List(fields.Nested(RuleChangeOut), required=True)
-    summary = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    segments = fields.List(fields.Nested(SegmentChangeOut), required=True)
+    summary = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Rules by action."}
+    )
     applied = fields.Boolean(required=True)
 
 

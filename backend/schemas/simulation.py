@@ -30,7 +30,7 @@ class SimulationIn(StrictSchema):
     yaml = fields.List(
         fields.String(),
         validate=validate.Length(1, 200),
-        metadata={"description": "Rules as they stand in files; each text may hold several."},
+        metadata={"description": "Rules as they stand in files; each text may hold several, and segments."},
     )
     events = fields.List(
         fields.Raw(metadata={"type": "object"}),
@@ -89,6 +89,14 @@ class SimulatedOut(StrictSchema):
     channel = fields.String(allow_none=True)
     messages = fields.List(fields.Nested(SaidOut), metadata={"description": "What would have been said, in order."})
     webhooks = fields.Integer(metadata={"description": "How many webhooks it would have called."})
+
+
+class ProgressOut(StrictSchema):
+    """How far a simulation is."""
+
+    progress = fields.Float(required=True, metadata={"description": "From 0 to 1, by the visitors looked at so far."})
+    visitors = fields.Integer(required=True)
+    events = fields.Integer(required=True)
 
 
 class SimulationOut(StrictSchema):

@@ -4,16 +4,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from backend.domain.calendar import read_quiet_hours
+from backend.domain.duration import format_duration
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
 from backend.domain.site import Attention, Policy, Site
-from backend.domain.webhook import webhook_secret
+from backend.domain.webhook import SHORTEST_RETENTION, webhook_secret
 from backend.schemas.capture import CAPTURE, AttentionFields, CaptureFields, attention_view, capture_of
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
 
@@ -28,6 +30,11 @@ def _name(text: str) -> None:
 def _stages(names: list[str]) -> None:
     if tuple(names) != STAGES:
         raise ValidationError(f"A site cannot define its own stages yet: leave them out, or write {', '.join(STAGES)}.")
+
+
+def _retention(span: timedelta) -> None:
+    if span < SHORTEST_RETENTION:
+        raise ValidationError(f"Must be at least {format_duration(SHORTEST_RETENTION)}.")
 
 
 _KEY = validate.Regexp(r"[A-Za-z0-9_.~-]{1,100}\Z", error="Must be 1 to 100 letters, digits or any of _ . ~ -")
@@ -87,6 +94,10 @@ class PolicyFields(StrictSchema):
     holdout = fields.Float(
         validate=validate.Range(0, 100),
         metadata={"description": "Percent of the people who get no promotional message at all, for comparison."},
+    )
+    webhook_retention = Duration(
+        validate=_retention,
+        metadata={"description": "How long a webhook is kept in the log once it came to its end.", "example": "30d"},
     )
     honour_gpc = Flag(metadata={"description": "Nothing is reported by browsers that send Global Privacy Control."})
 

@@ -33,17 +33,8 @@ WORTH_A_THREAD = 200
 
 def row_of(visitor_id: str, site_id: str, event: Event, body: str) -> EventRow:
     """The row of an event; `body` is the sender's own JSON."""
-    return (
-        visitor_id,
-        event.message_id,
-        site_id,
-        event.name,
-        event.type,
-        to_micros(event.timestamp),
-        to_micros(event.received_at),
-        event.order,
-        body,
-    )
+    timestamp, received_at = to_micros(event.timestamp), to_micros(event.received_at)
+    return (visitor_id, event.message_id, site_id, event.name, event.type, timestamp, received_at, event.order, body)
 
 
 class Insertion:
@@ -147,17 +138,6 @@ def list_events(
         )
     query = query.order_by(events.c.timestamp.desc(), events.c.arrival.desc()).limit(limit)
     return [_event(row) for row in connection.execute(query)]
-
-
-def all_events(
-    connection: Connection, members: Collection[str], until: datetime | None = None
-) -> list[tuple[str, Event]]:
-    """Every event of these visitors up to `until`, as (visitor id, event), in order of moment."""
-    suffix = f" AND timestamp <= {to_micros(until)}" if until is not None else ""
-    rows = rows_of(connection, (events.c.visitor_id, *_EVENT), {events.c.visitor_id: members}, suffix)
-    found = [(visitor_id, _event(row)) for visitor_id, *row in rows]
-    found.sort(key=lambda pair: pair[1].moment)
-    return found
 
 
 def cursor_of(event: Event) -> tuple[int, int]:

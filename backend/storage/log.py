@@ -78,13 +78,16 @@ class Log:
             raise self._unavailable(error) from error
 
     def read(self, offsets: Mapping[int, str], count: int, block_ms: int) -> list[Entry]:
-        """At most `count` entries of each partition after its offset; waits up to `block_ms` for the first one."""
+        """At most `count` entries of each partition after its offset; waits up to `block_ms` for the first (0: never).
+
+        Redis looks at its clock ten times a second while it is idle, so that even one millisecond may take a hundred.
+        """
         if not offsets:
             return []
         if self.clustered:
             return self._read_cluster(offsets, count, block_ms)
         streams = {self.keys[partition]: offset for partition, offset in offsets.items()}
-        answer = self.reader.xread(streams, count=count, block=block_ms)
+        answer = self.reader.xread(streams, count=count, block=block_ms or None)
         by_key = {self.keys[partition].encode(): partition for partition in offsets}
         found: list[Entry] = []
         for key, entries in _pairs(answer):

@@ -37,6 +37,12 @@ def get(connection: Connection, visitor_id: str, message_id: str) -> Message | N
     return None if row is None else message_of(row)
 
 
+def among(connection: Connection, members: Collection[str], ids: Collection[str]) -> list[Message]:
+    """The messages with these ids that are of one of these visitors."""
+    query = select(messages).where(messages.c.visitor_id.in_(list(members)), messages.c.id.in_(list(ids)))
+    return [message_of(row) for row in connection.execute(query)]
+
+
 def waiting_on_site(connection: Connection, members: Collection[str], now: datetime) -> list[Message]:
     """What the page has not shown yet, oldest first."""
     query = (

@@ -232,7 +232,7 @@ def referring(conn: Connection, site_id: str, names: Collection[str]) -> list[St
     for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id)).all():
         stored = _stored(conn, row)
         with contextlib.suppress(RuleErrors):  # what cannot be read does nothing
-            if not stored.rule().spec.segments.isdisjoint(names):
+            if not stored.rule().spec.segments.keys().isdisjoint(names):
                 found.append(stored)
     return found
 

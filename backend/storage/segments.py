@@ -44,9 +44,16 @@ class StoredSegment:
         return Segment(id=self.id, site_id=self.site_id, spec=spec, revision=self.revision)
 
 
-def create_segment(conn: Connection, site_id: str, spec: SegmentSpec, now: datetime) -> StoredSegment:
+def new_id() -> str:
+    """The id of a segment that is yet to be stored."""
+    return uuid.uuid4().hex
+
+
+def create_segment(
+    conn: Connection, site_id: str, spec: SegmentSpec, now: datetime, segment_id: str | None = None
+) -> StoredSegment:
     """Stores a new segment, version 1; Conflict where its name is taken."""
-    segment_id, moment = uuid.uuid4().hex, to_micros(now)
+    segment_id, moment = segment_id or new_id(), to_micros(now)
     values = {"id": segment_id, "site_id": site_id, "version": 1, "created_at": moment, "updated_at": moment}
     try:
         conn.execute(insert(segments).values(**values, **_columns(spec), revision=_next_revision(conn, site_id)))

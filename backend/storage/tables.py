@@ -132,8 +132,6 @@ visitors = Table(
     Column("wake_at", BigInteger),  # when a rule waits for this visitor though nothing comes in
 )
 Index("ix_visitors_site_id_last_seen", visitors.c.site_id, visitors.c.last_seen)
-# What goes through all visitors of a site, a piece at a time, goes by their ids.
-Index("ix_visitors_site_id_visitor_id", visitors.c.site_id, visitors.c.visitor_id)
 Index(
     "ix_visitors_site_id_email",
     visitors.c.site_id,

@@ -160,7 +160,7 @@ def texts_after(connection: Connection, site_id: str, after: str, limit: int) ->
     """As `ids_after`, each id with the profile as it is kept."""
     query = (
         select(visitors.c.visitor_id, visitors.c.profile)
-        .where(visitors.c.site_id == site_id, visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
+        .where(in_order_of_id(site_id), visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
         .order_by(visitors.c.visitor_id)
         .limit(limit)
     )

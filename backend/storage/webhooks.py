@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, text, tuple_, update
 
 from backend.domain.webhook import GIVE_UP, Webhook
 from backend.storage.bulk import insert_rows
@@ -173,6 +173,25 @@ def recover(connection: Connection, now: datetime) -> int:
         .where(LIVE, webhooks.c.status == "sending", webhooks.c.lease_until <= to_micros(now))
         .values(status="queued", lease_until=None, attempts=webhooks.c.attempts + 1, reason="worker_lost")
     ).rowcount
+
+
+def forget(connection: Connection, site_id: str, before: datetime, limit: int) -> int:
+    """Removes up to `limit` webhooks, the oldest first, that came to their end before this moment; answers how many.
+
+    Those that are under way stay, however old.
+    """
+    moment = to_micros(before)
+    # By their promise, which is never later than the end: that is how the index is sorted. Said twice, because
+    # PostgreSQL asks only the outer condition again when somebody has just begun anew with one of them.
+    ended = and_(webhooks.c.status.not_in(("queued", "sending")), webhooks.c.ended_at < moment)
+    oldest = (
+        select(webhooks.c.visitor_id, webhooks.c.id)
+        .where(webhooks.c.site_id == site_id, webhooks.c.created_at < moment, ended)
+        .order_by(webhooks.c.created_at)
+        .limit(limit)
+    )
+    key = tuple_(webhooks.c.visitor_id, webhooks.c.id)
+    return connection.execute(delete(webhooks).where(key.in_(oldest), ended)).rowcount
 
 
 def count_open(connection: Connection, now: datetime) -> int:

@@ -22,7 +22,7 @@ ROUNDS = 3
 def run() -> list[Line]:
     """Events per second from the log to the committed decision, in one process, and the CPU of each."""
     spare_collector()
-    sets = {"1,000": thousand(), "10": on_views(10)}
+    sets = {"1,000": thousand(), "10": on_views(10), "10 in proportion": thousand()[:10]}
     speed: dict[str, list[float]] = {name: [] for name in sets}
     cost: dict[str, list[float]] = {name: [] for name in sets}
     for _ in range(ROUNDS):
@@ -30,12 +30,13 @@ def run() -> list[Line]:
             wall, cpu = _run(documents)
             speed[name].append(EVENTS / wall)
             cost[name].append(cpu / EVENTS * 1e6)
-    many, few = (statistics.median(speed[name]) for name in sets)
-    dear, cheap = (statistics.median(cost[name]) for name in sets)
+    many, few, _ = (statistics.median(speed[name]) for name in sets)
+    dear, cheap, least = (statistics.median(cost[name]) for name in sets)
     remark = f"target 10,000/s; mix: {events.origin()}"
     return [
-        Line("process, 1,000 rules, sqlite", many, "events/s", "10 rules", few, "at least 0.33", remark),
-        Line("CPU an event, 1,000 rules, sqlite", dear, "µs", "10 rules", cheap, "at most 3", "profiles of 4 KB"),
+        Line("process, 1,000 rules, sqlite", many, "events/s", "10 on views", few, "at least 0.33", remark),
+        Line("CPU an event, 1,000 rules, sqlite", dear, "µs", "10 on views", cheap, "at most 3", "profiles of 4 KB"),
+        Line("", dear, "µs", "10 as the thousand", least, "at most 3", "ten of which about one listens to views"),
     ]
 
 

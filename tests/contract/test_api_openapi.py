@@ -1,5 +1,6 @@
 """The OpenAPI document is valid, complete, and told on a page that needs nothing from elsewhere."""
 
+import json
 import re
 from typing import Any
 
@@ -57,6 +58,19 @@ def test_every_operation_says_what_it_does_takes_and_answers(spec: dict[str, Any
         takes = takes or path.endswith("/members")  # taken off a list by the same body as put on it
         assert ("requestBody" in operation) == takes, path
     assert set(spec["components"]["schemas"]["ErrorOut"]["properties"]) == {"code", "status", "message", "errors"}
+
+
+def test_a_simulation_tells_of_its_lines_and_of_its_refusal(spec: dict[str, Any]) -> None:
+    path = "/api/v1/sites/{site}/simulations"
+    answers, schemas = spec["paths"][path]["post"]["responses"], spec["components"]["schemas"]
+    lines = answers["200"]["content"]["application/x-ndjson"]
+    names = [each["$ref"].rpartition("/")[2] for each in lines["schema"]["oneOf"]]
+    assert names == ["ProgressOut", "SimulationOut", "ErrorOut"]
+    assert answers["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/SimulationOut"}
+    told = [json.loads(line) for line in lines["example"].splitlines()]
+    assert [set(each) for each in told] == [set(schemas[name]["properties"]) for name in names[:2]]
+    assert set(answers["429"]["headers"]) == {"Retry-After"}
+    assert answers["429"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorOut"}
 
 
 def test_the_answers_have_the_fields_that_the_document_names(

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from backend.domain.rule.exchange import exported
+from backend.domain.segment_exchange import exported_segments, from_file, names_of
+from backend.runtime import Runtime
+from backend.storage.segments import load_segments
 from tests.contract.conftest import RULE, Api
 
 ABOUT = {**RULE, "name": "After the click", "trigger": {"message": "clicked", "rule": "cart-left"}}
@@ -42,7 +45,7 @@ def test_what_was_exported_changes_nothing(api: Api, site: str, bring: Any, stor
     for _ in range(2):
         api.post(f"/sites/{site}/rules", named("Twice", priority=3))
     before = stored()
-    files = exported(before)
+    files = exported(before, {})
     assert {each["trigger"].get("rule") for each in files} == {None, "cart-left"}, "named by its key, not by its id"
     plan = bring(*files)
     assert plan["summary"] == {"new": 0, "changed": 0, "same": 4, "only_there": 0, "archived": 0}
@@ -55,13 +58,13 @@ def test_a_site_elsewhere_gets_the_same_rules_and_gets_them_once(
 ) -> None:
     first = bring(named("Cart", key="cart-left", status="active"), ABOUT, named("Plain"))
     assert actions(first) == [("new", "Cart"), ("new", "After the click"), ("new", "Plain")]
-    files = exported(stored())
+    files = exported(stored(), {})
     assert bring(*files, at=other_site)["summary"]["new"] == 3
     assert bring(*files, at=other_site)["summary"]["same"] == 3
     there = {each["name"]: each for each in stored(other_site)}
     assert there["After the click"]["trigger"]["rule"] == there["Cart"]["id"]
     assert not {each["id"] for each in there.values()} & {each["id"] for each in stored()}
-    assert exported(stored(other_site)) == [{**each, "id": there[each["name"]]["id"]} for each in files]
+    assert exported(stored(other_site), {}) == [{**each, "id": there[each["name"]]["id"]} for each in files]
 
 
 def test_a_change_is_told_field_by_field_and_raises_the_version_once(bring: Any, stored: Any) -> None:
@@ -249,3 +252,123 @@ def test_an_import_is_a_version_like_any_other(api: Api, site: str, bring: Any, 
     versions = api.get(f"/sites/{site}/rules/{rule['id']}/versions").json["items"]
     assert [each["version"] for each in versions] == [2, 1]
     assert {each["enrolled"] for each in versions} == {"keep"}
+    bring(named("Cart", key="cart", delay="3h", status="active"), enrolled="move")
+    bring(named("Cart", key="cart", delay="3h", status="paused"), enrolled="move")
+    versions = api.get(f"/sites/{site}/rules/{rule['id']}/versions").json["items"]
+    assert [(each["version"], each["enrolled"]) for each in versions] == [(3, "move"), (2, "keep"), (1, "keep")]
+    refused = api.post(f"/sites/{site}/rules/import", {"rules": [named("Cart")], "enrolled": "end"})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["enrolled"])
+
+
+BOUGHT = {"name": "Bought lately", "condition": {"performed": "Order Completed", "within": "30d"}}
+REGULARS = {"name": "Regulars", "condition": {"all": [{"segment": "Bought lately"}, {"segment": "Friends"}]}}
+FRIENDS = {"name": "Friends", "manual": True}
+FOR_REGULARS = {**RULE, "audience": {"any": [{"segment": "Regulars"}, {"not": {"segment": "Regulars"}}]}}
+
+
+def segment_actions(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(each["action"], each["name"]) for each in plan["segments"]]
+
+
+def test_segments_come_with_the_rules_that_ask_for_them_and_come_once(
+    bring: Any, stored: Any, api: Api, site: str, other_site: str
+) -> None:
+    for dry in (True, False):
+        plan = bring(FOR_REGULARS, segments=[REGULARS, BOUGHT, FRIENDS], dry_run=dry)
+        assert segment_actions(plan) == [("new", "Regulars"), ("new", "Bought lately"), ("new", "Friends")]
+        assert len(api.all_items(f"/sites/{site}/segments", 10)) == (0 if dry else 3)
+    segments = api.all_items(f"/sites/{site}/segments", 10)
+    ids = {each["name"]: each["id"] for each in segments}
+    again = bring(FOR_REGULARS, segments=[REGULARS, BOUGHT, FRIENDS])
+    assert {each["action"] for each in again["segments"]} == {"same"}
+    assert again["summary"]["same"] == 1
+    assert api.all_items(f"/sites/{site}/segments", 10) == segments, "not touched, so that nobody is asked anew"
+    rules = exported(stored(), names_of(segments))
+    files = exported_segments(rules, [*segments, {"id": "x", "name": "Nobody asks for it", "condition": {"any": []}}])
+    assert [each["segment"] for each in files] == ["Bought lately", "Friends", "Regulars"]
+    there = bring(*rules, at=other_site, segments=list(map(from_file, files)))
+    assert there["summary"]["new"] == len(rules)
+    assert {each["action"] for each in there["segments"]} == {"new"}
+    assert not {each["id"] for each in there["segments"]} & set(ids.values())
+
+
+def test_a_segment_by_its_id_and_by_its_name_is_the_same(bring: Any, stored: Any, api: Api, site: str) -> None:
+    bring(segments=[BOUGHT, FRIENDS])
+    ids = {each["name"]: each["id"] for each in api.all_items(f"/sites/{site}/segments", 10)}
+    by_id = {"name": "Regulars", "condition": {"all": [{"segment": ids["Bought lately"]}, {"segment": ids["Friends"]}]}}
+    regulars = api.post(f"/sites/{site}/segments", by_id).json
+    told = {
+        **{key: value for key, value in RULE.items() if key != "message"},
+        "trigger": {"broadcast": {"segment": regulars["id"]}},
+        "audience": {"all": [{"segment": ids["Friends"]}, {"not": {"segment": ids["Friends"]}}]},
+        "steps": [
+            {"branch": {"if": {"segment": regulars["id"]}, "then": [{"stop": True}]}},
+            {"webhook": {"url": "https://shop.example/", "body": {"segment": regulars["id"]}}},
+        ],
+    }
+    assert api.post(f"/sites/{site}/rules", told).status_code == 201
+    segments = api.all_items(f"/sites/{site}/segments", 10)
+    (rule,) = exported(stored(), names_of(segments))
+    assert rule["trigger"]["broadcast"]["segment"] == "Regulars"
+    assert rule["audience"]["all"] == [{"segment": "Friends"}, {"not": {"segment": "Friends"}}]
+    assert rule["steps"][0]["branch"]["if"] == {"segment": "Regulars"}
+    assert rule["steps"][1]["webhook"]["body"] == {"segment": regulars["id"]}, "what is said to others stays as it is"
+    files = exported_segments([rule], segments)
+    plan = bring(rule, segments=list(map(from_file, files)))
+    assert (plan["summary"]["same"], {each["action"] for each in plan["segments"]}) == (1, {"same"})
+
+
+def test_a_changed_segment_is_told_by_its_fields_and_only_its_condition_asks_everybody_anew(
+    bring: Any, api: Api, site: str, rt: Runtime
+) -> None:
+    bring(segments=[BOUGHT, FRIENDS])
+    revisions = []
+    for changed in ({**BOUGHT, "description": "Of late"}, {**BOUGHT, "condition": {"performed": "Order Completed"}}):
+        plan = bring(segments=[changed, FRIENDS])
+        assert segment_actions(plan) == [("changed", "Bought lately"), ("same", "Friends")]
+        with rt.db.read() as connection:
+            found = {each.spec.name: each for each in load_segments(connection)[site]}
+            revisions.append(found["Bought lately"].revision)
+    assert revisions[0] == 1, "nothing but its description"
+    assert revisions[1] > 2
+    assert plan["segments"][0]["fields"] == [
+        {"path": ["description"], "old": "Of late", "new": ""},
+        {"path": ["condition", "within"], "old": "30d", "new": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("segments", "path", "sentence"),
+    [
+        (["x"], "segments.0._schema", "A segment is an object"),
+        ([{"name": "A"}], "segments.0.condition", "A segment needs a condition"),
+        ([BOUGHT, {**BOUGHT}], "segments.1.name", 'Another segment here has the name "Bought lately".'),
+        ([{"name": "A", "condition": {"segment": "B"}}], "segments.0.condition.segment", 'There is no segment "B".'),
+        (
+            [
+                {"name": "A", "condition": {"not": {"segment": "B"}}},
+                {"name": "B", "condition": {"segment": "A"}},
+            ],
+            "segments.0.condition.not.segment",
+            'A segment cannot ask for itself: "A" asks for "B" asks for "A".',
+        ),
+        ([{"name": "A", "condition": {"segment": " A"}}], "segments.0.condition.segment", "There is no segment"),
+        ([{"name": " A ", "condition": {"segment": "A"}}], "segments.0.condition.segment", "cannot ask for itself"),
+        ([{"name": "List", "condition": {"performed": "x"}}], "segments.0.manual", "A list kept by hand stays one"),
+        ([{"name": "0" * 32, "manual": True}], "segments.0.name", "A name must not look like an id."),
+        ([{"name": 5, "manual": True}], "segments.0.name", "Expected one line of text."),
+    ],
+)
+def test_where_a_segment_is_wrong_nothing_is_written(
+    api: Api, site: str, segments: list[Any], path: str, sentence: str
+) -> None:
+    api.post(f"/sites/{site}/segments", {"name": "List", "manual": True})
+    new = {"name": "New", "manual": True}
+    answer = api.post(f"/sites/{site}/rules/import", {"rules": [named("R")], "segments": [*segments, new]})
+    assert answer.status_code == 422, answer.text
+    node = answer.json["errors"]
+    for step in path.split("."):
+        node = node[step]
+    assert sentence in node[0]
+    assert [each["name"] for each in api.all_items(f"/sites/{site}/segments", 10)] == ["List"]
+    assert api.all_items(f"/sites/{site}/rules", 10) == []

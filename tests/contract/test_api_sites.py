@@ -43,6 +43,7 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "quiet_hours": {"from": "21:00", "to": "09:00", "then": "next_available"},
             "dismiss_backoff": "2d",
             "holdout": 5.0,
+            "webhook_retention": "7d",
         },
         "capture": {
             "page_views": False,
@@ -121,6 +122,7 @@ def test_what_is_no_origin_is_refused(api: Api, site: str, origin: object) -> No
         *[("stages", value) for value in ([], ["new"], "new")],
         *[("origins", value) for value in ("https://shop.example", ["https://a.example"] * 101)],
         *[("policy", value) for value in ([], "x", None, {"max_event_age": 600}, {"max_event_age": "soon"})],
+        *[("policy", {"webhook_retention": value}) for value in ("23h", "0s", "never", 30, None)],
         *[("policy", {"require_signature": value}) for value in ("yes", 1, "true", None, [])],
         *[("capture", value) for value in ({"page_views": "on"}, {"forms": "email"}, {"data_layer": "a b"})],
         *[("capture", {"signals": value}) for value in ("on", True, None, "")],

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from chimein.rule_testing import Engine, Local, NoEngine, RuleMistakes, Sent, Server, Story
-from tests.contract.conftest import ADMIN
+from tests.contract.conftest import ADMIN, Api
 
 CART_LEFT = """\
 key: cart-left
@@ -109,6 +109,62 @@ def test_a_server_answers_as_the_engine_here_does(engines: tuple[Engine, Engine]
     assert found[0][2]
     if holdout and tell is many:
         assert {each.reason for each in found[0][2]} >= {"holdout"}
+
+
+BUYERS = """\
+segment: Buyers
+condition: {performed: Order Completed, within: 30d}
+---
+segment: Lapsed
+condition: {all: [{performed: Order Completed}, {not: {segment: Buyers}}]}
+"""
+FOR_THEM = """\
+name: Welcome back
+trigger: {segment: Lapsed}
+message: {channels: [popup], variants: [{content: {title: Back}}]}
+---
+name: Thanks
+trigger: {event: Page Viewed}
+audience: {segment: Buyers}
+reentry: {policy: every}
+message: {channels: [popup], variants: [{content: {title: Thanks}}]}
+"""
+
+
+def test_rules_that_ask_for_segments_are_tried_out_with_those_of_the_files(
+    engines: tuple[Engine, Engine], api: Api, site: str
+) -> None:
+    # The site's own of that name stands back for the one in the files.
+    other = {"name": "Buyers", "condition": {"performed": "Nothing of the kind"}}
+    assert api.post(f"/sites/{site}/segments", other).status_code == 201
+    for engine in engines:
+        story = Story([BUYERS, FOR_THEM], engine)
+        story.at("2026-03-01T10:00:00Z").page("ann").page("bob")
+        story.after("1h").track("ann", "Order Completed", {"order_id": "1"}).after("1h").page("ann").page("bob")
+        story.after("60d").page("ann")
+        assert story.sent() == [
+            Sent("ann", rule="Thanks", at="2026-03-01T12:00:00Z", channel="popup"),
+            Sent("ann", rule="Welcome back", at="2026-03-31T11:00:00Z", channel="popup"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("segment: A\ncondition: {performed: x, within: soon}", "segments.yaml: condition.within: Not a duration."),
+        ("segment: A\ncondition: {segment: A}", "condition.segment: A segment cannot ask for itself"),
+        ("segment: [A]\nmanual: true", "segments.yaml: segment: Expected one line of text. (line 1)"),
+        ("segment: A\nmanual: true\n---\nsegment: A\nmanual: true", 'Another segment here has the name "A". (line 4)'),
+        ("segment: A\nname: A\nmanual: true", 'segment: Unknown key "segment".'),
+        ("segment: Aa\nmanual: true", 'There is no segment "A". Did you mean "Aa"?'),
+    ],
+)
+def test_a_wrong_segment_is_told_with_its_place(text: str, told: str) -> None:
+    rule = FOR_THEM.replace("Lapsed", "A").replace("Buyers", "A")
+    story = Story([text, rule], Local(), names=["segments.yaml", "rules.yaml"])
+    with pytest.raises(RuleMistakes) as raised:
+        story.at("2026-03-01T10:00:00Z").page("ann").sent()
+    assert told in str(raised.value)
 
 
 def test_a_story_of_carts_is_told_with_who_what_when_and_why_not() -> None:

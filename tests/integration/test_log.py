@@ -26,24 +26,24 @@ def log(redis_url: str) -> Iterator[Log]:
 def test_what_was_appended_is_read_in_order_from_any_offset(log: Log) -> None:
     for number in range(10):
         log.append([(number % 2, b"h%d" % number, b"e%d" % number)])
-    entries = log.read({0: START, 1: START, 3: START}, 100, 1)
+    entries = log.read({0: START, 1: START, 3: START}, 100, 0)
     assert [each.events for each in entries if each.partition == 0] == [b"e0", b"e2", b"e4", b"e6", b"e8"]
     assert [each.header for each in entries if each.partition == 1] == [b"h1", b"h3", b"h5", b"h7", b"h9"]
     third = [each for each in entries if each.partition == 0][2]
-    assert [each.events for each in log.read({0: third.id}, 1, 1)] == [b"e6"]
+    assert [each.events for each in log.read({0: third.id}, 1, 0)] == [b"e6"]
     assert [each.events for each in log.entries_after(0, third.id, 5)] == [b"e6", b"e8"]
     first = log.first_after(0, third.id)
     assert first is not None
     assert order(first) > order(third.id)
     assert log.first_after(0, log.last_id(0)) is None
-    assert log.read({0: log.last_id(0)}, 1, 1) == []
-    assert log.read({}, 1, 1) == []
+    assert log.read({0: log.last_id(0)}, 1, 0) == []
+    assert log.read({}, 1, 0) == []
 
 
 def test_any_bytes_pass_through(log: Log) -> None:
     nasty = bytes(range(256)) * 10
     log.append([(0, nasty, nasty), (1, b"", nasty)])
-    assert {(each.partition, each.header, each.events) for each in log.read({0: START, 1: START}, 1, 1)} == {
+    assert {(each.partition, each.header, each.events) for each in log.read({0: START, 1: START}, 1, 0)} == {
         (0, nasty, nasty),
         (1, b"", nasty),
     }
@@ -77,7 +77,7 @@ def test_ids_go_on_behind_an_offset_that_is_ahead(log: Log) -> None:
         log.advance_ids(partition, far)
         assert log.last_id(partition) == far
         log.append([(partition, b"h", b"new")])
-        assert [each.events for each in log.read({partition: far}, 10, 1)] == [b"new"]
+        assert [each.events for each in log.read({partition: far}, 10, 0)] == [b"new"]
     assert log.last_id(2) == START
 
 
@@ -108,7 +108,7 @@ def test_f13_a_redis_without_memory_refuses_and_heals() -> None:
         assert log.length(0) == kept
         with pytest.raises(Unavailable):
             log.probe()
-        assert len(log.read({0: START}, 10_000, 1)) == kept
+        assert len(log.read({0: START}, 10_000, 0)) == kept
         log.trim(0, log.last_id(0))
         log.client.xtrim(log.keys[0], maxlen=0, approximate=False)
         log.append([(0, b"h", b"e")])
@@ -127,5 +127,5 @@ def test_f9_a_redis_that_is_gone_is_unavailable_and_one_that_is_back_has_everyth
     with start_redis(tmp_path):
         log._checked_at = 0.0
         log.append([(0, b"h", b"new")])
-        assert [each.events for each in log.read({0: START, 1: START}, 10, 1)] == [b"kept", b"new", b"too"]
+        assert [each.events for each in log.read({0: START, 1: START}, 10, 0)] == [b"kept", b"new", b"too"]
         log.close()

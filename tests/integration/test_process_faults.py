@@ -360,7 +360,7 @@ def test_f3_of_two_workers_on_one_partition_one_loses_and_leaves_nothing(each_sh
     second._hold()
     shop.rule(popup_rule())
     shop.put(call("Product Added"))
-    read = second.reader.next(second.offsets, 1)
+    read = second.reader.next(second.offsets, 0)
     assert first.drain() == 1
     with pytest.raises(LostRace):
         second.take(read)
@@ -533,7 +533,7 @@ def test_a_backlog_of_large_batches_is_taken_in_pieces_that_fit_into_memory(shop
     worker.reader.count = 500
     worker._hold()
     while True:
-        read = worker.reader.next(worker.offsets, 1)
+        read = worker.reader.next(worker.offsets, 0)
         if not read.entries:
             break
         sizes.append(sum(len(entry.events) for entry in read.entries))

@@ -1,4 +1,4 @@
-"""What is read while a transaction commits: used where it fits, dropped where it does not, and never taken twice."""
+"""What is read while a transaction waits for the database: used where it fits, and never taken twice."""
 
 import threading
 import time
@@ -23,8 +23,8 @@ def fill(shop: Shop, batches: int = 60) -> int:
 
 
 def threads(worker: Processor) -> int:
-    """How many threads this worker has beside its own."""
-    return len([each for each in worker.beside._threads if each.is_alive()])
+    """How many threads read ahead for this worker."""
+    return len([each for each in worker.reader._thread._threads if each.is_alive()])
 
 
 def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
@@ -42,7 +42,7 @@ def test_a_backlog_is_read_ahead_and_takes_effect_once(each_shop: Shop) -> None:
 
     worker.reader._read = watched  # type: ignore[method-assign]
     assert worker.drain() == sent
-    assert any(name.startswith("beside") for name in read_here)
+    assert any(name.startswith("ahead") for name in read_here)
     assert sum(taken) == sent  # nothing was read twice
     assert sum(each_shop.profile(f"v{each}").counts["Page Viewed"] for each in range(10)) == sent
     assert threads(worker) == 1
@@ -56,7 +56,7 @@ def test_what_was_read_ahead_of_a_lost_race_is_dropped(each_shop: Shop) -> None:
     second.leases = first.leases  # both believe that the partitions are theirs
     first._hold()
     second._hold()
-    read = second.reader.next(second.offsets, 1)
+    read = second.reader.next(second.offsets, 0)
     assert read.more
     done = first.drain()
     with pytest.raises(LostRace):
@@ -73,11 +73,11 @@ def test_what_was_read_ahead_of_other_offsets_or_long_ago_is_read_again(shop: Sh
     worker._hold()
     reader = worker.reader
     reader.ahead(dict.fromkeys(worker.offsets, "1-1"))
-    assert len(reader.next(worker.offsets, 1).arrived) == 20
+    assert len(reader.next(worker.offsets, 0).arrived) == 20
     reader.ahead(dict(worker.offsets))
     fill(shop, 3)
     time.sleep(reading.WORTH_SECONDS + 0.1)
-    assert len(reader.next(worker.offsets, 1).arrived) >= 30
+    assert len(reader.next(worker.offsets, 0).arrived) >= 30
     assert threads(worker) == 1
     worker.leave()
     assert threads(worker) == 0
@@ -109,6 +109,6 @@ def test_a_log_that_is_gone_while_it_is_read_ahead_is_told_at_the_next_step(shop
     worker.reader._read = gone  # type: ignore[method-assign]
     worker.reader.ahead(dict(worker.offsets))
     with pytest.raises(ConnectionError, match="Redis is gone"):
-        worker.reader.next(worker.offsets, 1)
+        worker.reader.next(worker.offsets, 0)
     worker.reader._read = plain  # type: ignore[method-assign]
     assert worker.drain() == 10

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from backend.domain.attention import HELD_OUT
+from backend.domain.attention import CONTACT_LIMIT, HELD_OUT, SLACK
+from backend.domain.message import Message
 from backend.pipeline.report import report_on_rule, report_on_site
 from backend.storage import visitors
 from tests.core_fixtures import *  # noqa: F403 - fixtures
@@ -149,3 +150,89 @@ def test_the_api_answers_as_documented(shop: Shop) -> None:
     assert answer.json["rules"][0]["name"] == "A rule"
     wrong = shop.client.get(f"/api/v1/sites/{shop.site.id}/report?since=soon", headers=headers)
     assert wrong.status_code == 422
+
+
+MANY = CONTACT_LIMIT + SLACK + 15
+
+
+def told_much(shop: Shop) -> tuple[str, list[Message]]:
+    """A rule that has spoken to Ann more often than her profile remembers; its messages, the forgotten ones first."""
+    rule_id = shop.rule(popup_rule("A", message=variants(), reentry={"policy": "every"}))
+    for start in range(0, MANY, 45):
+        shop.clock.forward(minutes=1)
+        shop.send(*(call("A") for _ in range(min(45, MANY - start))))
+    kept = {each.message_id for each in shop.profile().contacts}
+    said = sorted(shop.messages(), key=lambda each: each.id in kept)
+    assert len(said) == MANY
+    assert len(kept) <= CONTACT_LIMIT + SLACK < MANY
+    return rule_id, said
+
+
+def report(name: str, message: Message | str, **fields: Any) -> dict[str, Any]:
+    return call(f"Message {name}", {"message_id": message if isinstance(message, str) else message.id}, **fields)
+
+
+def test_what_becomes_of_a_message_that_the_profile_has_forgotten_is_counted_once(each_shop: Shop) -> None:
+    shop = each_shop
+    rule_id, said = told_much(shop)
+    first, second, third, last = said[0], said[1], said[2], said[-1]
+    again = report("Clicked", first)
+    shop.send(report("Shown", first), report("Shown", second), again, report("Shown", last), call("A"))
+    shop.restart()
+    shop.send(again, report("Clicked", first), report("Shown", first), report("Dismissed", second))
+    shop.send(report("Replied", third), report("Shown", "0" * 32), report("Shown", ""))
+    shop.send(report("Shown", said[3], anonymousId="bob"))
+    found = report_on_rule(shop.rt, shop.site, rule_id, None, None)["totals"]
+    assert {name: found[name] for name in ("sent", "shown", "clicked", "dismissed", "replied")} == {
+        "sent": MANY + 1,
+        "shown": 4,
+        "clicked": 1,
+        "dismissed": 1,
+        "replied": 1,
+    }
+    kept = shop.messages()
+    for name in ("shown", "clicked", "dismissed", "replied"):
+        assert found[name] == sum(getattr(each, f"{name}_at") is not None for each in kept), name
+    assert len(shop.profile().contacts) <= CONTACT_LIMIT + SLACK
+    [exposure] = shop.profile().exposures
+    assert exposure.clicked
+
+
+def test_it_is_counted_once_by_whoever_she_turns_out_to_be(each_shop: Shop) -> None:
+    shop = each_shop
+    rule_id, said = told_much(shop)
+    shop.send(report("Shown", said[0]))
+    shop.send(identify("the user"))
+    shop.send(report("Shown", said[0]), report("Clicked", said[1]), report("Shown", said[2], anonymousId="bob"))
+    found = report_on_rule(shop.rt, shop.site, rule_id, None, None)["totals"]
+    assert (found["shown"], found["clicked"]) == (2, 1)
+
+
+def test_a_report_in_the_batch_in_which_its_message_is_forgotten_is_counted(each_shop: Shop) -> None:
+    shop = each_shop
+    rule_id = shop.rule(popup_rule("A", message=variants(), reentry={"policy": "every"}))
+    shop.send(call("A"))
+    [first] = shop.messages()
+    shop.send(report("Shown", first), *(call("A") for _ in range(MANY)), report("Clicked", first))
+    assert first.id not in {each.message_id for each in shop.profile().contacts}
+    found = report_on_rule(shop.rt, shop.site, rule_id, None, None)["totals"]
+    assert (found["sent"], found["shown"], found["clicked"]) == (MANY + 1, 1, 1)
+
+
+def test_a_goal_is_put_down_to_a_message_far_back_while_its_window_is_open(each_shop: Shop) -> None:
+    shop = each_shop
+    open_, closed = (
+        shop.rule(popup_rule("B", message=variants(), goal={**GOAL, "within": within})) for within in ("2h", "5m")
+    )
+    shop.rule(popup_rule("A", message=variants(), reentry={"policy": "every"}))
+    shop.send(call("B"))
+    shop.clock.forward(minutes=10)
+    shop.send(*(call("A") for _ in range(MANY)))
+    assert [each.rule_id for each in shop.profile().contacts if each.rule_id in {open_, closed}] == [open_]
+    shop.clock.forward(minutes=10)
+    shop.send(call("Order Completed", {"order_id": "1", "total": "7"}))
+    found = {each: report_on_rule(shop.rt, shop.site, each, None, None)["totals"] for each in (open_, closed)}
+    assert (found[open_]["converted"], found[closed]["converted"]) == (1, 0)
+    assert Decimal(found[open_]["revenue"]) == 7
+    shop.send(*(call("A") for _ in range(MANY)))
+    assert {each.rule_id for each in shop.profile().contacts}.isdisjoint({open_}), "it was reached: it may be forgotten"

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
 from backend.__main__ import main
+from backend.domain.segment import parse_segment
+from backend.pipeline.sweep import Sweeper
+from backend.runtime import utc_now
 from backend.storage.rules import list_rules
+from backend.storage.segments import create_segment, list_segments
 from backend.storage.sites import create_site, new_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import ADMIN, SECRET, Shop, popup_rule
+from tests.core_fixtures import ADMIN, SECRET, Shop, call, popup_rule
 
 Chimein = Any
 
@@ -204,6 +209,79 @@ def test_what_cannot_be_reached_or_chosen_is_told_in_a_sentence(each_shop: Shop,
         create_site(connection, shop.rt.sites.vault, new_site("second"), shop.clock())
     assert "Which site? Name it with --site: there are second, shop." in told("export", "--to", url)
     assert "There is no such site." in told("export", "--to", url, "--site", "third")
+
+
+@pytest.mark.parametrize("enrolled", ["keep", "move"])
+def test_an_import_says_what_becomes_of_those_who_are_in_a_rule_that_changes(
+    rules: Chimein, each_shop: Shop, enrolled: str
+) -> None:
+    shop, file = each_shop, rules.folder / "rules.yaml"
+    shop.rule(popup_rule("Product Added", name="Cart", delay="1h"))
+    shop.rule(popup_rule("Page Viewed", name="Same", delay="1h"))
+    shop.send(call("Product Added"), call("Product Added", anonymousId="bob"), call("Page Viewed", anonymousId="cat"))
+    rules("export", "rules.yaml")
+    file.write_text(file.read_text().replace("title: Hello", "title: Hi", 1))
+    way = "the new version" if enrolled == "move" else "the version that they are in"
+    for more in (["--dry-run"], []):
+        told = rules("import", "rules.yaml", "--enrolled", enrolled, *more).stdout
+        assert f"  ~ Cart  2 in it go on with {way}\n      message.variants.0.content.title  Hello → Hi\n" in told
+    assert "0 changed, 2 the same" in rules("import", "rules.yaml", "--enrolled", "move").stdout
+    Sweeper(replace(shop.rt, clock=utc_now)).run()  # where the command has the database only, it reads the real clock
+    shop.restart()
+    versions = [shop.enrolments(name)[0].rule_version for name in ("ann", "bob", "cat")]
+    assert versions == ([2, 2, 1] if enrolled == "move" else [1, 1, 1])
+    shop.wait(hours=1)
+    new = "Hi" if enrolled == "move" else "Hello"
+    assert sorted(each.content["title"] for each in shop.messages()) == sorted([new, new, "Hello"])
+
+
+def test_segments_go_out_and_come_back_with_the_rules_that_ask_for_them(rules: Chimein, each_shop: Shop) -> None:
+    shop, folder = each_shop, rules.folder
+    bought = {"name": "Bought lately", "condition": {"performed": "Order Completed", "within": "30d"}}
+    with shop.rt.db.begin() as connection:
+        first = create_segment(connection, shop.site.id, parse_segment(bought), shop.clock())
+        nested = {"name": "Not lately", "condition": {"not": {"segment": first.id}}}
+        spec = parse_segment(nested, {first.id: first.name})
+        create_segment(connection, shop.site.id, spec, shop.clock())
+        create_segment(connection, shop.site.id, parse_segment({"name": "Other", "manual": True}), shop.clock())
+    shop.rule(popup_rule(name="Again", audience={"segment": "Not lately"}))
+    assert "1 rule and 2 segments of shop written to mine/." in rules("export", "mine").stderr
+    found = sorted(str(path.relative_to(folder / "mine")) for path in (folder / "mine").rglob("*.yaml"))
+    assert found == ["again.yaml", "segments/bought-lately.yaml", "segments/not-lately.yaml"]
+    assert (folder / "mine/segments/not-lately.yaml").read_text() == (
+        "segment: Not lately\ncondition:\n  not: {segment: Bought lately}\n"
+    )
+    same = "0 new, 0 changed, 1 the same; segments: 0 new, 0 changed, 2 the same"
+    assert rules("diff", "mine").stdout == f"{same}. Nothing was written.\n"
+    assert rules("import", "mine").stdout == f"{same}.\n"
+    file = folder / "mine/segments/bought-lately.yaml"
+    file.rename(folder / "mine/lately.yaml")
+    rules("export", "mine")
+    assert not file.exists(), "it is written where it stood"
+    file = folder / "mine/lately.yaml"
+    file.write_text(file.read_text().replace("30d", "60d"))
+    (folder / "mine/new.yaml").write_text(
+        "segment: New\nmanual: true\n---\n"
+        + yaml.safe_dump(popup_rule(name="For the new", audience={"segment": "New"}))
+    )
+    shown = (
+        "  ~ Bought lately  segment\n      condition.within  30d → 60d\n  + New  new segment\n"
+        "  + For the new  new, draft\n\n1 new, 0 changed, 1 the same; segments: 1 new, 1 changed, 1 the same"
+    )
+    assert rules("diff", "mine", code=1).stdout == f"{shown}. Nothing was written.\n"
+    assert rules("import", "mine").stdout == f"{shown}.\n"
+    assert rules("diff", "mine").exit_code == 0
+    with shop.rt.db.read() as connection:
+        versions = {each.name: each.version for each in list_segments(connection, shop.site.id)}
+    assert versions == {"Bought lately": 2, "Not lately": 1, "Other": 1, "New": 1}
+    text = rules("export").stdout
+    assert text.index("segment: Bought lately") < text.index("segment: Not lately") < text.index("name: Again")
+
+    (folder / "mine/new.yaml").write_text("segment: New\ncondition:\n  field: event.x\n  op: is_set\n")
+    done = rules("import", "mine", code=1)
+    assert "New\n  mine/new.yaml:3  condition.field\n" in done.stderr
+    (folder / "mine/new.yaml").write_text("description: x\nsegment: 5\nmanual: true\n")
+    assert "5\n  mine/new.yaml:2  segment\n" in rules("import", "mine", code=1).stderr
 
 
 def test_a_template_is_printed_as_a_file_that_can_be_imported(rules: Chimein, each_shop: Shop) -> None:

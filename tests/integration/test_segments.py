@@ -15,7 +15,8 @@ from backend.domain.rule import Rule, parse_rule
 from backend.pipeline import regroup
 from backend.pipeline.simulate import simulate
 from backend.pipeline.sweep import Sweeper
-from backend.storage import events, rules, segments, visitors
+from backend.storage import histories as stored_histories
+from backend.storage import rules, segments, visitors
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import START, Shop, at, call, identify, popup_rule
 from tests.integration.test_simulate_live import FEW, MINUTE, SPAN, Told, by_minute, histories
@@ -429,7 +430,8 @@ def from_scratch(shop: Shop, who: str) -> Profile:
     profile = shop.profile(who)
     with shop.rt.db.read() as connection:
         found = segments.load_segments(connection, shop.site.id)[shop.site.id]
-        history = [event for _, event in events.all_events(connection, visitors.members_of(profile))]
+        parts = stored_histories.whole(connection, visitors.members_of(profile), shop.clock())
+    history = sorted((event for part in parts.values() for event in part), key=lambda event: event.moment)
     empty = Profile(id=profile.id, site_id=shop.site.id, person=profile.person)
     ruleset = Ruleset.of(shop.site, [], segments=Segments(found))
     past = Past(by_name(history), complete=True)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from backend.domain.segment import parse_segment
 from backend.errors import ChimeinError
 from backend.ops.simulation import simulate
+from backend.storage.segments import create_segment
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, call, popup_rule
 
@@ -31,6 +33,23 @@ def test_the_rules_of_a_file(shop: Shop, tmp_path: Path, kind: str) -> None:
     result, shown = run(shop, str(file))
     assert result.summary["sent"] == (4 if kind == "list" else 2)
     assert shown
+
+
+def test_the_segments_of_a_file_stand_in_for_those_of_the_site(shop: Shop, tmp_path: Path) -> None:
+    with shop.rt.db.begin() as connection:
+        stored = parse_segment({"name": "Buyers", "condition": {"performed": "Order Completed"}})
+        create_segment(connection, shop.site.id, stored, shop.clock())
+    shop.send(call("Page Viewed"), call("Product Added"), call("Product Added", anonymousId="bob"))
+    shop.clock.forward(minutes=1)
+    file = tmp_path / "rules.yaml"
+    rule = json.dumps(popup_rule(audience={"segment": "Buyers"}))
+    file.write_text(rule)
+    assert run(shop, str(file))[0].summary["sent"] == 0
+    file.write_text(f"segment: Buyers\ncondition: {{performed: Page Viewed}}\n---\n{rule}")
+    assert run(shop, str(file))[0].summary["sent"] == 1
+    file.write_text(f"segment: Buyers\ncondition: {{performed: 5}}\n---\n{rule}")
+    with pytest.raises(ChimeinError, match=r"a segment cannot work.\n  segment.0.condition.performed: "):
+        run(shop, str(file))
 
 
 def test_a_stored_rule_by_its_id_and_a_span(shop: Shop) -> None:

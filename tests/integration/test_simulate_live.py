@@ -16,7 +16,7 @@ from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import simulate
 from backend.storage import webhooks
 from backend.storage.rules import get_rule
-from backend.storage.sites import create_site, new_site
+from backend.storage.sites import create_site, new_site, silence_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import POPUP, START, Shop, call, identify
 from tests.core_histories import step
@@ -172,11 +172,15 @@ def histories(draw: st.DrawFn, *names: str) -> list[Told]:
 @pytest.fixture
 def shops(shop: Shop) -> Iterator[Any]:
     """A shop after another, all on the same databases."""
+    before: list[str] = []
 
     def fresh() -> Shop:
         shop.clock.now = START
         with shop.rt.db.begin() as connection:
+            for site_id in before:
+                silence_site(connection, site_id)  # else every edit would compile the rules of all that went before
             site = create_site(connection, shop.rt.sites.vault, new_site(uuid4().hex), shop.clock()).site
+        before[:] = [site.id]
         return replace(shop, site=site, _processor=shop.processor)
 
     return fresh

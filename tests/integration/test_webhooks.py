@@ -24,7 +24,7 @@ from backend.domain.webhook import webhook_secret
 from backend.pipeline import upkeep
 from backend.pipeline.call_out import MOST_HELD, PER_TARGET, Callers, deliver_webhook, retry_after
 from backend.pipeline.status import status
-from backend.storage import unsubscribes, visitors, webhooks
+from backend.storage import sites, unsubscribes, visitors, webhooks
 from backend.storage.queue import WEBHOOKS
 from backend.storage.webhooks import LEASE
 from tests.core_fixtures import *  # noqa: F403 - fixtures
@@ -367,6 +367,62 @@ def test_the_tick_rings_for_what_is_due_and_the_status_counts_it(each_shop: Shop
     assert shop.rt.queue.waiting(WEBHOOKS) == 1
     hooks.deliver(ref)
     assert status(shop.rt)["pending_jobs"] == 0
+
+
+def test_what_ended_long_ago_is_forgotten_a_piece_at_a_time(each_shop: Shop, server: WebServer) -> None:
+    shop, hooks = each_shop, Hooks.of(each_shop)
+    shop.rule(journey(server.url()))
+    old = [hooks.order(f"visitor-{number}") for number in range(5)]
+    hooks.deliver(*old[:4])
+    with shop.rt.db.begin() as connection:
+        assert webhooks.requeue(connection, old[4], shop.clock())
+        assert webhooks.claim(connection, old[4], shop.clock()) is not None  # and nobody ever answers
+    shop.clock.forward(days=29)
+    young = hooks.order("late")
+    hooks.deliver(young)
+    assert upkeep.forget_webhooks(shop.rt) == 0
+    shop.clock.forward(days=1, seconds=1)
+    with shop.rt.db.begin() as connection:
+        moment = shop.clock()
+        assert webhooks.forget(connection, shop.site.id, moment - 30 * DAY, 3) == 3, "a piece is no larger"
+        assert webhooks.forget(connection, "somebody else's", moment, 3) == 0
+    assert upkeep.forget_webhooks(shop.rt) == 1
+    assert {(each.visitor_id, each.id) for each in hooks.all()} == {old[4], young}, "what is under way stays"
+
+
+def test_a_webhook_that_was_sent_again_is_kept_from_its_last_end_on(each_shop: Shop) -> None:
+    shop, hooks = each_shop, Hooks.of(each_shop)
+    with web_server(answer(400)) as refusing:
+        shop.rule(journey(refusing.url()))
+        ref = hooks.order()
+        hooks.deliver(ref)
+        assert hooks.states([ref]) == [("failed", 1)]
+        shop.clock.forward(days=29)
+        with shop.rt.db.begin() as connection:
+            assert webhooks.requeue(connection, ref, shop.clock())
+        hooks.deliver(ref)
+    shop.clock.forward(days=29)
+    assert upkeep.forget_webhooks(shop.rt) == 0
+    shop.clock.forward(days=2)
+    assert upkeep.forget_webhooks(shop.rt) == 1
+
+
+def test_each_site_says_how_long_its_webhooks_are_kept_and_many_take_several_pieces(
+    each_shop: Shop, server: WebServer
+) -> None:
+    shop, hooks = each_shop, Hooks.of(each_shop)
+    shop.rule(journey(server.url()))
+    pattern = hooks.get(hooks.order())
+    ended = replace(pattern, status="delivered", ended_at=shop.clock())
+    with shop.rt.db.begin() as connection:
+        policy = replace(shop.site.policy, webhook_retention=2 * DAY)
+        sites.update_site(connection, shop.rt.sites.vault, replace(shop.site, policy=policy))
+        webhooks.insert(connection, [replace(ended, id=f"{ended.visitor_id}.{n:032x}") for n in range(1_200)])
+    shop.clock.forward(days=2)
+    assert upkeep.forget_webhooks(shop.rt) == 0
+    shop.clock.forward(seconds=1)
+    assert upkeep.forget_webhooks(shop.rt) == 1_200
+    assert [each.id for each in hooks.all()] == [pattern.id]
 
 
 def drained(hooks: Hooks) -> bool:

@@ -30,7 +30,11 @@ class SharedTests:
         self._numbers = count()
 
     def plain(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
-        """The test of a condition that remembers nothing, the same for equal conditions."""
+        """The test of a condition that remembers nothing, the same for equal conditions.
+
+        These are kept apart from those of `test`, whose parts remember: to compile each anew would double the time that
+        loading a thousand rules takes, and to let these remember would make each event pay for it.
+        """
         key = repr(condition)
         known = self._plain.get(key)
         if known is None:

@@ -1,6 +1,5 @@
 """What happened to an enrolment, written into its notes."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.enrolment import Enrolment, Note
@@ -13,4 +12,4 @@ def noted(
 ) -> Enrolment:
     """The enrolment with one more note; a rule of one message needs none but for what made it wait."""
     note = Note(at=at, step=step, result=result, reason=reason, detail=detail)
-    return replace(enrolment, notes=(*enrolment.notes, note)[-MOST_NOTES:])
+    return enrolment.but(notes=(*enrolment.notes, note)[-MOST_NOTES:])

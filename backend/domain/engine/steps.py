@@ -1,7 +1,6 @@
 """What an enrolment does when its turn comes: the program of its rule, from where it stands to where it must wait."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.exposure import Exposure, attended_until, find, session_at, with_exposure
+from backend.domain.goal import still_open
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
 from backend.domain.past import LAST_OF_MOMENT
@@ -60,7 +60,7 @@ class Steps:
             came = op.until(self.walk.moment(event.timestamp, enrolment.trigger))
         if came:
             enrolment = noted(enrolment, event.timestamp, "wait", "came", detail=event.name)
-            self.go(replace(enrolment, position=op.then, waits=False), rule, event.timestamp)
+            self.go(enrolment.but(position=op.then, waits=False), rule, event.timestamp)
 
     def go(self, enrolment: Enrolment, rule: CompiledRule, at: datetime) -> None:
         """Runs the program from where the enrolment stands, until it must wait or is done."""
@@ -83,34 +83,34 @@ class Steps:
                 said = self._say(enrolment, rule, op, at)
                 if said is None:
                     return
-                enrolment = replace(said, position=following)
+                enrolment = said.but(position=following)
             elif isinstance(op, DelayOp):
                 due = self._due(op.span, at)
                 if due > at:
-                    self.walk.keep(replace(enrolment, position=following, due_at=due))
+                    self.walk.keep(enrolment.but(position=following, due_at=due))
                     return
-                enrolment = replace(enrolment, position=following)
+                enrolment = enrolment.but(position=following)
             elif isinstance(op, JumpOp):
-                enrolment = replace(enrolment, position=op.to)
+                enrolment = enrolment.but(position=op.to)
             elif isinstance(op, BranchOp):
                 holds = op.test(self._moment(enrolment, at))
-                enrolment = replace(enrolment, position=following if holds else op.otherwise)
+                enrolment = enrolment.but(position=following if holds else op.otherwise)
             elif isinstance(op, SplitOp):
                 person = self.walk.result.profile.person or self.walk.result.profile.id
                 arm = assign(f"{rule.id}/{op.name}", person, op.arms)
                 assert arm is not None
                 enrolment = noted(enrolment, at, op.name, arm.name)
-                enrolment = replace(enrolment, position=op.starts[arm.name])
+                enrolment = enrolment.but(position=op.starts[arm.name])
             elif isinstance(op, EmitOp):
-                enrolment = self._emit(replace(enrolment, position=following), rule, op, at)
+                enrolment = self._emit(enrolment.but(position=following), rule, op, at)
             elif isinstance(op, CallOutOp):
-                enrolment = self._call_out(replace(enrolment, position=following), rule, op, at)
+                enrolment = self._call_out(enrolment.but(position=following), rule, op, at)
             elif op.until is not None and op.until(self._moment(enrolment, at)):
-                enrolment = replace(enrolment, position=op.then)
+                enrolment = enrolment.but(position=op.then)
             elif op.timeout <= timedelta(0):
-                enrolment = replace(enrolment, position=op.otherwise)
+                enrolment = enrolment.but(position=op.otherwise)
             else:
-                self.walk.keep(replace(enrolment, waits=True, due_at=at + op.timeout))
+                self.walk.keep(enrolment.but(waits=True, due_at=at + op.timeout))
                 return
         last = enrolment.notes[-1] if enrolment.notes else None
         self.walk.end(enrolment, last.reason if last is not None and last.result == "skipped" else None, at)
@@ -119,10 +119,10 @@ class Steps:
         """A waiting whose time is over goes the other way; unless its condition has come true by the mere clock."""
         op = rule.program[enrolment.position] if enrolment.position < len(rule.program) else None
         if not isinstance(op, WaitOp):
-            return replace(enrolment, waits=False)
+            return enrolment.but(waits=False)
         came = op.until is not None and op.until(self._moment(enrolment, at))
         enrolment = noted(enrolment, at, "wait", "came" if came else "timeout")
-        return replace(enrolment, position=op.then if came else op.otherwise, waits=False)
+        return enrolment.but(position=op.then if came else op.otherwise, waits=False)
 
     def _moment(self, enrolment: Enrolment, at: datetime) -> Moment:
         return self.walk.moment(at, enrolment.trigger)
@@ -155,7 +155,7 @@ class Steps:
             if until <= (enrolment.deferred_at or at) + op.message.expires_after:
                 held = noted(enrolment, at, op.name, "deferred", verdict.reason, verdict.detail)
                 since = enrolment.deferred_at or at
-                walk.keep(replace(held, due_at=until, deferred=verdict.reason, deferred_at=since))
+                walk.keep(held.but(due_at=until, deferred=verdict.reason, deferred_at=since))
                 return None
         if op.name == "" or verdict.reason in FINAL:
             walk.end(enrolment, verdict.reason, at)
@@ -193,8 +193,7 @@ class Steps:
             walk.queue.append(walk.signal(SENT, at, rule.id, message.id, hops=hops, **told))
         if op.name:
             enrolment = noted(enrolment, at, op.name, "sent", detail=way.channel)
-        return replace(
-            enrolment,
+        return enrolment.but(
             variant=message.variant,
             channel=message.channel,
             message_id=message.id,
@@ -255,7 +254,8 @@ class Steps:
         ruleset = self.walk.ruleset
         rules = {rule_id: ruleset.by_id.get(rule_id) for rule_id in {each.rule_id for each in contacts}}
         own = {rule_id: rule.rule.spec.limits.caps for rule_id, rule in rules.items() if rule is not None}
-        return needed_by(ruleset.limits.caps, own, contacts)
+        goals = {rule_id: rule.goal for rule_id, rule in rules.items() if rule is not None and rule.goal is not None}
+        return needed_by(ruleset.limits.caps, own, contacts) | still_open(goals, contacts)
 
     def _emit(self, enrolment: Enrolment, rule: CompiledRule, op: EmitOp, at: datetime) -> Enrolment:
         """Reports an event on the visitor's behalf, or sets their traits: an event like any other."""
@@ -304,7 +304,7 @@ class Steps:
 
 def _passed(enrolment: Enrolment) -> Enrolment:
     """The enrolment behind a message that it does not wait for any more."""
-    return replace(enrolment, deferred=None, deferred_at=None) if enrolment.deferred is not None else enrolment
+    return enrolment.but(deferred=None, deferred_at=None) if enrolment.deferred is not None else enrolment
 
 
 def _shown_as(content: Mapping[str, Any], display: str | None) -> Mapping[str, Any]:

@@ -6,8 +6,8 @@ the cancels of what waits, then against triggers; an enrolment without delay fir
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.engine.hops import SHOWN, hops_of, traced
@@ -60,7 +60,10 @@ def advance(
             if timed or walk.waiting:
                 walk.fire_until(event.timestamp, inclusive=False)
             walk.take(event)
-        walk.fire_until(until, inclusive=True)
+            if walk.queue:
+                walk.clear()
+        if timed or walk.waiting:
+            walk.fire_until(until, inclusive=True)
         if walk.membership is not None:
             walk.wakes.settle(until)
         if ruleset.watches or walk.membership is not None or profile.wake_at is not None:
@@ -101,8 +104,6 @@ class Walk:
         self.waiting: dict[str, Enrolment] = {}
         self.queue: deque[Event] = deque()
         self.promised = profile.wake_at
-        self.steps = Steps(self)
-        self.wakes = Wakes(self)
         self.membership = Membership(self, ruleset.segments) if ruleset.segments is not None else None
         for enrolment in enrolments:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
@@ -111,6 +112,16 @@ class Walk:
                 present = ruleset.by_id.get(enrolment.rule_id)
                 if present is not None and present.rule.version != enrolment.rule_version:
                     self._settle(enrolment, present)
+
+    @cached_property
+    def steps(self) -> Steps:
+        """What enrolments do when their turn comes; most walks come to none."""
+        return Steps(self)
+
+    @cached_property
+    def wakes(self) -> Wakes:
+        """The moments that no event marks."""
+        return Wakes(self)
 
     def forget(self) -> None:
         """Lets go of everything: its parts know it and it knows them, which only Python's collector would untie."""
@@ -126,12 +137,7 @@ class Walk:
             self.keep(going_on)
 
     def take(self, event: Event) -> None:
-        """Folds one event, and whatever rules report because of it, each held against cancels and triggers."""
-        self._take(event)
-        if self.queue:
-            self.clear()
-
-    def _take(self, event: Event) -> None:
+        """Folds one event, and holds it against cancels and triggers; what rules report because of it is `queue`."""
         profile = self.result.profile
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
         membership = self.membership
@@ -206,7 +212,7 @@ class Walk:
     def clear(self) -> None:
         """Takes what rules have reported."""
         while self.queue:
-            self._take(self.queue.popleft())
+            self.take(self.queue.popleft())
 
     def signal(self, name: str, at: datetime, rule_id: str, *parts: str, hops: int, **properties: str | None) -> Event:
         """An event that nobody did; the same one gets the same id whenever it is made."""
@@ -296,7 +302,7 @@ class Walk:
             outcome = SENT
         else:
             outcome = COMPLETED if reason is None else SKIPPED
-        self.keep(replace(enrolment, outcome=outcome, reason=reason, at=at, waits=False, deferred=None))
+        self.keep(enrolment.but(outcome=outcome, reason=reason, at=at, waits=False, deferred=None))
 
     def fail(self, enrolment: Enrolment, moment: datetime, error: Exception) -> None:
         """Ends an enrolment whose rule raised."""

@@ -2,10 +2,9 @@
 
 from backend.domain.rule.compile import compile_rule
 from backend.domain.rule.compiled import CompiledCancel, CompiledRule
-from backend.domain.rule.limits import SiteLimits
+from backend.domain.rule.limits import Category, SiteLimits
 from backend.domain.rule.model import (
     Cancel,
-    Category,
     Message,
     Policy,
     Reentry,

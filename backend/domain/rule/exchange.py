@@ -12,6 +12,7 @@ from typing import Any
 
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.rule.parse import DEFAULTS
+from backend.domain.segment_exchange import asked_by_rule, by_name
 
 UNSAID = ("key", "priority", "audience", "delay", "cancel", "goal")
 """What is left out where it says the same as nothing would."""
@@ -20,16 +21,20 @@ LONGEST_SLUG = 60
 _ODD = re.compile(r"[^a-z0-9]+")
 
 
-def exported(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rules as the API shows them, as they are written to files: in a stable order, without what only holds here."""
+def exported(rules: Iterable[Mapping[str, Any]], segments: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rules as the API shows them, as they are written to files: in a stable order, without what only holds here.
+
+    `segments` are the names of the site's, by id.
+    """
     told = sorted(rules, key=lambda rule: (slug(rule), str(rule["id"])))
     handles = _handles(told)
-    return [_portable(rule, handles) for rule in told]
+    return [_portable(by_name(rule, asked_by_rule(rule), segments), handles) for rule in told]
 
 
 def slug(rule: Mapping[str, Any]) -> str:
-    """The rule's key, else its name, as the name of a file."""
-    plain = unicodedata.normalize("NFKD", str(rule.get("key") or rule["name"])).encode("ascii", "ignore").decode()
+    """The rule's key, else its name, or that of a segment in a file, as the name of a file."""
+    named = rule.get("key") or rule.get("segment") or rule["name"]
+    plain = unicodedata.normalize("NFKD", str(named)).encode("ascii", "ignore").decode()
     return _ODD.sub("-", plain.lower()).strip("-")[:LONGEST_SLUG].strip("-") or "rule"
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from backend.domain.budget import Cap, Per
 from backend.domain.calendar import QuietHours, SendWindow, never_open, read_quiet_hours, read_send_windows
@@ -11,11 +11,12 @@ from backend.domain.message import CHANNELS
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.site import Policy
 
+Category: TypeAlias = Literal["promotional", "transactional"]
 Overflow: TypeAlias = Literal["drop", "defer"]
 Path: TypeAlias = tuple[str | int, ...]
 
 PERS = ("day", "session", "page")
-CATEGORIES = ("promotional", "transactional")
+CATEGORIES = get_args(Category)
 MOST_CAPS = 20
 MOST_MESSAGES = 100
 

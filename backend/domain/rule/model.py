@@ -1,17 +1,16 @@
 """What is a rule? When this happens, to such a visitor, after this long, say that: the parts, frozen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from backend.domain.calendar import LocalDelay
 from backend.domain.condition import Condition
-from backend.domain.rule.limits import NO_LIMITS, Limits
+from backend.domain.rule.limits import NO_LIMITS, Category, Limits
 from backend.domain.rule.trigger import Trigger
 
 Status: TypeAlias = Literal["draft", "active", "paused", "archived"]
-Category: TypeAlias = Literal["promotional", "transactional"]
 Policy: TypeAlias = Literal["once", "every", "per_key"]
 
 Basis: TypeAlias = Literal["sent", "shown", "clicked"]
@@ -189,8 +188,8 @@ class Goal:
 class RuleSpec:
     """Everything a person writes down about a rule; `document` is that JSON again, with the defaults filled in.
 
-    A rule of one message has one step, a `Say` without name. `segments` are those that it refers to, by the id or name
-    that is written there.
+    A rule of one message has one step, a `Say` without name. `segments` are the places at which it refers to some, by
+    the id or name that is written there.
     """
 
     name: str
@@ -205,7 +204,7 @@ class RuleSpec:
     reentry: Reentry = Reentry()
     limits: Limits = NO_LIMITS
     goal: Goal | None = None
-    segments: frozenset[str] = frozenset()
+    segments: Mapping[str, Sequence[tuple[str | int, ...]]] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ from backend.domain.condition.fields import parse_event_path
 from backend.domain.condition.parse import read_event_name, read_window
 from backend.domain.duration import parse_duration
 from backend.domain.mistakes import Mistakes, nearest, quoted
-from backend.domain.rule.limits import LIMIT_KEYS, read_limits
+from backend.domain.rule.limits import CATEGORIES, LIMIT_KEYS, read_limits
 from backend.domain.rule.message import read_message
 from backend.domain.rule.model import (
     ZERO,
@@ -43,7 +43,6 @@ NOT_YET = ("experiment",)
 """Names under which people look for what nothing serves yet."""
 
 BASES = ("sent", "shown", "clicked")
-CATEGORIES = ("promotional", "transactional")
 POLICIES = ("once", "every", "per_key")
 LONGEST_NAME = 200
 HIGHEST_PRIORITY = 1_000_000
@@ -108,7 +107,7 @@ def parse_rule(
                 told += "." if say.name == "" else f" (message {quoted(say.name)})."
                 mistakes.add((*where, "winner", "by") if say.name == "" else where, told)
     mistakes.raise_if_any()
-    parts = {**spec, "steps": steps, "limits": limits, "segments": frozenset(mistakes.referred)}
+    parts = {**spec, "steps": steps, "limits": limits, "segments": mistakes.referred}
     return RuleSpec(**parts, document=DEFAULTS | given)
 
 

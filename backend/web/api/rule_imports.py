@@ -24,12 +24,14 @@ def import_all_rules(body: Mapping[str, Any], *, site: Site) -> Plan:
 
     The site's rules become those that are sent, all or none: what `chimein rules import` does. A rule is found by its
     `key`, else by its `id`, else by its name. What is the same already is not touched, so that a second time changes
-    nothing. Whoever is in a rule that changes goes on by the version that they are in. Rules that are not among these
-    stay, or are archived with `prune`. Mistakes: `errors.rules.3.audience…`.
+    nothing. Whoever is in a rule that changes goes on by the version that they are in, or with the new one where
+    `enrolled` says `move`. Rules that are not among these stay, or are archived with `prune`. `segments`
+    that the rules ask for come with them; a changed condition is asked of everybody anew, and segments that are not
+    among these stay. Mistakes: `errors.rules.3.audience…`.
     """
     if len(body["rules"]) > MOST_RULES:
         raise RuleErrors({"rules": [f"At most {MOST_RULES} rules at a time."]})
-    options = {name: body[name] for name in ("prune", "keep_status", "dry_run")}
+    options = {name: body[name] for name in ("segments", "prune", "keep_status", "enrolled", "dry_run")}
     rt = runtime()
     return import_rules(
         rt.db,

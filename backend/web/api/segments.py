@@ -8,7 +8,7 @@ from backend.domain.condition import read_condition
 from backend.domain.engine.membership import ADDED, REMOVED
 from backend.domain.identity import derive
 from backend.domain.mistakes import Mistakes, RuleErrors
-from backend.domain.segment import SegmentSpec, circle, parse_segment
+from backend.domain.segment import MOST_SEGMENTS, SegmentSpec, note_circle, parse_segment
 from backend.domain.site import Site
 from backend.errors import Conflict, NotFound
 from backend.pipeline.measure import measure
@@ -34,7 +34,6 @@ from backend.web.context import runtime
 
 blueprint = Blueprint("segments", __name__, "Visitors under a name, kept up to date.")
 
-MOST_SEGMENTS = 1_000
 _BODY = body_doc(
     SegmentIn,
     "A segment. What GET answers can be sent back as it is; a `version` that is not the current one is refused.",
@@ -252,15 +251,8 @@ def _refuse_use(conn: Connection, site: Site, stored: StoredSegment, names: set[
 
 def _refuse_circle(conn: Connection, site: Site, stored: StoredSegment, spec: SegmentSpec) -> None:
     """A mistake with its place where the segment would ask for itself."""
-    others = [each.segment() for each in segments.list_segments(conn, site.id) if each.id != stored.id]
-    way = circle(others, stored.id, spec.condition)
-    if way is None:
-        return
-    names = [spec.name, *(stored.known[each] for each in way[:-1]), spec.name]
-    first = {way[0], stored.known[way[0]], spec.name if way[0] == stored.id else ""}
-    mistakes = Mistakes()
-    place = next(path for ref, path in spec.referred.items() if ref in first)
-    mistakes.add(place, "A segment cannot ask for itself: " + " asks for ".join(f'"{each}"' for each in names) + ".")
+    every, mistakes = segments.list_segments(conn, site.id), Mistakes()
+    note_circle([each.segment() for each in every if each.id != stored.id], stored.id, spec, stored.known, mistakes)
     mistakes.raise_if_any()
 
 

@@ -12,15 +12,17 @@ from marshmallow import ValidationError, fields
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
+from backend.domain.segment import Segment
 from backend.domain.site import Site
 from backend.errors import NotFound, TooManyRequests
 from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import asked_for, read_place, simulating
 from backend.pipeline.simulated import Progress, SimulationResult
-from backend.pipeline.try_out import open_to_all, rule_id_of, written_rules
+from backend.pipeline.try_out import open_to_all, rule_id_of, written
+from backend.schemas.error import ErrorOut
 from backend.schemas.fields import StrictSchema
 from backend.schemas.page import Limit, read_cursor, write_cursor
-from backend.schemas.simulation import SimulationIn, SimulationOut
+from backend.schemas.simulation import ProgressOut, SimulationIn, SimulationOut
 from backend.storage import segments
 from backend.storage.times import from_micros, to_micros
 from backend.web.api.blueprint import Blueprint
@@ -32,6 +34,16 @@ AT_ONCE = 2
 """Simulations that one process runs at a time."""
 TOLD_EVERY = 0.25
 """Seconds between two lines of progress."""
+
+LINES_DOC = {
+    "schema": {"oneOf": [ProgressOut, SimulationOut, ErrorOut], "description": "Each line; the last is no progress."},
+    "example": '{"progress": 0.42, "visitors": 42, "events": 912}\n{"items": [], "summary": {}, "next_cursor": null}\n',
+}
+BUSY_DOC = {
+    "description": f"{AT_ONCE} simulations are running; this one must wait for them.",
+    "headers": {"Retry-After": {"description": "In so many seconds.", "schema": {"type": "integer"}}},
+    "content": {"application/json": {"schema": ErrorOut}},
+}
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("simulations", __name__, "A rule tried out on what is stored.")
@@ -49,6 +61,7 @@ class SimulationQuery(StrictSchema):
 @blueprint.arguments(SimulationQuery, location="query")
 @blueprint.arguments(SimulationIn, example={"rule": "RULE_ID", "since": "2026-11-01T00:00:00Z"})
 @blueprint.response(200, SimulationOut)
+@blueprint.described(responses={200: {"content": {LINES: LINES_DOC}}, 429: BUSY_DOC})
 def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: Site) -> dict[str, Any] | Response:
     """Simulate a rule
 
@@ -57,7 +70,8 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
     would have been sent, `pending`: its moment is after `until`. The live engine decides the same.
 
     With `events` these calls (each with its `timestamp`) are the history, instead of the stored one: whose they are is
-    found as it is live. `yaml` takes rules as they stand in files.
+    found as it is live. `yaml` takes rules as they stand in files, and the segments that
+    stand there with them.
 
     With `Accept: application/x-ndjson` the answer is made of lines: `{"progress": 0.42, "visitors": n, "events": n}` as
     it goes on, and last what would have been answered otherwise. Whoever hangs up ends it. Two run at a time; the third
@@ -72,18 +86,16 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
         raise ValidationError({"cursor": ["Is no cursor of this list."]}) from None
     until = body["until"] or from_micros(now)
     limit = query.get("limit") or body["limit"]
-    rules = _rules(site, body)
+    rules, given = _rules(site, body)
     if not body["holdout"]:
         site, rules = open_to_all(site, rules)
     if body["events"] is not None:
         with rt.db.read() as conn:
-            asked = asked_for(conn, site, rules)
-        given = body["events"]
-        return _page(
-            rehearse(site, rules, given, until, since=body["since"], limit=limit, cursor=place, segments=asked), now
-        )
+            asked = asked_for(conn, site, rules, given)
+        calls, since = body["events"], body["since"]
+        return _page(rehearse(site, rules, calls, until, since=since, limit=limit, cursor=place, segments=asked), now)
     slot = _Slot()
-    steps = simulating(rt, site, rules, body["since"], until, limit=limit, cursor=place)
+    steps = simulating(rt, site, rules, body["since"], until, limit=limit, cursor=place, segments=given)
     if request.accept_mimetypes.best_match(("application/json", LINES), default="application/json") == LINES:
         response = Response(_lines(steps, now, slot), mimetype=LINES)
         response.call_on_close(slot.release)
@@ -137,14 +149,15 @@ def _page(result: SimulationResult, now: int) -> dict[str, Any]:
     return {"items": result.items, "summary": result.summary, "next_cursor": cursor}
 
 
-def _rules(site: Site, body: Mapping[str, Any]) -> list[Rule]:
+def _rules(site: Site, body: Mapping[str, Any]) -> tuple[list[Rule], list[Segment]]:
+    """The rules that are asked for, and the segments that came with them."""
     with runtime().db.read() as conn:
         known = segments.known(conn, site.id)
     if "yaml" in body:
-        return written_rules(site, body["yaml"], known)
+        return written(site, body["yaml"], known)
     if "rule" in body:
-        return [_rule(site, body["rule"], ("rule",), known)]
-    return [_rule(site, given, ("rules", str(place)), known) for place, given in enumerate(body["rules"])]
+        return [_rule(site, body["rule"], ("rule",), known)], []
+    return [_rule(site, given, ("rules", str(place)), known) for place, given in enumerate(body["rules"])], []
 
 
 def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...], known: Mapping[str, str]) -> Rule:

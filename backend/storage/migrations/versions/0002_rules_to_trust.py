@@ -21,7 +21,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("wake_at IS NOT NULL"),
         postgresql_where=sa.text("wake_at IS NOT NULL"),
     )
-    op.create_index("ix_visitors_site_id_visitor_id", "visitors", ["site_id", "visitor_id"])
     op.add_column("rules", sa.Column("key", sa.Text(), nullable=True))
     op.create_index("ux_rules_key", "rules", ["site_id", "key"], unique=True)
     op.create_table(
@@ -173,7 +172,6 @@ def downgrade() -> None:
     op.drop_table("rule_versions")
     op.drop_table("tallies")
     op.drop_table("sweeps")
-    op.drop_index("ix_visitors_site_id_visitor_id", table_name="visitors")
     op.drop_index("ux_rules_key", table_name="rules")
     op.drop_column("rules", "key")
     op.drop_index("ix_visitors_wake_at", table_name="visitors")
