@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from user_agents import parse
-
 from backend.domain.profile import Device
 
 AGENT_LIMIT = 400
@@ -48,6 +46,8 @@ def _device(agent: str, locale: str, timezone: str, width: int | None, height: i
 @lru_cache(maxsize=10_000)
 def agent_of(agent: str) -> tuple[str, str | None, str | None]:
     """Device type (desktop, mobile, tablet, bot, other), browser and system of a user agent."""
+    from user_agents import parse  # whose thousand expressions take a tenth of a second, and few processes need them
+
     parsed = parse(agent)
     if parsed.is_bot:
         kind = "bot"

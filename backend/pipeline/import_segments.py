@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from backend.domain.mistakes import Mistakes, RuleErrors, quoted
@@ -79,7 +79,8 @@ def import_segments(
         changes.append(_change(index, ids[spec.name], spec, found, known))
     mistakes.raise_if_any()
     for change, spec in zip(changes, specs, strict=True):
-        _save(connection, site, change, spec, now)
+        # A microsecond apart, so that they are listed in the order in which they were given.
+        _save(connection, site, change, spec, now + timedelta(microseconds=change.index))
     return changes, known
 
 

@@ -278,6 +278,7 @@ def test_segments_come_with_the_rules_that_ask_for_them_and_come_once(
         assert segment_actions(plan) == [("new", "Regulars"), ("new", "Bought lately"), ("new", "Friends")]
         assert len(api.all_items(f"/sites/{site}/segments", 10)) == (0 if dry else 3)
     segments = api.all_items(f"/sites/{site}/segments", 10)
+    assert [each["name"] for each in segments] == ["Regulars", "Bought lately", "Friends"], "in the order given"
     ids = {each["name"]: each["id"] for each in segments}
     again = bring(FOR_REGULARS, segments=[REGULARS, BOUGHT, FRIENDS])
     assert {each["action"] for each in again["segments"]} == {"same"}
