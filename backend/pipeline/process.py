@@ -23,6 +23,7 @@ from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
 from backend.pipeline.reading import Read, Reader
+from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.walks import Poisoned
 from backend.runtime import Runtime
@@ -95,6 +96,7 @@ class Processor:
         self.care = Care(rt)
         self.beside = ThreadPoolExecutor(1, "beside")
         self.reader = Reader(rt, self.care)
+        self.repeats = Repeats()
         self._tidier = ThreadPoolExecutor(1, "checkpoint")
         self._tidying: Future[None] | None = None
         self._untidy = 0
@@ -200,8 +202,6 @@ class Processor:
     def _commit(self, read: Read, excluded: dict[int, str], now: datetime) -> Effects:
         """One transaction: offsets, events, effects, and those set aside."""
         arrived = read.arrived
-        good = [each for index, each in enumerate(arrived) if index not in excluded] if excluded else arrived
-        places = [index for index in range(len(arrived)) if index not in excluded] if excluded else None
         aside = [*read.unreadable, *(one(arrived[index], reason, now) for index, reason in excluded.items())]
         with self.rt.db.begin() as connection:
             point("before_offset")
@@ -210,6 +210,9 @@ class Processor:
             point("after_offset")
             self.rulesets.refresh(connection)
             due = _due(connection, read.horizon, DUE_AT_ONCE)
+            left_out = excluded.keys() | self.repeats.find(connection, arrived)
+            places = [index for index in range(len(arrived)) if index not in left_out] if left_out else None
+            good = arrived if places is None else [arrived[index] for index in places]
             try:
                 effects = apply(
                     connection,
@@ -228,6 +231,7 @@ class Processor:
             dead.add(connection, aside)
             point("before_commit")
         point("after_commit")
+        self.repeats.remember(arrived, left_out)
         self._tidy(effects.folded)
         for each in aside:
             log.error("event_set_aside", id=each.id, reason=each.reason[:200])

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from backend.domain.engine import Ruleset
 from backend.domain.rule import Rule, compile_rule, parse_rule
 from backend.domain.rule.compiled import Part
-from backend.pipeline import process, reading
+from backend.pipeline import process, reading, repeats
 from backend.pipeline.apply import Effects
 from backend.pipeline.dead import drop, list_dead, retry
 from backend.pipeline.process import Processor
@@ -85,6 +86,49 @@ def test_f22_even_within_the_batch_that_links_them(each_shop: Shop) -> None:
         call("Page Viewed", messageId="m", userId="u"),
     )
     assert each_shop.profile(user_id="u").counts == {"Page Viewed": 1}
+
+
+def test_f22_under_a_strangers_name_too(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.put(call("Page Viewed", messageId="m"))
+    time.sleep(0.002)  # what comes in within one millisecond has no order
+    shop.send(call("Page Viewed", messageId="m", anonymousId="bob"))
+    shop.send(call("Page Viewed", messageId="m", anonymousId="carl"), call("Page Viewed", messageId="n"))
+    shop.send(call("Page Viewed", messageId="n", userId="u"), call("Other", messageId="o", anonymousId="bob"))
+    assert counted(shop) == {"Page Viewed": 2}
+    assert counted(shop, "bob") == {"Other": 1}
+    assert (shop.find("carl"), shop.find(user_id="u")) == (None, None)
+    assert len(shop.stored()) == 3
+
+
+def test_f22_ids_that_only_look_alike_to_the_memory_of_them_are_two(
+    each_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "hash", lambda _: 1, raising=False)
+    shop = each_shop
+    shop.send(call("Page Viewed", messageId="m"), call("Page Viewed", messageId="n", anonymousId="bob"))
+    shop.send(call("Page Viewed", messageId="o", anonymousId="carl"))
+    assert [counted(shop, name) for name in ("ann", "bob", "carl")] == [{"Page Viewed": 1}] * 3
+
+
+def test_f22_what_did_not_take_effect_is_not_remembered(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.processor.repeats = repeats.Repeats(kept=1)  # so few that the older half is asked too
+    shop.put(call("Page Viewed", messageId="m"))
+    shop.processor._hold()
+    read = shop.processor.reader.next(shop.processor.offsets, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.processor.rulesets, "refresh", _refuse)
+        with pytest.raises(OperationalError):
+            shop.processor.take(read)
+    shop.processor.reload()
+    shop.processor.drain()
+    shop.send(call("Other", messageId="p"))
+    shop.send(call("Page Viewed", messageId="m", anonymousId="bob"))
+    assert (counted(shop), counted(shop, "bob")) == ({"Page Viewed": 1, "Other": 1}, {})
+
+
+def _refuse(*_: object) -> None:
+    raise OperationalError("SELECT", {}, Exception("gone"))
 
 
 def test_f22_page_and_backend_tell_the_same_message_in_one_request(each_shop: Shop) -> None:
