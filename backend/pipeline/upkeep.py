@@ -17,6 +17,7 @@ from backend.pipeline.fallback import Fallback
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries, sites, webhooks
+from backend.storage.database import is_transient
 from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
@@ -73,8 +74,11 @@ def tick(tasks: list[Task], now: float) -> None:
         try:
             task.do()
         except Exception as error:
-            # The whole story once; what is down for an hour must not fill the disk.
-            log.error("upkeep_failed", task=task.name, error=str(error), exc_info=not task.failing)
+            if is_transient(error) and not task.failing:
+                log.warning("upkeep_waits", task=task.name, reason=str(error)[:200])  # as when the database is busy
+            else:
+                # The whole story once; what is down for an hour must not fill the disk.
+                log.error("upkeep_failed", task=task.name, error=str(error), exc_info=not task.failing)
             task.failing = True
         else:
             task.failing = False
