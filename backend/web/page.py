@@ -57,7 +57,12 @@ def config() -> Response:
         "capture": capture,
         "signals": page_signals(capture),
         "attention": page_attention(site),
-        "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
+        "policy": {
+            "require_signature": site.policy.require_signature,
+            "honour_gpc": site.policy.honour_gpc,
+            "honour_dnt": site.policy.honour_dnt,
+            "consent": site.policy.consent.store is not None,
+        },
     }
     response = jsonify(body)
     # Pages ask at each load: let them, but let an owner see a change soon.
