@@ -169,8 +169,9 @@ class _Answers:
     def passed(self, each: Arrived) -> None:
         """An event takes effect, and so does what it says of consent."""
         told = consent.choices_of(each.event.context.get("consent"), each.event.timestamp, "page")
+        linked = self.of(each) if each.event.type in ("identify", "alias") else None
         for person_id in self._named(each):
-            log = self._log(person_id)
+            log = self._log(person_id) if linked is None else linked
             for choice in told:
                 log = consent.with_choice(log, choice)
             self._logs[person_id] = log

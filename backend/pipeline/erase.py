@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 PAUSE = timedelta(seconds=30)
 """So long after an erasure what it left below is looked for: the log keeps a tail of some seconds."""
 
+SLACK = timedelta(seconds=2)
+"""How far the clocks of Redis and of whoever erases may be apart."""
+
 DEAD_AT_ONCE = 500
 
 
@@ -158,10 +161,14 @@ def scrub(rt: Runtime) -> bool:
         last = tombstones.unscrubbed(connection)
     if last is None:
         return True
-    if now - last < PAUSE or not _trimmed(rt, last) or not rt.db.scrub(1.0):
+    if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.scrub(1.0):
         return False
-    rewrite(rt.redis)
-    rewrite(rt.log.client)
+    for client in {
+        rt.settings.log_url or rt.settings.redis_url: rt.log.client,
+        rt.settings.redis_url: rt.redis,
+    }.values():
+        if not rewrite(client):
+            return False
     with rt.db.begin() as connection:
         tombstones.scrubbed(connection, last)
     log.info("erasures_scrubbed", until=last.isoformat())

@@ -53,9 +53,14 @@ def _places(url: str, usual_port: int) -> list[tuple[str, int]]:
     return [(host, int(port or usual_port)) for host, _, port in found]
 
 
-def rewrite(client: Any) -> None:
-    """Lets Redis write its file anew: what was removed from memory is still in it."""
+def rewrite(client: Any) -> bool:
+    """Lets Redis write its file anew: what was removed from memory is still in it. False where it is at it already.
+
+    A server that does not let us is somebody else's, and so is its file.
+    """
     try:
         client.bgrewriteaof()
     except redis.RedisError as error:
         log.warning("redis_not_rewritten", reason=str(error)[:200])
+        return "in progress" not in str(error)
+    return True
