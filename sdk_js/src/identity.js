@@ -5,8 +5,12 @@ import { get, read, set, write } from './storage.js';
 /** Whether this visitor may be observed: an explicit choice first, then the browser's privacy signal. */
 export function allowed() {
   const choice = get('consent');
-  return choice ? choice > 0 : !navigator.globalPrivacyControl || read('config', {}).policy.honour_gpc === false;
+  const { honour_gpc: honoured, ask } = (read('config') || {}).policy || {};
+  return choice ? choice > 0 : !(ask || (navigator.globalPrivacyControl && honoured !== false));
 }
+
+/** Remembers the visitor's answers, which go along with each event. */
+export const told = (answers) => write('answers', answers);
 
 /** Remembers the visitor's choice. */
 export const choose = (yes) => set('consent', yes ? '1' : '0');

@@ -34,15 +34,24 @@ const METHODS = {
     messages.clear();
     live.restart();
   },
-  consent(choice) {
-    const yes = choice && choice.analytics !== false;
-    if (!yes) {
+  consent(choice, text) {
+    const yes = !!choice && choice.analytics !== false;
+    identity.told({ categoryPreferences: { analytics: yes, ...choice }, text });
+    if (yes) {
+      identity.choose(yes);
+      autocapture.again();
+    } else {
       transport.clear();
       messages.clear();
+      if (read('id')) {
+        // The last that is told of this visitor is that they do not want it.
+        track('Consent Updated');
+        transport.leave();
+        transport.clear();
+      }
       identity.forget();
+      identity.choose(yes);
     }
-    identity.choose(yes);
-    if (yes) autocapture.again();
     live.restart();
   },
   on,

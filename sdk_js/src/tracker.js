@@ -2,6 +2,7 @@
 import { allowed, current } from './identity.js';
 import { heed } from './moments.js';
 import { uuid } from './random.js';
+import { read } from './storage.js';
 import { enqueue } from './transport.js';
 
 let referrer = document.referrer;
@@ -55,6 +56,7 @@ function circumstances() {
   });
   return {
     page: pageNow(),
+    consent: read('answers'),
     campaign: Object.keys(campaign).length ? campaign : undefined,
     locale: navigator.language,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
