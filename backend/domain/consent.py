@@ -53,9 +53,12 @@ class Choice:
 def answers(consent: Any) -> dict[str, bool]:
     """The answers in an event's `context.consent` by category, as Segment writes them; what is no answer is left out.
 
-    `necessary` is no question: it is always granted.
+    Our own SDK writes the categories without `categoryPreferences` around them, and a bare 1 for a yes that an earlier
+    version remembered. `necessary` is no question: it is always granted.
     """
-    told = consent.get("categoryPreferences") if isinstance(consent, Mapping) else None
+    if consent.__class__ is int and consent == 1:
+        return {ANALYTICS: True}
+    told = consent.get("categoryPreferences", consent) if isinstance(consent, Mapping) else None
     if not isinstance(told, Mapping):
         return {}
     found: dict[str, bool] = {}

@@ -196,7 +196,7 @@ def _answer_only(each: Arrived) -> Arrived:
     """Of an event that may not be kept, what it says of consent: that a visitor refuses must be remembered."""
     event = each.event
     told = event.context["consent"]
-    only = {name: told[name] for name in ("categoryPreferences", "text") if name in told}
+    only = {"categoryPreferences": consent.answers(told)} | ({"text": told["text"]} if "text" in told else {})
     bare = replace(
         event,
         name=consent.EVENT,

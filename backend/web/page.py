@@ -57,12 +57,7 @@ def config() -> Response:
         "capture": capture,
         "signals": page_signals(capture),
         "attention": page_attention(site),
-        "policy": {
-            "require_signature": site.policy.require_signature,
-            "honour_gpc": site.policy.honour_gpc,
-            "honour_dnt": site.policy.honour_dnt,
-            "consent": site.policy.consent.store is not None,
-        },
+        "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
     }
     response = jsonify(body)
     # Pages ask at each load: let them, but let an owner see a change soon.

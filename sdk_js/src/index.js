@@ -34,24 +34,15 @@ const METHODS = {
     messages.clear();
     live.restart();
   },
-  consent(choice, text) {
-    const yes = !!choice && choice.analytics !== false;
-    identity.told({ categoryPreferences: { analytics: yes, ...choice }, text });
-    if (yes) {
-      identity.choose(yes);
-      autocapture.again();
-    } else {
+  consent(choice) {
+    const yes = choice && choice.analytics !== false;
+    if (!yes) {
       transport.clear();
       messages.clear();
-      if (read('id')) {
-        // The last that is told of this visitor is that they do not want it.
-        track('Consent Updated');
-        transport.leave();
-        transport.clear();
-      }
       identity.forget();
-      identity.choose(yes);
     }
+    write('consent', { analytics: !!yes, ...choice });
+    if (yes) autocapture.again();
     live.restart();
   },
   on,

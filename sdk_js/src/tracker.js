@@ -27,10 +27,10 @@ export const pageNow = () => ({
   url: location.href,
 });
 
-/** Sends a message of `type` with `fields`; `options` may carry `timestamp`, `context` and `integrations`. */
+/** Sends a message of `type` with `fields`; `options` may carry `timestamp` and `context`. */
 export function send(type, fields, options) {
   if (!allowed()) return;
-  const { context, timestamp, integrations } = options || {};
+  const { context, timestamp } = options || {};
   const { anonymousId, userId } = current();
   heed(fields.event);
   enqueue({
@@ -40,7 +40,6 @@ export function send(type, fields, options) {
     anonymousId,
     userId,
     context: { ...circumstances(), ...context },
-    integrations,
     ...fields,
   });
 }
@@ -56,7 +55,7 @@ function circumstances() {
   });
   return {
     page: pageNow(),
-    consent: read('answers'),
+    consent: read('consent'),
     campaign: Object.keys(campaign).length ? campaign : undefined,
     locale: navigator.language,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,

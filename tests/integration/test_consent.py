@@ -74,7 +74,7 @@ def test_nothing_is_stored_before_the_visitor_agrees_nor_after_they_refuse(each_
     last = shop.profile().consents[-1]
     assert (last.granted, last.at) == (False, shop.clock())
     assert "what they searched" not in repr(shop.stored()), "of the refusal the refusal is kept and nothing else"
-    assert shop.stored()[-1].context == consent(analytics=False)
+    assert shop.stored()[-1].context == {"consent": {"categoryPreferences": {"analytics": False}}}
     shop.clock.forward(minutes=1)
     shop.send(call("Page Viewed", context=consent(analytics=True)))
     assert shop.profile().counts == {"Page Viewed": 3}
@@ -211,7 +211,7 @@ def test_a_page_cannot_say_that_an_operator_wrote_it_down(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        *("yes", 1, None, [], {}, {"categoryPreferences": None}, {"categoryPreferences": ["Analytics"]}),
+        *("yes", 0, 2, True, None, [], {}, {"categoryPreferences": None}, {"categoryPreferences": ["Analytics"]}),
         {"categoryPreferences": {"Analytics": "true"}},
         {"categoryPreferences": {"Analytics": 1, "Other": True}},
     ],
@@ -220,6 +220,13 @@ def test_what_is_no_answer_counts_as_none(shop: Shop, told: Any) -> None:
     under(shop, consent=ConsentPolicy(store="analytics"))
     shop.send(call("Page Viewed", context={"consent": told}))
     assert shop.find("ann") is None
+
+
+@pytest.mark.parametrize("told", [1, {"analytics": True}, {"categoryPreferences": {"statistics": True}}])
+def test_our_own_sdk_writes_it_shorter(shop: Shop, told: Any) -> None:
+    under(shop, consent=ConsentPolicy(store="analytics"))
+    shop.send(call("Page Viewed", context={"consent": told}))
+    assert [each.category for each in shop.profile().consents] == ["analytics"]
 
 
 def test_an_unsubscribed_counts_without_any_consent(shop: Shop) -> None:
