@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from backend.domain.attention import Contact
+from backend.domain.consent import Choice
 from backend.domain.exposure import Exposure
 
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
@@ -139,17 +140,18 @@ class Standing(NamedTuple):
 class Profile:
     """One visitor. Shapes as in the API; every datetime is aware UTC, money is Decimal.
 
-    `unsubscribed` holds addresses that must not be written to. The last group of fields holds what folding needs and
-    the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
-    visitors that were merged into this one), `trait_times` (when each trait was last said), `session_spans` (the
-    latest sessions, for counting late events into the right one), `cart_log` (the cart's changes since the last order,
-    so that a late one finds its place), `page_at` and `device_at` (when those were told of), `page_since` (when the
-    page was opened), `contacts` (what was said to them), `exposures` (what they are compared by), `attended_until` (up
-    to when a further event belongs to a session in which they were exposed), `woken_at` (up to when moments that no
-    event marks, such as a pause, have been noticed) and `wake_at` (when the next of them comes), `segments` (how they
-    stand with those of the site, by id; without those that never concerned them), `segments_at` (the moment at which
-    these were asked last; None: all are to be asked anew) and `segments_built` (the newest version of the site's
-    segments that has been asked).
+    `unsubscribed` holds addresses that must not be written to, `consents` their answers in order of time.
+
+    The last group of fields holds what folding needs and the API does not show: `person` (whom choices by hash are
+    made for; it outlives a merge), `members` (ids of the visitors that were merged into this one), `trait_times`
+    (when each trait was last said), `session_spans` (the latest sessions, for counting late events into the right
+    one), `cart_log` (the cart's changes since the last order, so that a late one finds its place), `page_at` and
+    `device_at` (when those were told of), `page_since` (when the page was opened), `contacts` (what was said to
+    them), `exposures` (what they are compared by), `attended_until` (up to when a further event belongs to a
+    session in which they were exposed), `woken_at` (up to when moments that no event marks, such as a pause, have
+    been noticed) and `wake_at` (when the next of them comes), `segments` (how they stand with those of the site, by
+    id; without those that never concerned them), `segments_at` (the moment at which these were asked last; None:
+    all are to be asked anew) and `segments_built` (the newest version of the site's segments that has been asked).
     """
 
     id: str
@@ -173,6 +175,7 @@ class Profile:
     groups: tuple[str, ...] = ()
     page: Mapping[str, str] = field(default_factory=dict)
     unsubscribed: tuple[str, ...] = ()
+    consents: tuple[Choice, ...] = ()
 
     person: str = ""
     members: tuple[str, ...] = ()

@@ -4,20 +4,17 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 32 hexadecimal digits; JSON is text, encoded and decoded in `schemas`.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
+from backend.storage.metadata import metadata as metadata
+from backend.storage.privacy_tables import access_log as access_log
+from backend.storage.privacy_tables import erasures as erasures
+from backend.storage.privacy_tables import tombstones as tombstones
+from backend.storage.privacy_tables import withheld as withheld
 from backend.storage.whole import Whole
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest version in `migrations/versions`; a process does not start on another."""
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
 
 sites = Table(
     "sites",
@@ -321,3 +318,8 @@ unsubscribes = Table(
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+PER_VISITOR = tuple(
+    table for table in metadata.sorted_tables if next(iter(table.primary_key.columns)).name == "visitor_id"
+)
+"""Everything that is kept of one visitor; whoever is erased is in none of them any more."""
