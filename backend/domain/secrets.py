@@ -6,6 +6,7 @@ finds is looked at closely.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote
@@ -108,25 +109,31 @@ def suspicious(
 def _bag_suspicious(bag: Mapping[str, Any], also: Collection[str]) -> bool:
     if not SECRET_KEYS.isdisjoint(bag):
         return True
-    for value in bag.values():
+    for key, value in bag.items():
         kind = value.__class__
         if kind is str:
             if len(value) > 4 and (
-                (len(value) > 12 and _RUN.search(value) is not None)
-                or ("=" in value and _query_suspicious(value, also))
+                ("=" in value and _query_suspicious(value, also))
+                or (len(value) > 12 and _RUN.search(value) is not None and not _may_be_long(key))
             ):
                 return True
         elif kind is int:
-            if value >= 10**12:
+            if value >= 10**12 and not _may_be_long(key):
                 return True
         elif kind is dict:
             if _bag_suspicious(value, also):
                 return True
         elif kind is list and any(
-            _bag_suspicious(each if each.__class__ is dict else {"": each}, also) for each in value
+            _bag_suspicious(each if each.__class__ is dict else {key: each}, also) for each in value
         ):
             return True
     return False
+
+
+@lru_cache(maxsize=4_096)
+def _may_be_long(key: str) -> bool:
+    """Whether a long number under this name is none to look at."""
+    return _ID_KEY.fullmatch(key) is not None
 
 
 def _query_suspicious(text: str, also: Collection[str]) -> bool:
