@@ -16,7 +16,7 @@ from backend.storage import partitions
 from backend.storage.dead import DeadEvent
 from backend.storage.log import Entry, order
 
-TARGET_EVENTS = 4_000
+TARGET_EVENTS = 8_000
 """Events a transaction: enough to spread its cost, few enough to keep the others waiting only briefly."""
 
 FIRST_COUNT = 16
