@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from backend.domain import attention
+from backend.domain import attention, habit
 from backend.domain import cart as carts
 from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
@@ -162,20 +162,58 @@ def _fold_cart(state: State, event: Event) -> None:
         state["cart"] = carts.cart_of(state["cart_log"])
 
 
+def _fold_added(state: State, event: Event) -> None:
+    _fold_cart(state, event)
+    _fold_interest(state, event, habit.CARTED)
+
+
+def _fold_interest(state: State, event: Event, weight: int = habit.VIEWED) -> None:
+    properties = event.properties
+    for kind in (habit.CATEGORY, habit.BRAND):
+        name = properties.get(kind)
+        if name.__class__ is str and name:
+            day = event.timestamp.toordinal()
+            interests = state["interests"]
+            state["interests"] = habit.with_interest(interests, day, kind, name[: habit.NAME_LENGTH], weight)
+
+
 def _fold_order(state: State, event: Event) -> None:
     orders: Orders = state["orders"]
     order_id = event.properties.get("order_id")
     ids = orders.ids
-    if isinstance(order_id, str | int) and not isinstance(order_id, bool):
-        if str(order_id) in ids:
-            return  # the browser and the backend both told of it
-        ids = (*ids, str(order_id))[-ORDER_ID_LIMIT:]
+    named = str(order_id) if isinstance(order_id, str | int) and not isinstance(order_id, bool) else ""
+    value = order_value(event.properties)
+    before: habit.Purchases = state["purchases"]
+    purchase = habit.Purchase(event.timestamp, named, value, _lines(event.properties))
+    state["purchases"], state["purchases_since"] = habit.with_purchase(before, state["purchases_since"], purchase)
+    if named:
+        if named in ids:  # the browser and the backend both told of it: the latest report says what it was worth
+            known, now = habit.find(before, named), habit.find(state["purchases"], named)
+            if known is not None and now is not None and now.value != known.value:
+                state["orders"] = replace(orders, revenue=orders.revenue + now.value - known.value)
+            return
+        ids = (*ids, named)[-ORDER_ID_LIMIT:]
     last_at = event.timestamp if orders.last_at is None else max(orders.last_at, event.timestamp)
-    state["orders"] = Orders(
-        count=orders.count + 1, revenue=orders.revenue + order_value(event.properties), last_at=last_at, ids=ids
-    )
+    state["orders"] = Orders(count=orders.count + 1, revenue=orders.revenue + value, last_at=last_at, ids=ids)
     state["cart_log"] = tuple(change for change in state["cart_log"] if change.at > last_at)
     state["cart"] = carts.cart_of(state["cart_log"])
+
+
+def _lines(properties: Mapping[str, Any]) -> tuple[habit.Line, ...]:
+    """The products of an order; the same one listed twice is one."""
+    listed = properties.get("products")
+    found: dict[str, habit.Line] = {}
+    for entry in listed[: carts.ITEM_LIMIT] if isinstance(listed, list) else [properties]:
+        item = carts.item_of(entry)
+        if item is None or item.quantity < 1:
+            continue
+        known = found.get(item.product_id)
+        category, brand = (name[: habit.NAME_LENGTH] if name else None for name in (item.category, item.brand))
+        if known is not None:
+            found[item.product_id] = known._replace(quantity=known.quantity + item.quantity)
+        else:
+            found[item.product_id] = habit.Line(item.product_id[:255], item.quantity, category, brand)
+    return tuple(found.values())
 
 
 def order_value(properties: Mapping[str, Any]) -> Decimal:
@@ -251,7 +289,8 @@ def _fold_answer(state: State, event: Event) -> None:
 
 
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
-    "Product Added": _fold_cart,
+    "Product Viewed": _fold_interest,
+    "Product Added": _fold_added,
     "Product Removed": _fold_cart,
     "Cart Viewed": _fold_cart,
     "Order Completed": _fold_order,

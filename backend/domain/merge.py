@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from backend.domain import attention, exposure, session
+from backend.domain import attention, exposure, habit, session
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
@@ -23,7 +24,10 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         last_at[name] = max(moment, last_at.get(name, moment))
     sessions, spans = session.merged(known.sessions, known.session_spans, anonymous.sessions, anonymous.session_spans)
     traits, times = _merged_traits(known, anonymous)
-    orders = _merged_orders(known.orders, anonymous.orders)
+    orders = _merged_orders(known, anonymous)
+    purchases, since = habit.merged_purchases(
+        known.purchases, known.purchases_since, anonymous.purchases, anonymous.purchases_since
+    )
     log = tuple(
         sorted(
             (
@@ -52,6 +56,9 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         cart=cart_of(log),
         cart_log=log,
         orders=orders,
+        purchases=purchases,
+        purchases_since=since,
+        interests=habit.merged_interests(known.interests, anonymous.interests),
         searches=tuple(sorted((*known.searches, *anonymous.searches), key=lambda each: each.at)[-SEARCH_LIMIT:]),
         forms=_merged_forms(known.forms, anonymous.forms),
         source=_merged_source(known.source, anonymous.source),
@@ -105,11 +112,19 @@ def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], 
     return traits, times
 
 
-def _merged_orders(a: Orders, b: Orders) -> Orders:
+def _merged_orders(known: Profile, anonymous: Profile) -> Orders:
+    """The orders of both; one that the browser told of as well as the backend is one."""
+    a, b = known.orders, anonymous.orders
     last_at = max((each for each in (a.last_at, b.last_at) if each), default=None)
+    twice = set(a.ids) & set(b.ids)
+    once = Decimal(0)
+    for each in twice:
+        told = [habit.find(log, each) for log in (known.purchases, anonymous.purchases)]
+        values = sorted((found.at, found.value) for found in told if found is not None)
+        once += values[0][1] if values else Decimal(0)  # the latest report stays
     return Orders(
-        count=a.count + b.count,
-        revenue=a.revenue + b.revenue,
+        count=a.count + b.count - len(twice),
+        revenue=a.revenue + b.revenue - once,
         last_at=last_at,
         ids=_union(a.ids, b.ids)[-ORDER_ID_LIMIT:],
     )

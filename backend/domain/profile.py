@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from backend.domain.attention import Contact
 from backend.domain.exposure import Exposure
+from backend.domain.habit import Interests, Purchases
 
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
 """The built-in funnel, in order."""
@@ -148,8 +149,9 @@ class Profile:
     to when a further event belongs to a session in which they were exposed), `woken_at` (up to when moments that no
     event marks, such as a pause, have been noticed) and `wake_at` (when the next of them comes), `segments` (how they
     stand with those of the site, by id; without those that never concerned them), `segments_at` (the moment at which
-    these were asked last; None: all are to be asked anew) and `segments_built` (the newest version of the site's
-    segments that has been asked).
+    these were asked last; None: all are to be asked anew), `segments_built` (the newest version of the site's segments
+    that has been asked), and what facts are derived from: `purchases` (the latest; all since `purchases_since`, where
+    that is told) and `interests`.
     """
 
     id: str
@@ -190,6 +192,9 @@ class Profile:
     segments: Mapping[str, Standing] = field(default_factory=dict)
     segments_at: datetime | None = None
     segments_built: int = 0
+    purchases: Purchases = ()
+    purchases_since: datetime | None = None
+    interests: Interests = ()
 
     def is_in(self, segment_id: str) -> bool:
         """Whether this visitor is a member of the segment with this id."""

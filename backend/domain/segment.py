@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
+from backend.domain.condition.fields import DERIVED
 from backend.domain.condition.tree import LocalTime, walk
+from backend.domain.fact import FACTS
 from backend.domain.mistakes import Mistakes
 
 KEYS = ("name", "description", "condition", "manual")
@@ -107,6 +109,8 @@ def parts_read(condition: Condition) -> frozenset[str]:
                 parts.add("device")
             case InSegment():
                 parts.add("segments")
+            case Comparison(field=where) if where.parts[0] == DERIVED:
+                parts |= {*FACTS[where.parts[1]].parts, "device"}
             case Comparison(field=where, op=op) if where.root == "profile":
                 parts |= {where.parts[0], "device"}
                 if op == "unchanged_for":

@@ -15,7 +15,8 @@ class Policy:
     `require_signature`: an `identify` from a page must carry a valid `userHash` to link its visitor to the user.
     `unverified_email`: an address that was only typed into a form field may be written to. `caps` and `quiet_hours` are
     documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up after somebody waved a
-    message away, twice as long after each further time; `holdout` percent of the people get nothing at all.
+    message away, twice as long after each further time; `holdout` percent of the people get nothing at all. `rfm` and
+    `loyalty` are documents too: thresholds of scores, and levels (see `domain/fact/standards`).
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
@@ -26,6 +27,8 @@ class Policy:
     quiet_hours: Mapping[str, Any] | None = None
     dismiss_backoff: timedelta = timedelta(days=1)
     holdout: float = 0
+    rfm: Mapping[str, Any] | None = None
+    loyalty: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

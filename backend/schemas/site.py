@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from backend.domain.calendar import read_quiet_hours
+from backend.domain.fact import read_levels, read_rfm
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
@@ -87,6 +88,21 @@ class PolicyFields(StrictSchema):
     holdout = fields.Float(
         validate=validate.Range(0, 100),
         metadata={"description": "Percent of the people who get no promotional message at all, for comparison."},
+    )
+    rfm = Written(
+        read_rfm,
+        allow_none=True,
+        metadata={
+            "description": "Where the scores of recency (days), frequency (orders) and money change, from 1 to 5.",
+            "example": {"recency": [7, 30, 90, 180], "frequency": [2, 3, 5, 10], "money": [50, 100, 250, 1000]},
+        },
+    )
+    loyalty = Written(
+        read_levels,
+        metadata={
+            "description": "Levels of loyalty, the lowest first: who has so many orders, and spent so much.",
+            "example": [{"name": "silver", "orders": 3}, {"name": "gold", "orders": 10, "revenue": "1000"}],
+        },
     )
     honour_gpc = Flag(metadata={"description": "Nothing is reported by browsers that send Global Privacy Control."})
 

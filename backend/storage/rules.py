@@ -23,7 +23,7 @@ from backend.errors import Conflict
 from backend.storage import rule_versions
 from backend.storage.rule_versions import Enrolled, StoredVersion
 from backend.storage.segments import known
-from backend.storage.tables import contests, rules, segments, sites
+from backend.storage.tables import contests, product_intervals, rules, segments, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ _TOTALS = select(
     select(func.count() + func.coalesce(func.sum(segments.c.revision + segments.c.version), 0)).scalar_subquery(),
     select(func.count(segments.c.deleted_at)).select_from(segments).scalar_subquery(),
     select(func.count(contests.c.variant)).scalar_subquery(),
+    select(func.coalesce(func.sum(product_intervals.c.learned_at % 1_000_000_007), 0)).scalar_subquery(),
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 

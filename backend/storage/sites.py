@@ -111,6 +111,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
     kept = (
         *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
         *(tables.dead_events, tables.tallies, tables.contests),
+        *(tables.product_intervals, tables.property_catalogue),
     )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))

@@ -23,7 +23,7 @@ EVENTS = frozenset(
         *("Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart"),
         *("Product Shared", "Cart Shared", "Product Reviewed"),
         *("Message Sent", "Message Shown", "Message Clicked", "Message Dismissed", "Message Replied"),
-        *("Message Answered", "Rule Triggered", "Broadcast", "Inactive", "Date Reached"),
+        *("Message Answered", "Rule Triggered", "Broadcast", "Inactive", "Date Reached", "Replenishment Due"),
     }
 )
 """What needs no having been seen: the names of the e-commerce specification, and our own."""
