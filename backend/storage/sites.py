@@ -79,6 +79,11 @@ def list_sites(
     return [_stored(vault, row) for row in conn.execute(query)]
 
 
+def ids(conn: Connection) -> list[str]:
+    """The ids of all sites."""
+    return list(conn.scalars(select(sites.c.id).order_by(sites.c.id)))
+
+
 def place(stored: StoredSite) -> tuple[int, str]:
     """Where the site stands in the list."""
     return to_micros(stored.created_at), stored.site.id

@@ -22,6 +22,9 @@ FEWEST_INTERVALS = 2
 LATEST_INTERVALS = 8
 """Intervals that the estimate needs, and those that it looks at: habits change."""
 
+FEWEST_PERSONS = 5
+"""Persons whose habits make an interval of the site."""
+
 MOST_SPREAD = 0.5
 """The greatest median absolute deviation of a habit, as a share of its median."""
 
@@ -90,6 +93,18 @@ def usual(values: Sequence[float]) -> float | None:
         return None
     middle = median(latest)
     spread = median(abs(each - middle) for each in latest)
+    return middle if spread <= MOST_SPREAD * middle else None
+
+
+def usual_of_many(persons: Sequence[float]) -> float | None:
+    """The interval of a site for one product, from one of each person; None where too few, or too different, are known.
+
+    Fewer would say of a known few when they buy.
+    """
+    if len(persons) < FEWEST_PERSONS:
+        return None
+    middle = median(persons)
+    spread = median(abs(each - middle) for each in persons)
     return middle if spread <= MOST_SPREAD * middle else None
 
 
