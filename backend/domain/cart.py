@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from backend.domain.amount import money as money
 from backend.domain.event import Event
 from backend.domain.profile import Cart, CartChange, CartItem
 
@@ -14,10 +15,6 @@ LOG_LIMIT = 200
 
 ITEM_LIMIT = 100
 QUANTITY_LIMIT = 1_000_000
-LARGEST_AMOUNT = Decimal(10) ** 15
-PLACES = 9
-SMALLEST_AMOUNT = Decimal(1).scaleb(-PLACES)
-"""Whoever reports 1E-999999 must not have it written out."""
 
 UNNAMED = ""
 """The product that an event puts into the cart without saying which: the cart is not empty then."""
@@ -108,20 +105,6 @@ def with_change(log: tuple[CartChange, ...], change: CartChange) -> tuple[CartCh
     cart = cart_of(before)
     summed = CartChange(at=last.at, order=last.order, kind="set", items=cart.items, cart_id=cart.cart_id)
     return (summed, *longer[-cut:])
-
-
-def money(value: Any) -> Decimal | None:
-    """A price as it was meant: numbers, and digits in text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or amount.copy_abs() >= LARGEST_AMOUNT:
-        return None
-    exponent = amount.as_tuple().exponent
-    return amount.quantize(SMALLEST_AMOUNT) if isinstance(exponent, int) and exponent < -PLACES else amount
 
 
 def _apply(items: dict[str, CartItem], kind: str, item: CartItem) -> None:

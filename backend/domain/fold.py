@@ -14,6 +14,17 @@ from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Pr
 from backend.domain.session import with_visit
 from backend.domain.source import tells_origin, touch_of, with_touch
 from backend.domain.stage import TURNING, stage_of
+from backend.domain.trait import (
+    CHANGED,
+    LOGS_KEPT,
+    RANK,
+    Logs,
+    Operation,
+    TraitLog,
+    fits,
+    operations_of,
+    with_operation,
+)
 
 TRAIT_LIMIT = 250
 SEARCH_LIMIT = 20
@@ -53,6 +64,8 @@ def fold_into(copy: Profile, event: Event) -> None:
     state = copy.__dict__
     if event.type == SIGNAL:
         _introduce(state, event)
+        if event.name == CHANGED:
+            _fold_traits(state, event.properties, event.timestamp, event.order)
         return  # nothing that the visitor did
     moment = event.timestamp
     name = event.name
@@ -75,7 +88,7 @@ def fold_into(copy: Profile, event: Event) -> None:
     if event.context:
         _fold_context(state, event, moment)
     if event.traits:
-        _fold_traits(state, event.traits, moment)
+        _fold_traits(state, event.traits, moment, event.order)
     special = SPECIAL.get(name)
     if special is not None:
         special(state, event)
@@ -118,25 +131,73 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
             state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
-        _fold_traits(state, traits, moment)
+        _fold_traits(state, traits, moment, event.order)
 
 
-def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime) -> None:
+def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
+    """Traits that were told; among them may stand operations, as `domain/trait` tells."""
     traits, times = dict(state["traits"]), dict(state["trait_times"])
+    logs = state["trait_logs"]
+    operated = False
     for key, value in said.items():
+        if key in RANK:
+            operated = True
+            continue
         before = times.get(key)
-        if (before is not None and moment < before) or (before is None and len(times) >= TRAIT_LIMIT):
+        if before is None and len(times) >= TRAIT_LIMIT:
+            continue
+        if (value.__class__ is dict or value.__class__ is list) and not fits(value):
+            continue
+        if key in logs:
+            logs = _operate(traits, times, logs, key, Operation(moment, order, "$set", value))
+            continue
+        if before is not None and moment < before:
             continue
         times[key] = moment
         if value is None:
             traits.pop(key, None)
         else:
             traits[key] = value
-    state["traits"], state["trait_times"] = traits, times
+    state["traits"], state["trait_times"], state["trait_logs"] = traits, times, logs
+    if operated:
+        _fold_operations(state, said, moment, order)
     for kind in ("email", "phone"):
         value = said.get(kind)
         if isinstance(value, str) and value:
             _identify(state, kind, value.strip(), "identify", moment)
+
+
+def _fold_operations(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
+    """Operations on traits, whenever they arrive."""
+    plain = said.get("$set")
+    if isinstance(plain, dict):
+        _fold_traits(state, {key: value for key, value in plain.items() if key not in RANK}, moment, order)
+    traits, times, logs = dict(state["traits"]), dict(state["trait_times"]), state["trait_logs"]
+    for kind, key, value in operations_of(said):
+        if kind == "$set" or (key not in times and len(times) >= TRAIT_LIMIT) or not fits(value):
+            continue
+        logs = _operate(traits, times, logs, key, Operation(moment, order, kind, value))
+        if kind == "$set_once" and key in CONTACT_FIELDS.values() and isinstance(value, str) and value:
+            _identify(state, key, value.strip(), "identify", moment)
+    state["traits"], state["trait_times"], state["trait_logs"] = traits, times, logs
+
+
+def _operate(traits: State, times: State, logs: Logs, key: str, operation: Operation) -> Logs:
+    """Applies one operation to a trait, in place; returns the logs as they are then."""
+    log = logs.get(key) or TraitLog(traits.get(key), times.get(key))
+    after = with_operation(log, operation)
+    if after is log:
+        return logs
+    value = after.value
+    if value is None:
+        traits.pop(key, None)
+    else:
+        traits[key] = value
+    times[key] = max(operation.at, times.get(key, operation.at))
+    if after.plain:
+        times[key] = after.base_at or times[key]
+        return {name: each for name, each in logs.items() if name != key} if key in logs else logs
+    return {**logs, key: after} if key in logs or len(logs) < LOGS_KEPT else logs
 
 
 def _identify(state: State, kind: str, value: str, source: str, moment: datetime) -> None:
@@ -285,7 +346,7 @@ def _fold_answer(state: State, event: Event) -> None:
     _fold_feedback(state, event)
     told = attention.answered(state["contacts"], event)
     if told is not None:
-        _fold_traits(state, dict([told]), event.timestamp)
+        _fold_traits(state, dict([told]), event.timestamp, event.order)
 
 
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {

@@ -6,12 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from backend.domain import attention, exposure, habit, session
+from backend.domain import attention, exposure, habit, session, trait
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
+from backend.domain.trait import Logs, TraitLog
 
 
 def merge(known: Profile, anonymous: Profile) -> Profile:
@@ -23,7 +24,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
     for name, moment in anonymous.last_at.items():
         last_at[name] = max(moment, last_at.get(name, moment))
     sessions, spans = session.merged(known.sessions, known.session_spans, anonymous.sessions, anonymous.session_spans)
-    traits, times = _merged_traits(known, anonymous)
+    traits, times, logs = _merged_traits(known, anonymous)
     orders = _merged_orders(known, anonymous)
     purchases, since = habit.merged_purchases(
         known.purchases, known.purchases_since, anonymous.purchases, anonymous.purchases_since
@@ -44,6 +45,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         anonymous_ids=_union(known.anonymous_ids, anonymous.anonymous_ids)[-ANONYMOUS_LIMIT:],
         traits=traits,
         trait_times=times,
+        trait_logs=logs,
         identifiers=_merged_identifiers(known.identifiers, anonymous.identifiers),
         device=anonymous.device if _later(anonymous.device_at, known.device_at) else known.device,
         device_at=anonymous.device_at if _later(anonymous.device_at, known.device_at) else known.device_at,
@@ -100,7 +102,7 @@ def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
     return (*a, *(each for each in b if each not in a))
 
 
-def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], Mapping[str, datetime]]:
+def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], Mapping[str, datetime], Logs]:
     traits, times = dict(known.traits), dict(known.trait_times)
     for key, moment in anonymous.trait_times.items():
         if key not in times or moment > times[key]:
@@ -109,7 +111,20 @@ def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], 
                 traits[key] = anonymous.traits[key]
             else:
                 traits.pop(key, None)
-    return traits, times
+    logs: dict[str, TraitLog] = {}
+    for key in (*known.trait_logs, *(each for each in anonymous.trait_logs if each not in known.trait_logs)):
+        log = logs[key] = trait.merged(_trait_log(known, key), _trait_log(anonymous, key))
+        value = log.value
+        if value is None:
+            traits.pop(key, None)
+        else:
+            traits[key] = value
+    return traits, times, {key: log for key, log in logs.items() if not log.plain}
+
+
+def _trait_log(profile: Profile, key: str) -> TraitLog:
+    known = profile.trait_logs.get(key)
+    return TraitLog(profile.traits.get(key), profile.trait_times.get(key)) if known is None else known
 
 
 def _merged_orders(known: Profile, anonymous: Profile) -> Orders:
