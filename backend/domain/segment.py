@@ -12,7 +12,7 @@ from backend.domain.fact import FACTS
 from backend.domain.mistakes import Mistakes
 
 KEYS = ("name", "description", "condition", "manual")
-READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_at", "updated_at"})
+READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_at", "updated_at", "warnings"})
 """What a segment that was read carries beside; sent back, it is passed over."""
 
 LONGEST_NAME = 100
