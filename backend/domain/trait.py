@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from backend.domain.amount import LARGEST_AMOUNT, money
+from backend.domain.event import SIGNAL, Event
 
 CHANGED = "Traits Changed"
 """The signal by which a backend changes traits; its properties are traits with operations."""
@@ -90,6 +91,16 @@ def operations_of(said: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield from ((kind, name, None) for name in names if isinstance(name, str))
         elif isinstance(told, dict):
             yield from ((kind, name, value) for name, value in told.items())
+
+
+def telling(event: Event, name: str) -> tuple[bool, Any]:
+    """Whether an event told of this trait, and what it made it; None where that depends on what it was before."""
+    said = event.properties if event.type == SIGNAL else event.traits
+    told, value = name in said, said.get(name)
+    for kind, trait, given in operations_of(said) if not said.keys().isdisjoint(RANK) else ():
+        if trait == name:
+            told, value = True, given if kind == "$set" else None
+    return told, value
 
 
 def with_operation(log: TraitLog, operation: Operation) -> TraitLog:

@@ -76,7 +76,7 @@ class IntervalLearner:
             if round_about and after > start:
                 break
             yield
-        found = {key: value for key, each in samples.items() if (value := usual_of_many(each)) is not None}
+        found = {key: round(value, -2) for key, each in samples.items() if (value := usual_of_many(each)) is not None}
         with self.rt.db.begin() as connection:
             intervals.save(connection, site_id, found, self.rt.clock())
         log.debug("intervals_learned", site=site_id, products=len(found))

@@ -56,19 +56,22 @@ class Sweeper:
             for site_id in self._rulesets.site_ids():
                 ruleset = self._rulesets.of(site_id)
                 for rule in ruleset.by_id.values() if ruleset is not None else ():
-                    self._begin(connection, rule, now)
+                    self._begin(connection, ruleset, rule, now)
                 if ruleset is not None and ruleset.segments is not None:
                     regroup.begin(connection, ruleset, now)
             regroup.clear(connection)
             found = sweeps.due(connection, now)
         return sum(self._go_on(sweep, now) for sweep in found)
 
-    def _begin(self, connection: Connection, rule: CompiledRule, now: datetime) -> None:
+    def _begin(self, connection: Connection, ruleset: Ruleset | None, rule: CompiledRule, now: datetime) -> None:
         """Writes down the sweep that this rule needs now, unless that was done before."""
         if rule.rule.status != "active":
             return
         if rule.watch is not None:
-            sweep = _sweep(rule, "wake", (str(rule.rule.version),), now)
+            learned: tuple[str, ...] = ()
+            if rule.watch.told is not None and ruleset is not None:  # it depends on what the site has learned, too
+                learned = (repr(sorted(ruleset.standards.intervals.items())),)
+            sweep = _sweep(rule, "wake", (str(rule.rule.version), *learned), now)
         elif isinstance(trigger := rule.rule.spec.trigger, BroadcastTrigger):
             moment = round_of(trigger, now)
             if moment is None:

@@ -8,6 +8,7 @@ import pytest
 from backend.domain.fact import Standards, facts_of
 from backend.pipeline.learn_intervals import IntervalLearner
 from backend.pipeline.simulate import simulate
+from backend.pipeline.sweep import Sweeper
 from backend.storage import intervals
 from backend.storage.rules import get_rule
 from tests.core_fixtures import *  # noqa: F403 - fixtures
@@ -127,3 +128,35 @@ def test_facts_survive_a_merge_whatever_came_late(shop: Shop) -> None:
     assert profile.orders.count == 3
     assert told["products"][0]["lasts_days"] == 10.0
     assert (told["days_since_order"], told["churn_days"]) == (20, 10)
+
+
+def test_other_levels_ask_everybody_anew_about_segments_of_loyalty(each_shop: Shop) -> None:
+    shop, headers = each_shop, {"Authorization": f"Bearer {ADMIN}"}
+    condition = {"field": "profile.facts.loyalty", "op": "eq", "value": "gold"}
+    made = shop.client.post(
+        "/api/v1/sites/shop/segments", json={"name": "Gold", "condition": condition}, headers=headers
+    )
+    assert made.status_code == 201
+    shop.send(order(1), order(2))
+    for least, size in ((2, 1), (3, 0)):
+        levels = {"policy": {"loyalty": [{"name": "gold", "orders": least}]}}
+        assert shop.client.patch("/api/v1/sites/shop", json=levels, headers=headers).status_code == 200
+        sweeper = Sweeper(shop.rt)
+        sweeper.run()
+        shop.clock.forward(seconds=5)
+        sweeper.run()
+        assert get(shop, "segments/Gold")["size"] == size
+
+
+def test_what_the_site_learns_later_foretells_for_whoever_bought_before(shop: Shop) -> None:
+    shop.rule(REMIND)
+    shop.send(order(1))
+    Sweeper(shop.rt).run()
+    assert shop.profile().wake_at is None
+    with shop.rt.db.begin() as connection:
+        intervals.save(connection, shop.site.id, {"tea": 10 * 86_400.0}, shop.clock())
+    Sweeper(shop.rt).run()
+    assert shop.profile().wake_at == START + timedelta(days=7, hours=1)
+    for _ in range(9):
+        shop.wait(days=1)
+    assert len(shop.messages()) == 1

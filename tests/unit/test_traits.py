@@ -203,3 +203,27 @@ def test_traits_told_by_any_event_may_hold_operations() -> None:
     profile = story.run(9).profile
     assert profile.traits == {"rounds": 2, "email": "A@b.c"}
     assert [each.value for each in profile.identifiers if each.kind == "email"] == ["a@b.c"]
+
+
+def test_unchanged_for_sees_what_operations_and_the_api_have_changed() -> None:
+    condition = {"field": "profile.traits.plan", "op": "unchanged_for", "value": "30m"}
+    for change in ({"$set": {"plan": "free"}}, {"$append": {"plan": 1}, "$unset": ["plan"]}):
+        story = Story([rule("same", "Asked", audience=condition)])
+        story.told(0, plan="pro")
+        story.event(40, name="Identify", type="identify", traits=change)
+        story.event(41, name="Identify", type="identify", traits={"$set": {"plan": "pro"}})
+        story.did("Asked", 60)
+        story.did("Asked", 80)
+        assert sent(story.run(90)) == [("same", 80)]
+    story = Story([rule("same", "Asked", audience=condition)])
+    story.told(0, plan="pro")
+    story.event(40, name=CHANGED, type=SIGNAL, properties={"$set": {"plan": "free"}})
+    story.event(41, name=CHANGED, type=SIGNAL, properties={"$set": {"plan": "pro"}})
+    story.did("Asked", 60)
+    story.did("Asked", 80)
+    assert sent(story.run(90)) == [("same", 80)]
+    story = Story([rule("same", "Asked", audience=condition)])
+    story.told(0, plan="pro")
+    story.event(40, name=CHANGED, type=SIGNAL, properties={"$set": {"plan": "pro"}})
+    story.did("Asked", 60)
+    assert sent(story.run(90)) == [("same", 60)]  # to be told it again is no change

@@ -7,14 +7,13 @@ from typing import Any, TypeAlias
 
 from backend.domain.calendar import day_begins, zone_of
 from backend.domain.calendar.zone import first_open, midnight_after, midnight_of
-from backend.domain.condition.compile import compile_condition
+from backend.domain.condition.compile import compile_condition, tellings
 from backend.domain.condition.fields import DERIVED, getter
 from backend.domain.condition.local import holds_at, local_now
 from backend.domain.condition.moment import Moment
 from backend.domain.condition.performed import finder
 from backend.domain.condition.tree import (
     ONCE,
-    TOLD,
     All,
     AnyOf,
     Comparison,
@@ -28,6 +27,7 @@ from backend.domain.condition.when import DAY, Relative, Test, date_alone
 from backend.domain.event import Event
 from backend.domain.fact import FACTS
 from backend.domain.profile import NAME_LIMIT
+from backend.domain.trait import telling
 
 Turning: TypeAlias = Callable[[Moment], datetime | None]
 """Asked at a moment: the next one at which the answer may differ, if nothing happens until then; None: never."""
@@ -165,7 +165,7 @@ def _unchanged(trait: str, span: timedelta) -> Turning:
         told_at = m.profile.trait_times.get(trait)
         if trait not in m.profile.traits or told_at is None or told_at + span <= m.at:
             return None
-        told = (event.timestamp + span for event in m.history.of(TOLD) if trait in event.traits)
+        told = (event.timestamp + span for event in tellings(m.history) if telling(event, trait)[0])
         return _after(m.at, iter([*told, told_at + span]))
 
     return turning
