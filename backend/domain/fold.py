@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from backend.domain import attention, habit
@@ -11,22 +10,13 @@ from backend.domain import cart as carts
 from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
+from backend.domain.purchase import purchase_of
 from backend.domain.session import with_visit
 from backend.domain.source import tells_origin, touch_of, with_touch
 from backend.domain.stage import TURNING, stage_of
-from backend.domain.trait import (
-    CHANGED,
-    LOGS_KEPT,
-    RANK,
-    Logs,
-    Operation,
-    TraitLog,
-    fits,
-    operations_of,
-    with_operation,
-)
+from backend.domain.trait import CHANGED
+from backend.domain.trait_fold import fold_traits
 
-TRAIT_LIMIT = 250
 SEARCH_LIMIT = 20
 FORM_LIMIT = 50
 ANONYMOUS_LIMIT = 50
@@ -135,69 +125,14 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
 
 
 def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
-    """Traits that were told; among them may stand operations, as `domain/trait` tells."""
-    traits, times = dict(state["traits"]), dict(state["trait_times"])
-    logs = state["trait_logs"]
-    operated = False
-    for key, value in said.items():
-        if key in RANK:
-            operated = True
+    fold_traits(state, said, moment, order)
+    for told in (said, said.get("$set"), said.get("$set_once")):
+        if not isinstance(told, Mapping):
             continue
-        before = times.get(key)
-        if before is None and len(times) >= TRAIT_LIMIT:
-            continue
-        if (value.__class__ is dict or value.__class__ is list) and not fits(value):
-            continue
-        if key in logs:
-            logs = _operate(traits, times, logs, key, Operation(moment, order, "$set", value))
-            continue
-        if before is not None and moment < before:
-            continue
-        times[key] = moment
-        if value is None:
-            traits.pop(key, None)
-        else:
-            traits[key] = value
-    state["traits"], state["trait_times"], state["trait_logs"] = traits, times, logs
-    if operated:
-        _fold_operations(state, said, moment, order)
-    for kind in ("email", "phone"):
-        value = said.get(kind)
-        if isinstance(value, str) and value:
-            _identify(state, kind, value.strip(), "identify", moment)
-
-
-def _fold_operations(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
-    """Operations on traits, whenever they arrive."""
-    plain = said.get("$set")
-    if isinstance(plain, dict):
-        _fold_traits(state, {key: value for key, value in plain.items() if key not in RANK}, moment, order)
-    traits, times, logs = dict(state["traits"]), dict(state["trait_times"]), state["trait_logs"]
-    for kind, key, value in operations_of(said):
-        if kind == "$set" or (key not in times and len(times) >= TRAIT_LIMIT) or not fits(value):
-            continue
-        logs = _operate(traits, times, logs, key, Operation(moment, order, kind, value))
-        if kind == "$set_once" and key in CONTACT_FIELDS.values() and isinstance(value, str) and value:
-            _identify(state, key, value.strip(), "identify", moment)
-    state["traits"], state["trait_times"], state["trait_logs"] = traits, times, logs
-
-
-def _operate(traits: State, times: State, logs: Logs, key: str, operation: Operation) -> Logs:
-    """Applies one operation to a trait, in place; returns the logs as they are then."""
-    log = logs.get(key) or TraitLog(traits.get(key), times.get(key))
-    after = with_operation(log, operation)
-    if after is log:
-        return logs
-    value = after.value
-    if value is None:
-        traits.pop(key, None)
-    else:
-        traits[key] = value
-    times[key] = max(operation.at, times.get(key, operation.at))
-    if after.plain:
-        times[key] = after.base_at or times[key]
-        return {name: each for name, each in logs.items() if name != key} if key in logs else logs
-    return {**logs, key: after} if key in logs or len(logs) < LOGS_KEPT else logs
+        for kind in ("email", "phone"):
+            value = told.get(kind)
+            if isinstance(value, str) and value:
+                _identify(state, kind, value.strip(), "identify", moment)
 
 
 def _identify(state: State, kind: str, value: str, source: str, moment: datetime) -> None:
@@ -240,12 +175,10 @@ def _fold_interest(state: State, event: Event, weight: int = habit.VIEWED) -> No
 
 def _fold_order(state: State, event: Event) -> None:
     orders: Orders = state["orders"]
-    order_id = event.properties.get("order_id")
     ids = orders.ids
-    named = str(order_id) if isinstance(order_id, str | int) and not isinstance(order_id, bool) else ""
-    value = order_value(event.properties)
     before: habit.Purchases = state["purchases"]
-    purchase = habit.Purchase(event.timestamp, named, value, _lines(event.properties))
+    purchase = purchase_of(event)
+    named = purchase.order_id
     state["purchases"], state["purchases_since"] = habit.with_purchase(before, state["purchases_since"], purchase)
     if named:
         if named in ids:  # the browser and the backend both told of it: the latest report says what it was worth
@@ -255,38 +188,9 @@ def _fold_order(state: State, event: Event) -> None:
             return
         ids = (*ids, named)[-ORDER_ID_LIMIT:]
     last_at = event.timestamp if orders.last_at is None else max(orders.last_at, event.timestamp)
-    state["orders"] = Orders(count=orders.count + 1, revenue=orders.revenue + value, last_at=last_at, ids=ids)
+    state["orders"] = Orders(count=orders.count + 1, revenue=orders.revenue + purchase.value, last_at=last_at, ids=ids)
     state["cart_log"] = tuple(change for change in state["cart_log"] if change.at > last_at)
     state["cart"] = carts.cart_of(state["cart_log"])
-
-
-def _lines(properties: Mapping[str, Any]) -> tuple[habit.Line, ...]:
-    """The products of an order; the same one listed twice is one."""
-    listed = properties.get("products")
-    found: dict[str, habit.Line] = {}
-    for entry in listed[: carts.ITEM_LIMIT] if isinstance(listed, list) else [properties]:
-        item = carts.item_of(entry)
-        if item is None or item.quantity < 1:
-            continue
-        known = found.get(item.product_id)
-        category, brand = (name[: habit.NAME_LENGTH] if name else None for name in (item.category, item.brand))
-        if known is not None:
-            found[item.product_id] = known._replace(quantity=known.quantity + item.quantity)
-        else:
-            found[item.product_id] = habit.Line(item.product_id[:255], item.quantity, category, brand)
-    return tuple(found.values())
-
-
-def order_value(properties: Mapping[str, Any]) -> Decimal:
-    """What an order was worth: `revenue`, else `total`, else `value`, else its products, else its one price."""
-    for key in ("revenue", "total", "value"):
-        amount = carts.money(properties.get(key))
-        if amount is not None:
-            return amount
-    listed = properties.get("products")
-    entries = listed if isinstance(listed, list) else [properties]
-    items = [item for entry in entries if (item := carts.item_of(entry)) is not None]
-    return sum((item.price * item.quantity for item in items if item.price is not None), Decimal(0))
 
 
 def _fold_search(state: State, event: Event) -> None:

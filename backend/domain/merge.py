@@ -26,9 +26,6 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
     sessions, spans = session.merged(known.sessions, known.session_spans, anonymous.sessions, anonymous.session_spans)
     traits, times, logs = _merged_traits(known, anonymous)
     orders = _merged_orders(known, anonymous)
-    purchases, since = habit.merged_purchases(
-        known.purchases, known.purchases_since, anonymous.purchases, anonymous.purchases_since
-    )
     log = tuple(
         sorted(
             (
@@ -58,9 +55,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         cart=cart_of(log),
         cart_log=log,
         orders=orders,
-        purchases=purchases,
-        purchases_since=since,
-        interests=habit.merged_interests(known.interests, anonymous.interests),
+        **_merged_habits(known, anonymous),
         searches=tuple(sorted((*known.searches, *anonymous.searches), key=lambda each: each.at)[-SEARCH_LIMIT:]),
         forms=_merged_forms(known.forms, anonymous.forms),
         source=_merged_source(known.source, anonymous.source),
@@ -92,6 +87,13 @@ def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
         standings[segment_id] = Standing(entered, left, due)
     lived = [each.segments_built for each in (known, anonymous) if each.first_seen is not None or each.segments_at]
     return {"segments": standings, "segments_at": None, "segments_built": min(lived, default=0)}
+
+
+def _merged_habits(known: Profile, anonymous: Profile) -> dict[str, Any]:
+    logs = (known.purchases, known.purchases_since, anonymous.purchases, anonymous.purchases_since)
+    purchases, since = habit.merged_purchases(*logs)
+    interests = habit.merged_interests(known.interests, anonymous.interests)
+    return {"purchases": purchases, "purchases_since": since, "interests": interests}
 
 
 def _later(a: datetime | None, b: datetime | None) -> bool:

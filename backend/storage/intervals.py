@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from backend.storage.bulk import upsert_rows
-from backend.storage.tables import product_intervals
+from backend.storage.learned_tables import product_intervals
 from backend.storage.times import from_micros, to_micros
 
 

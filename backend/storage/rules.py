@@ -21,9 +21,10 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.errors import Conflict
 from backend.storage import rule_versions
+from backend.storage.learned_tables import product_intervals
 from backend.storage.rule_versions import Enrolled, StoredVersion
 from backend.storage.segments import known
-from backend.storage.tables import contests, product_intervals, rules, segments, sites
+from backend.storage.tables import contests, rules, segments, sites
 from backend.storage.times import from_micros, to_micros
 
 logger = logging.getLogger(__name__)

@@ -321,25 +321,3 @@ unsubscribes = Table(
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
-
-# Facts and traits
-
-product_intervals = Table(
-    "product_intervals",
-    metadata,
-    Column("site_id", Text, primary_key=True),
-    Column("learned_at", BigInteger, nullable=False),
-    Column("document", Text, nullable=False),  # the seconds that one piece of each product usually lasts
-)
-
-property_catalogue = Table(
-    "property_catalogue",
-    metadata,
-    Column("site_id", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),  # event, property, trait
-    Column("event", Text, primary_key=True),  # whose property it is, else ""
-    Column("name", Text, primary_key=True),
-    Column("first_seen", BigInteger, nullable=False),
-    Column("last_seen", BigInteger, nullable=False),
-    Column("document", Text, nullable=False),  # how often it was looked at, types, examples
-)

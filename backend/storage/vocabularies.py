@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, func, or_, select, tuple_
 
 from backend.domain.vocabulary import Known, Name, Names
 from backend.storage.bulk import upsert_rows
-from backend.storage.tables import property_catalogue
+from backend.storage.learned_tables import property_catalogue
 from backend.storage.times import from_micros, to_micros
 
 MOST_NAMES = 5_000
