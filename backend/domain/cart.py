@@ -49,14 +49,19 @@ def item_of(properties: Any) -> CartItem | None:
     """The product described by Segment's properties; None without `product_id`, `sku` or `name`."""
     if not isinstance(properties, Mapping):
         return None
-    product_id = _text(properties.get("product_id")) or _text(properties.get("sku")) or _text(properties.get("name"))
+    product_id = product_id_of(properties)
     return None if product_id is None else _item(product_id, properties)
+
+
+def product_id_of(properties: Mapping[str, Any]) -> str | None:
+    """By what a product is known: its `product_id`, else its `sku`, else its name."""
+    return _text(properties.get("product_id")) or _text(properties.get("sku")) or _text(properties.get("name"))
 
 
 def _item(product_id: str, properties: Mapping[str, Any]) -> CartItem:
     return CartItem(
         product_id=product_id,
-        quantity=_quantity(properties.get("quantity")),
+        quantity=quantity_of(properties.get("quantity")),
         price=money(properties.get("price")),
         name=_text(properties.get("name")),
         category=_text(properties.get("category")),
@@ -141,7 +146,8 @@ def _text(value: Any) -> str | None:
     return None
 
 
-def _quantity(value: Any) -> int:
+def quantity_of(value: Any) -> int:
+    """How many pieces a told quantity means: one where it says nothing, none where it is not above zero."""
     amount = money(value)
     if amount is None:
         return 1

@@ -125,14 +125,19 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
 
 
 def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
-    fold_traits(state, said, moment, order)
-    for told in (said, said.get("$set"), said.get("$set_once")):
-        if not isinstance(told, Mapping):
-            continue
-        for kind in ("email", "phone"):
-            value = told.get(kind)
-            if isinstance(value, str) and value:
-                _identify(state, kind, value.strip(), "identify", moment)
+    if fold_traits(state, said, moment, order):
+        for told in (said.get("$set"), said.get("$set_once")):
+            if isinstance(told, dict):
+                _introduce_by(state, told, moment)
+    _introduce_by(state, said, moment)
+
+
+def _introduce_by(state: State, said: Mapping[str, Any], moment: datetime) -> None:
+    """Notes the addresses among what was told."""
+    for kind in ("email", "phone"):
+        value = said.get(kind)
+        if isinstance(value, str) and value:
+            _identify(state, kind, value.strip(), "identify", moment)
 
 
 def _identify(state: State, kind: str, value: str, source: str, moment: datetime) -> None:

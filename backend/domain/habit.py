@@ -55,7 +55,11 @@ Interests = tuple[Interest, ...]
 
 def find(purchases: Purchases, order_id: str) -> Purchase | None:
     """The purchase of this order, where it is remembered."""
-    return next((each for each in purchases if each.order_id == order_id), None) if order_id else None
+    if order_id:
+        for each in purchases:
+            if each.order_id == order_id:
+                return each
+    return None
 
 
 def with_purchase(
@@ -99,16 +103,16 @@ def merged_purchases(
 def with_interest(interests: Interests, day: int, kind: str, name: str, weight: int) -> Interests:
     """The log with so much more interest on that day; days too old to be kept change nothing."""
     place = len(interests)
-    wanted = (day, kind, name)
     while place:
-        known = interests[place - 1]
-        here = known[:3]
-        if here < wanted:
+        known_day, known_kind, known_name, known_weight = interests[place - 1]
+        if known_day < day:
+            break
+        if known_name == name and known_kind == kind and known_day == day:
+            more = Interest(day, kind, name, known_weight + weight)
+            return (*interests[: place - 1], more, *interests[place:])
+        if known_day == day and (known_kind, known_name) < (kind, name):
             break
         place -= 1
-        if here == wanted:
-            more = Interest(day, kind, name, known.weight + weight)
-            return (*interests[:place], more, *interests[place + 1 :])
     return (*interests[:place], Interest(day, kind, name, weight), *interests[place:])[-INTERESTS_KEPT:]
 
 
@@ -134,7 +138,7 @@ def _cut(purchases: Purchases, since: datetime | None) -> tuple[Purchases, datet
     What lies at or before the newest that had to go goes too, and stays away: else it would depend on the order of
     arrival what fills the room that is left.
     """
-    if len(purchases) <= PURCHASES_KEPT and sum(len(each.lines) or 1 for each in purchases) <= LINES_KEPT:
+    if len(purchases) <= PURCHASES_KEPT and sum([len(each.lines) or 1 for each in purchases]) <= LINES_KEPT:
         if since is None or not purchases or purchases[0].at > since:
             return purchases, since
         return tuple(each for each in purchases if each.at > since), since

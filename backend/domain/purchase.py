@@ -8,6 +8,8 @@ from backend.domain import cart as carts
 from backend.domain.event import Event
 from backend.domain.habit import NAME_LENGTH, Line, Purchase
 
+LONGEST_ID = 255
+
 
 def purchase_of(event: Event) -> Purchase:
     """The purchase that this order is; its id is "" where it has none."""
@@ -21,16 +23,21 @@ def _lines(properties: Mapping[str, Any]) -> tuple[Line, ...]:
     listed = properties.get("products")
     found: dict[str, Line] = {}
     for entry in listed[: carts.ITEM_LIMIT] if isinstance(listed, list) else [properties]:
-        item = carts.item_of(entry)
-        if item is None or item.quantity < 1:
+        product_id = carts.product_id_of(entry) if isinstance(entry, Mapping) else None
+        quantity = carts.quantity_of(entry.get("quantity")) if product_id is not None else 0
+        if product_id is None or quantity < 1:
             continue
-        known = found.get(item.product_id)
-        category, brand = (name[:NAME_LENGTH] if name else None for name in (item.category, item.brand))
+        product_id = product_id[:LONGEST_ID]
+        known = found.get(product_id)
         if known is not None:
-            found[item.product_id] = known._replace(quantity=known.quantity + item.quantity)
+            found[product_id] = known._replace(quantity=known.quantity + quantity)
         else:
-            found[item.product_id] = Line(item.product_id[:255], item.quantity, category, brand)
+            found[product_id] = Line(product_id, quantity, _name(entry.get("category")), _name(entry.get("brand")))
     return tuple(found.values())
+
+
+def _name(value: Any) -> str | None:
+    return value[:NAME_LENGTH] if value.__class__ is str and value else None
 
 
 def order_value(properties: Mapping[str, Any]) -> Decimal:

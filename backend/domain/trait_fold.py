@@ -12,8 +12,8 @@ State = dict[str, Any]
 """The fields of a working copy of a profile, by name."""
 
 
-def fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
-    """Takes in traits that were told, whenever that was; among them may stand operations, as `domain/trait` tells."""
+def fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> bool:
+    """Takes in traits that were told, whenever that was; among them may stand operations: then it is true."""
     traits, times = dict(state["traits"]), dict(state["trait_times"])
     logs = state["trait_logs"]
     operated = False
@@ -39,6 +39,7 @@ def fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: 
     state["traits"], state["trait_times"], state["trait_logs"] = traits, times, logs
     if operated:
         _fold_operations(state, said, moment, order)
+    return operated
 
 
 def _fold_operations(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
