@@ -169,13 +169,13 @@ def _fold_added(state: State, event: Event) -> None:
 
 
 def _fold_interest(state: State, event: Event, weight: int = habit.VIEWED) -> None:
-    properties = event.properties
-    for kind in (habit.CATEGORY, habit.BRAND):
-        name = properties.get(kind)
-        if name.__class__ is str and name:
-            day = event.timestamp.toordinal()
-            interests = state["interests"]
-            state["interests"] = habit.with_interest(interests, day, kind, name[: habit.NAME_LENGTH], weight)
+    told = event.properties
+    category, brand = told.get("category"), told.get("brand")
+    category = category[: habit.NAME_LENGTH] if category.__class__ is str else ""
+    brand = brand[: habit.NAME_LENGTH] if brand.__class__ is str else ""
+    if category or brand:
+        interest = habit.Interest(event.timestamp.toordinal(), category, brand, weight)
+        state["interests"] = habit.with_interest(state["interests"], interest)
 
 
 def _fold_order(state: State, event: Event) -> None:

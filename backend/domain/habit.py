@@ -13,13 +13,11 @@ PURCHASES_KEPT = 50
 LINES_KEPT = 250
 """Purchases, and products in them, that one person's log holds."""
 
-INTERESTS_KEPT = 80
+INTERESTS_KEPT = 60
 NAME_LENGTH = 100
 
 VIEWED, CARTED, BOUGHT = 1, 3, 6
 """What a product viewed, put into the cart, or bought says of its category and brand: more effort, more interest."""
-
-CATEGORY, BRAND = "category", "brand"
 
 
 class Line(NamedTuple):
@@ -41,11 +39,11 @@ class Purchase(NamedTuple):
 
 
 class Interest(NamedTuple):
-    """What was viewed and carted of one category or brand on one day (its ordinal, in UTC)."""
+    """What was viewed and carted of one category and brand ("" where not told) on one day (its ordinal, in UTC)."""
 
     day: int
-    kind: str
-    name: str
+    category: str
+    brand: str
     weight: int
 
 
@@ -100,20 +98,23 @@ def merged_purchases(
     return _cut(tuple(sorted((*named.values(), *nameless), key=_place)), since)
 
 
-def with_interest(interests: Interests, day: int, kind: str, name: str, weight: int) -> Interests:
+def with_interest(interests: Interests, interest: Interest) -> Interests:
     """The log with so much more interest on that day; days too old to be kept change nothing."""
+    day, category, brand, weight = interest
     place = len(interests)
     while place:
-        known_day, known_kind, known_name, known_weight = interests[place - 1]
-        if known_day < day:
+        known = interests[place - 1]
+        if known[0] < day:
             break
-        if known_name == name and known_kind == kind and known_day == day:
-            more = Interest(day, kind, name, known_weight + weight)
+        if known[1] == category and known[2] == brand and known[0] == day:
+            more = Interest(day, category, brand, known[3] + weight)
             return (*interests[: place - 1], more, *interests[place:])
-        if known_day == day and (known_kind, known_name) < (kind, name):
+        if known[0] == day and known[1:3] < (category, brand):
             break
         place -= 1
-    return (*interests[:place], Interest(day, kind, name, weight), *interests[place:])[-INTERESTS_KEPT:]
+    if place == len(interests) < INTERESTS_KEPT:
+        return (*interests, interest)
+    return (*interests[:place], interest, *interests[place:])[-INTERESTS_KEPT:]
 
 
 def merged_interests(a: Interests, b: Interests) -> Interests:
@@ -121,8 +122,8 @@ def merged_interests(a: Interests, b: Interests) -> Interests:
     if not a or not b:
         return a or b
     weights: dict[tuple[int, str, str], int] = {}
-    for day, kind, name, weight in (*a, *b):
-        weights[day, kind, name] = weights.get((day, kind, name), 0) + weight
+    for day, category, brand, weight in (*a, *b):
+        weights[day, category, brand] = weights.get((day, category, brand), 0) + weight
     return tuple(Interest(*key, weights[key]) for key in sorted(weights))[-INTERESTS_KEPT:]
 
 

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from backend.domain.fact.favourite import favourites
+from backend.domain.fact.favourite import BRAND, CATEGORY, favourites
 from backend.domain.fact.standards import Standards
 from backend.domain.fact.supply import PERSON, SITE, Forecast, forecast, occasions, supplies_of, usual
-from backend.domain.habit import BRAND, CATEGORY
 from backend.domain.profile import Profile
 
 DAY = timedelta(days=1)

@@ -8,8 +8,9 @@ time passes, so the ranking depends on what was done and not on when it is asked
 from collections.abc import Iterable
 from math import fsum
 
-from backend.domain.habit import BOUGHT, BRAND, CATEGORY, Interests, Purchases
+from backend.domain.habit import BOUGHT, Interests, Purchases
 
+CATEGORY, BRAND = "category", "brand"
 HALF_LIFE_DAYS = 30
 SHOWN = 5
 
@@ -28,12 +29,13 @@ def favourites(kind: str, interests: Interests, purchases: Purchases) -> tuple[s
 
 
 def _told(kind: str, interests: Interests, purchases: Purchases) -> Iterable[tuple[str, int, int]]:
+    interest_place, line_place = (1, 2) if kind == CATEGORY else (2, 3)
     for each in interests:
-        if each.kind == kind:
-            yield each.name, each.day, each.weight
-    place = {CATEGORY: 2, BRAND: 3}[kind]
+        name = each[interest_place]
+        if isinstance(name, str) and name:
+            yield name, each.day, each.weight
     for purchase in purchases:
         for line in purchase.lines:
-            name = line[place]
-            if isinstance(name, str):
-                yield name, purchase.at.toordinal(), BOUGHT
+            bought = line[line_place]
+            if isinstance(bought, str):
+                yield bought, purchase.at.toordinal(), BOUGHT
