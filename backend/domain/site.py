@@ -16,7 +16,8 @@ class Policy:
     `unverified_email`: an address that was only typed into a form field may be written to. `caps` and `quiet_hours` are
     documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up after somebody waved a
     message away, twice as long after each further time; `holdout` percent of the people get nothing at all.
-    `webhook_retention` is how long webhooks that came to their end are kept.
+    `webhook_retention` is how long webhooks that came to their end are kept. `rfm` and `loyalty` are documents too:
+    thresholds of scores, and levels (see `domain/fact/standards`).
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
@@ -28,6 +29,8 @@ class Policy:
     dismiss_backoff: timedelta = timedelta(days=1)
     holdout: float = 0
     webhook_retention: timedelta = timedelta(days=30)
+    rfm: Mapping[str, Any] | None = None
+    loyalty: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

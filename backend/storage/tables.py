@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 from backend.storage.whole import Whole
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest version in `migrations/versions`; a process does not start on another."""
 
 metadata = MetaData(

@@ -23,9 +23,11 @@ from backend.web.api import (
     sites,
     status,
     tokens,
+    traits,
     triggers,
     versions,
     visitors,
+    vocabularies,
     webhooks,
 )
 from backend.web.errors import answer_http
@@ -79,7 +81,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, messages, webhooks),
+        *(visitors, traits, vocabularies, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)
