@@ -9,6 +9,7 @@ from backend.domain.attention import GLOBALLY_HELD_OUT, HELD_OUT, said
 from backend.domain.budget import over_cap, refused, waved_away
 from backend.domain.calendar import QuietHours, SendWindow, open_from, zone_of
 from backend.domain.condition import Moment
+from backend.domain.consent import NOTHING_ASKED, lacking
 from backend.domain.event import Event
 from backend.domain.exposure import Exposure, find
 from backend.domain.fact import facts_of
@@ -107,6 +108,8 @@ def gates(
         yield Gate("channel", False, way, "None of " + ", ".join(op.message.channels) + " leads to this visitor.")
         return
     yield Gate("channel", True, None, f"{way.channel} leads to this visitor.")
+    if site.policy.consent is not NOTHING_ASKED and rule.rule.spec.category != "transactional":
+        yield _consent_gate(site, profile, way.channel)
     at = setting.spoken or moment.at
     yield from _time_gates(site, setting.limits, rule, profile, way.channel, at)
     known = find(profile.exposures, rule.id, op.name)
@@ -127,6 +130,13 @@ def gates(
     gate = Gate("holdout", False, "holdout", told)
     yield gate
     yield HeldOut(held_out, way.channel, gate)
+
+
+def _consent_gate(site: Site, profile: Profile, channel: str) -> Gate:
+    missing = lacking(site.policy.consent, profile.consents, on_site=channel in ON_SITE)
+    if missing is not None:
+        return Gate("consent", False, "no_consent", f"They have not agreed to {missing}.")
+    return Gate("consent", True, None, "What the site asks for is agreed to.")
 
 
 def variant_for(

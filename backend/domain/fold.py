@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backend.domain import attention, habit
+from backend.domain import attention, consent, habit
 from backend.domain import cart as carts
 from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
@@ -56,6 +56,8 @@ def fold_into(copy: Profile, event: Event) -> None:
         _introduce(state, event)
         if event.name == CHANGED:
             _fold_traits(state, event.properties, event.timestamp, event.order)
+        if "consent" in event.context:
+            _fold_consent(state, event)
         return  # nothing that the visitor did
     moment = event.timestamp
     name = event.name
@@ -122,6 +124,18 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
         _fold_traits(state, traits, moment, event.order)
+    if "consent" in context:
+        _fold_consent(state, event)
+
+
+def _fold_consent(state: State, event: Event) -> None:
+    """Notes what the visitor agreed to; where an answer is from is believed of ourselves only."""
+    told = event.context["consent"]
+    source = "page" if event.anonymous_id is not None else "api"
+    if event.type == SIGNAL and isinstance(told, Mapping) and told.get("source") in consent.SOURCES:
+        source = told["source"]
+    for choice in consent.choices_of(told, event.timestamp, source):
+        state["consents"] = consent.with_choice(state["consents"], choice)
 
 
 def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:

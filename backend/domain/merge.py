@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from backend.domain import attention, exposure, habit, session, trait
+from backend.domain import attention, consent, exposure, habit, session, trait
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
@@ -64,6 +64,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         page_at=newer.page_at,
         page_since=newer.page_since,
         unsubscribed=tuple(sorted({*known.unsubscribed, *anonymous.unsubscribed})),
+        consents=consent.merged(known.consents, anonymous.consents),
         person=known.person if known.first_seen is not None or known.members else anonymous.person,
         members=_union(known.members, (anonymous.id, *anonymous.members)),
         contacts=attention.merged(known.contacts, anonymous.contacts),

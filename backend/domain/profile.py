@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from backend.domain.attention import Contact
+from backend.domain.consent import Choice
 from backend.domain.exposure import Exposure
 from backend.domain.habit import Interests, Purchases
 from backend.domain.trait import Logs
@@ -141,7 +142,9 @@ class Standing(NamedTuple):
 class Profile:
     """One visitor. Shapes as in the API; every datetime is aware UTC, money is Decimal.
 
-    `unsubscribed` holds addresses that must not be written to. The last group of fields holds what folding needs and
+    `unsubscribed` holds addresses that must not be written to, `consents` their answers in order of time.
+
+    The last group of fields holds what folding needs and
     the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
     visitors that were merged into this one), `trait_times` (when each trait was last said), `trait_logs` (operations on
     traits, for late ones), `session_spans` (the latest sessions, for counting late events into the right one),
@@ -176,6 +179,7 @@ class Profile:
     groups: tuple[str, ...] = ()
     page: Mapping[str, str] = field(default_factory=dict)
     unsubscribed: tuple[str, ...] = ()
+    consents: tuple[Choice, ...] = ()
 
     person: str = ""
     members: tuple[str, ...] = ()

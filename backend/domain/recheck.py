@@ -4,9 +4,10 @@ from datetime import datetime
 
 from backend.domain.budget import wants_no_more
 from backend.domain.condition import History, Moment
+from backend.domain.consent import lacking
 from backend.domain.decide import asks_audience
 from backend.domain.event import Event
-from backend.domain.message import Message
+from backend.domain.message import ON_SITE, Message
 from backend.domain.profile import Profile
 from backend.domain.reach import reach
 from backend.domain.rule import CompiledRule
@@ -36,7 +37,10 @@ def recheck(
         return "no_address"
     if unsubscribed:
         return "unsubscribed"
-    if rule.rule.spec.category != "transactional" and wants_no_more(profile.contacts, message.channel):
+    if rule.rule.spec.category != "transactional" and (
+        wants_no_more(profile.contacts, message.channel)
+        or lacking(site.policy.consent, profile.consents, on_site=message.channel in ON_SITE)
+    ):
         return "no_consent"
     way = reach(profile, (message.channel,), site.policy)
     if isinstance(way, str):

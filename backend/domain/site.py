@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from backend.domain.consent import NOTHING_ASKED, ConsentPolicy
 from backend.domain.profile import STAGES
 
 
@@ -18,12 +19,22 @@ class Policy:
     message away, twice as long after each further time; `holdout` percent of the people get nothing at all.
     `webhook_retention` is how long webhooks that came to their end are kept. `rfm` and `loyalty` are documents too:
     thresholds of scores, and levels (see `domain/fact/standards`).
+
+    `honour_gpc` and `honour_dnt`: browsers that send Global Privacy Control or Do Not Track are not observed, unless
+    their visitor has agreed. `retention` is how long events are kept, by name (`*`: all others), `access_log_kept` how
+    long it is remembered who looked at whom. `hide_query` names parameters of addresses whose values are not kept,
+    beside those that always carry secrets.
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
     require_signature: bool = False
     unverified_email: bool = False
     honour_gpc: bool = True
+    honour_dnt: bool = False
+    consent: ConsentPolicy = NOTHING_ASKED
+    retention: Mapping[str, timedelta] = field(default_factory=dict)
+    hide_query: tuple[str, ...] = ()
+    access_log_kept: timedelta = timedelta(days=400)
     caps: tuple[Mapping[str, Any], ...] = ()
     quiet_hours: Mapping[str, Any] | None = None
     dismiss_backoff: timedelta = timedelta(days=1)

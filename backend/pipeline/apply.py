@@ -16,6 +16,7 @@ from backend.domain.message import Message
 from backend.domain.profile import Profile
 from backend.domain.tally import Key, contact_deltas, enrolment_deltas, exposure_deltas
 from backend.domain.webhook import Webhook
+from backend.pipeline.admit import Admission
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
@@ -49,16 +50,18 @@ def apply(
     *,
     until: datetime,
     now: datetime,
+    admission: Admission | None = None,
     beside: Executor | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Effects:
     """Folds `arrived` and fires what is due up to `until` for their visitors and for those in `due`.
 
+    `admission` says which events may take effect.
     `beside` is a thread in which the database may work meanwhile; `meanwhile` is called when Python
     has done its part and mostly waits for the database from there on. Raises `Poisoned` for events that no rule and no
     fold can digest; then the caller rolls back and goes on without.
     """
-    batch = gather(connection, ruleset_of, arrived, due)
+    batch = gather(connection, ruleset_of, arrived, due, admission, now)
     advances = _live(connection, ruleset_of, batch, until, now, beside)
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
     changed: list[Enrolment] = []

@@ -26,7 +26,10 @@ _BEGINNING = 1_577_836_800_000
 
 @dataclass(slots=True)
 class Arrived:
-    """One event out of the log; `visitor_id` is whom its ids name, before any link is followed."""
+    """One event out of the log; `visitor_id` is whom its ids name, before any link is followed.
+
+    `objects`: it came with a privacy signal of the browser that the site honours.
+    """
 
     site_id: str
     visitor_id: str
@@ -34,6 +37,7 @@ class Arrived:
     body: str
     partition: int
     entry: str
+    objects: bool = False
 
 
 def arrive(entries: Iterable[Entry], now: datetime) -> tuple[list[Arrived], list[DeadEvent]]:
@@ -110,7 +114,7 @@ def _arrived(entry: Entry, header: Header, event: Event, raw: bytes, shared: boo
     else:
         visitor_id = anonymous_visitor(header.site_id, event.anonymous_id or "")
     body = raw.decode() if not shared else _with(raw, context=event.context)
-    return Arrived(header.site_id, visitor_id, event, body, entry.partition, entry.id)
+    return Arrived(header.site_id, visitor_id, event, body, entry.partition, entry.id, header.objects)
 
 
 def _lone(

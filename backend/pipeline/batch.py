@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from backend.domain.engine import Ruleset
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.pipeline import persons as people
+from backend.pipeline.admit import Admission
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.persons import Persons
-from backend.storage import enrolments, events, visitors
+from backend.storage import enrolments, events, tombstones, visitors
 from backend.storage.database import Connection
 from backend.storage.messages import FEEDBACK
 
@@ -53,7 +55,14 @@ class Batch:
                 self.sites.setdefault(person_id, profile.site_id)
 
 
-def gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arrived], due: Collection[str]) -> Batch:
+def gather(
+    connection: Connection,
+    ruleset_of: RulesetOf,
+    arrived: Sequence[Arrived],
+    due: Collection[str],
+    admission: Admission | None,
+    now: datetime,
+) -> Batch:
     """The events that arrived and the visitors for whom something is due, by person, with what they are in already."""
     sites = {site_id: ruleset_of(site_id) for site_id in {each.site_id for each in arrived}}
     kept: list[tuple[int, Arrived]] = []
@@ -62,7 +71,11 @@ def gather(connection: Connection, ruleset_of: RulesetOf, arrived: Sequence[Arri
         if ruleset is not None:  # else the site was removed meanwhile
             strict = ruleset.site.policy.require_signature
             kept.append((index, people.believed(each, ruleset.site) if strict else each))
+    if kept:
+        tombstones.share(connection)
     persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
+    if kept and admission is not None:
+        kept = admission(connection, sites, persons, kept, now)
     people.link(persons, (each for _, each in kept))
     batch = Batch(persons, _once(connection, persons, kept), due)
     batch.group()

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from backend.pipeline.admit import Admission
 from backend.pipeline.apply import apply
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.rulesets import Rulesets
@@ -33,7 +34,7 @@ def culprits(
 def _refused(rt: Runtime, rulesets: Rulesets, group: Sequence[Arrived], now: datetime) -> str | None:
     try:
         with rt.db.begin() as connection:
-            apply(connection, rulesets.of, group, (), until=now, now=now)
+            apply(connection, rulesets.of, group, (), until=now, now=now, admission=Admission(rt.sites.vault))
             raise _Undo
     except (_Undo, Poisoned):
         return None

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from backend.domain.event import CALL_NAMES
+from backend.domain.secrets import clean, suspicious
 from backend.errors import Invalid, Malformed, TooLarge
 from backend.pipeline.faults import point
 from backend.schemas import wire
@@ -86,25 +88,52 @@ def read_batch(body: bytes) -> BatchIn:
     return batch
 
 
-def collect_single(log: Log, site_id: str, received_at: datetime, event: EventIn, body: bytes) -> Receipt:
-    """Puts one event into the log; when this returns, it will not be lost."""
+def collect_single(
+    log: Log,
+    site_id: str,
+    received_at: datetime,
+    event: EventIn,
+    body: bytes,
+    *,
+    objects: bool = False,
+    hide: Collection[str] = (),
+) -> Receipt:
+    """Puts one event into the log; when this returns, it will not be lost.
+
+    `objects`: the browser sent a privacy signal that the site honours; `hide` are its `hide_query`.
+    """
+    if suspicious(event.event, (event.properties, event.traits), event.context, hide):
+        body = _cleaned(body, hide)
     ids = {0: uuid4().hex} if not event.message_id else None
-    header = _header(site_id, received_at, event.sent_at, event.type, ids, None)
+    header = _header(site_id, received_at, event.sent_at, event.type, ids, None, objects)
     _append(log, [(partition_of(_key(event), log.partitions), wire.encode_header(header), b"[%b]" % body)])
     return Receipt(True, 1, [])
 
 
-def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn) -> Receipt:
-    """Puts the good events of a batch into the log, and says of each of the others what is wrong with it."""
-    raws = batch.batch
+def collect_batch(
+    log: Log,
+    site_id: str,
+    received_at: datetime,
+    batch: BatchIn,
+    *,
+    objects: bool = False,
+    hide: Collection[str] = (),
+) -> Receipt:
+    """Puts the good events of a batch into the log, and says of each of the others what is wrong with it.
+
+    `objects` and `hide` as in `collect_single`.
+    """
+    raws: list[msgspec.Raw | bytes] = [*batch.batch]
     joined = _joined(raws)
     events, rejected = _checked(raws, joined)
+    if _clean(events, raws, hide):
+        joined = _joined(raws)
     chunks: dict[int, list[int]] = {}
     for index, event in enumerate(events):
         if event is not None:
             chunks.setdefault(partition_of(_key(event), log.partitions), []).append(index)
     if chunks:
-        context = bytes(batch.context).decode() if batch.context and bytes(batch.context) != b"null" else None
+        context = _context(batch, hide)
         records: list[tuple[int, bytes, bytes]] = []
         for partition, indexes in chunks.items():
             ids = {
@@ -112,7 +141,7 @@ def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn)
                 for place, index in enumerate(indexes)
                 if (event := events[index]) is not None and not event.message_id
             }
-            header = _header(site_id, received_at, batch.sent_at, None, ids or None, context)
+            header = _header(site_id, received_at, batch.sent_at, None, ids or None, context, objects)
             whole = len(indexes) == len(raws)  # a page's batch is one visitor's: nothing to take apart
             body = joined if whole else _joined([raws[index] for index in indexes])
             records.append((partition, wire.encode_header(header), body))
@@ -120,7 +149,32 @@ def collect_batch(log: Log, site_id: str, received_at: datetime, batch: BatchIn)
     return Receipt(True, len(raws) - len(rejected), rejected)
 
 
-def _joined(raws: list[msgspec.Raw]) -> bytes:
+def _context(batch: BatchIn, hide: Collection[str]) -> str | None:
+    context = bytes(batch.context)
+    if not context or context == b"null":
+        return None
+    return _cleaned(b'{"context":%b}' % context, hide)[len(b'{"context":') : -1].decode()
+
+
+def _clean(events: Sequence[EventIn | None], raws: list[msgspec.Raw | bytes], hide: Collection[str]) -> bool:
+    """Takes out of these events what must not be kept; whether anything was."""
+    found = False
+    for index, event in enumerate(events):
+        if event is not None and suspicious(event.event, (event.properties, event.traits), event.context, hide):
+            before = bytes(raws[index])
+            raws[index] = after = _cleaned(before, hide)
+            found = found or after is not before
+    return found
+
+
+def _cleaned(raw: bytes, hide: Collection[str]) -> bytes:
+    """The sender's JSON without what must not be kept; the very same where nothing had to go."""
+    told = wire.decode_object(raw)
+    cleaned = clean(told, hide)
+    return raw if cleaned == told else wire.encode_json(cleaned)
+
+
+def _joined(raws: Sequence[msgspec.Raw | bytes]) -> bytes:
     return b"[" + b",".join(raws) + b"]"
 
 
@@ -130,7 +184,7 @@ def _append(log: Log, chunks: list[tuple[int, bytes, bytes]]) -> None:
     point("after_append")
 
 
-def _checked(raws: list[msgspec.Raw], joined: bytes) -> tuple[list[EventIn | None], list[Rejection]]:
+def _checked(raws: Sequence[msgspec.Raw | bytes], joined: bytes) -> tuple[list[EventIn | None], list[Rejection]]:
     """Each event, or None beside a rejection. The whole batch is decoded in one go where nothing is wrong with it."""
     rejected: list[Rejection] = []
     events: list[EventIn | None]
@@ -216,9 +270,10 @@ def _header(
     kind: str | None,
     ids: dict[int, str] | None,
     context: str | None,
+    objects: bool,
 ) -> Header:
     received = to_micros(received_at)
-    return Header(1, site_id, received, skew_of(sent_at, received), kind, ids, context)
+    return Header(1, site_id, received, skew_of(sent_at, received), kind, ids, context, objects)
 
 
 def _key(event: EventIn) -> str:

@@ -26,6 +26,7 @@ from backend.pipeline.rulesets import former
 from backend.runtime import Runtime
 from backend.storage import contests, enrolments, events, intervals, unsubscribes, visitors
 from backend.storage.database import Connection
+from backend.storage.vault import Vault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
     asked = gates(Setting(site=site, limits=limits, winners=winners), compiled, op, moment, event)
     verdicts.extend(told.of(gate) for gate in asked if isinstance(gate, Gate))
     with rt.db.read() as connection:
-        verdicts.extend(_refusals(connection, site, profile, op))
+        verdicts.extend(_refusals(connection, rt.sites.vault, site, profile, op))
     last = waiting or (entered[-1] if entered else None)
     return Explanation(
         gates=verdicts,
@@ -114,12 +115,12 @@ def _denied(rule: CompiledRule, entered: Sequence[Enrolment], trigger: Event | N
     return trigger, denial_of(rule.rule.spec.reentry, then, key, trigger.timestamp)
 
 
-def _refusals(connection: Connection, site: Site, profile: Profile, op: SayOp | None) -> Iterator[Gate]:
+def _refusals(connection: Connection, vault: Vault, site: Site, profile: Profile, op: SayOp | None) -> Iterator[Gate]:
     """An address that took its leave, or does not exist: asked only when a mail is about to leave."""
     way = reach(profile, op.message.channels, site.policy) if op is not None else "no_address"
     if isinstance(way, str) or way.channel != "email" or way.address is None:
         return
-    reason = unsubscribes.reason(connection, Subscription.email(site.id, way.address))
+    reason = unsubscribes.reason(connection, Subscription.email(site.id, way.address), vault)
     if reason is not None:
         yield Gate("address", False, "unsubscribed", f"{way.address} is not written to: {reason}.")
 

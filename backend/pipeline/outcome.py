@@ -77,7 +77,7 @@ class Refused:
             return _ended(conn, sites, message, "uncertain", deliveries.unknown(conn, claim, error.message))
         if error.code == ADDRESS_GONE and message.address is not None:
             gone = Subscription.email(message.site_id, message.address)
-            unsubscribes.add(conn, gone, unsubscribes.REFUSED, self.at)
+            unsubscribes.add(conn, gone, unsubscribes.REFUSED, self.at, sites.vault)
         if error.permanent or message.attempts + 1 >= ATTEMPTS:
             return _ended(conn, sites, message, "failed", deliveries.failed(conn, claim, error.message))
         wait = BACK_OFF[min(message.attempts, len(BACK_OFF) - 1)]

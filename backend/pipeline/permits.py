@@ -57,7 +57,7 @@ class Permits:
             profile=profile,
             trigger=None if enrolment is None else enrolment.trigger,
             history=past_for(conn, profile, rule, now),
-            unsubscribed=_unsubscribed(conn, message),
+            unsubscribed=_unsubscribed(conn, message, self.sites),
         )
         if reason is None:
             assert site is not None
@@ -98,10 +98,10 @@ def past_for(conn: Connection, profile: Profile | None, rule: CompiledRule | Non
     return Past(by_name((event for _, event in found), rule.history), complete=True, since=since)
 
 
-def _unsubscribed(conn: Connection, message: Message) -> bool:
+def _unsubscribed(conn: Connection, message: Message, sites: SiteCache) -> bool:
     if message.channel != "email" or message.address is None:
         return False
-    return unsubscribes.reason(conn, Subscription.email(message.site_id, message.address)) is not None
+    return unsubscribes.reason(conn, Subscription.email(message.site_id, message.address), sites.vault) is not None
 
 
 def end_otherwise(conn: Connection, sites: SiteCache, enrolment: Enrolment | None, reason: str, now: datetime) -> None:

@@ -8,6 +8,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from uuid import uuid4
@@ -17,8 +18,9 @@ import structlog
 from backend.channels.onsite import notes
 from backend.domain.message import ON_SITE
 from backend.errors import ChimeinError
+from backend.pipeline.admit import Admission, without_erased
 from backend.pipeline.apply import Effects, apply
-from backend.pipeline.arrive import one
+from backend.pipeline.arrive import Arrived, one
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
@@ -30,6 +32,7 @@ from backend.pipeline.walks import Poisoned
 from backend.runtime import Runtime
 from backend.storage import dead, enrolments, partitions, visitors
 from backend.storage.database import Connection, is_poison, is_transient
+from backend.storage.dead import DeadEvent
 from backend.storage.leases import Leases
 from backend.storage.log import order
 from backend.storage.partitions import LostRace
@@ -94,6 +97,7 @@ class Processor:
         self.leases = Leases(rt.redis, f"{os.getpid()}-{uuid4().hex[:8]}", rt.log.partitions)
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
+        self.admission = Admission(rt.sites.vault)
         self.care = Care(rt)
         self.beside = ThreadPoolExecutor(1, "beside")
         self.reader = Reader(rt, self.care)
@@ -205,7 +209,6 @@ class Processor:
     def _commit(self, read: Read, excluded: dict[int, str], now: datetime) -> Effects:
         """One transaction: offsets, events, effects, and those set aside."""
         arrived = read.arrived
-        aside = [*read.unreadable, *(one(arrived[index], reason, now) for index, reason in excluded.items())]
         with self.rt.db.begin() as connection:
             point("before_offset")
             for partition, entry_id in sorted(read.last.items()):
@@ -224,6 +227,7 @@ class Processor:
                     due,
                     until=read.horizon,
                     now=now,
+                    admission=self.admission,
                     beside=self.beside,
                     meanwhile=lambda: self._ahead_of(read),
                 )
@@ -231,6 +235,7 @@ class Processor:
                 if places is not None:
                     raise Poisoned({places[index]: why for index, why in poisoned.reasons.items()}) from poisoned
                 raise
+            aside = [*read.unreadable, *self._aside(connection, arrived, excluded, now)]
             dead.add(connection, aside)
             point("before_commit")
         point("after_commit")
@@ -239,6 +244,16 @@ class Processor:
         for each in aside:
             log.error("event_set_aside", id=each.id, reason=each.reason[:200])
         return effects
+
+    def _aside(
+        self, connection: Connection, arrived: Sequence[Arrived], excluded: dict[int, str], now: datetime
+    ) -> list[DeadEvent]:
+        """What cannot take effect, with the reason; nothing of somebody who was erased is kept even so."""
+        if not excluded:
+            return []
+        reasons = {id(arrived[index]): reason for index, reason in excluded.items()}
+        kept = without_erased(connection, self.rt.sites.vault, [arrived[index] for index in excluded])
+        return [one(each, reasons[id(each)], now) for each in kept]
 
     def _ahead_of(self, read: Read) -> None:
         """Begins to read what lies behind these entries, if anything does."""

@@ -21,8 +21,8 @@ def unsubscribe(rt: Runtime, subscription: Subscription) -> None:
     """From now on nothing is sent to this address; its visitors' profiles learn it as the event `Unsubscribed`."""
     now = rt.clock()
     with rt.db.begin() as connection:
-        fresh = unsubscribes.reason(connection, subscription) is None
-        unsubscribes.add(connection, subscription, unsubscribes.WISH, now)
+        fresh = unsubscribes.reason(connection, subscription, rt.sites.vault) is None
+        unsubscribes.add(connection, subscription, unsubscribes.WISH, now, rt.sites.vault)
         owners = _owners(connection, subscription) if fresh else []
     _tell(rt, "Unsubscribed", subscription, owners, now)
 
@@ -31,7 +31,7 @@ def resubscribe(rt: Runtime, subscription: Subscription) -> None:
     """Takes it back, as the event `Subscribed`."""
     now = rt.clock()
     with rt.db.begin() as connection:
-        unsubscribes.remove(connection, subscription)
+        unsubscribes.remove(connection, subscription, rt.sites.vault)
         owners = _owners(connection, subscription)
     _tell(rt, "Subscribed", subscription, owners, now)
 

@@ -11,10 +11,13 @@ import structlog
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
 from backend.domain.site import Site
+from backend.pipeline import access
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
+from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.learn_intervals import IntervalLearner
+from backend.pipeline.retain import retain
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries, sites, webhooks
@@ -60,6 +63,10 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("learn_intervals", 1, IntervalLearner(rt).run),
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
+        Task("access", 1, lambda: access.bring_in(rt)),
+        Task("expire_access", 600, lambda: access.expire(rt)),
+        Task("retain", 5, lambda: retain(rt)),
+        Task("scrub", 10, lambda: scrub(rt)),
     ]
     while not stop.is_set():
         tick(tasks, time.monotonic())

@@ -10,6 +10,7 @@ from typing import Any
 from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from backend.domain.calendar import read_quiet_hours
+from backend.domain.consent import CATEGORIES, NOTHING_ASKED, ConsentPolicy
 from backend.domain.duration import format_duration
 from backend.domain.fact import read_levels, read_rfm
 from backend.domain.mistakes import Mistakes
@@ -57,6 +58,31 @@ class Written(fields.Field[Any]):
         if mistakes:
             raise ValidationError(mistakes.errors)
         return tuple(value) if isinstance(value, list) else value
+
+
+def _a_day(span: timedelta) -> None:
+    if span < timedelta(days=1):
+        raise ValidationError("Must be 1d or more.")
+
+
+class ConsentFields(StrictSchema):
+    """The category (necessary, analytics, marketing) that must be agreed to; null: none."""
+
+    store = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(CATEGORIES),
+        metadata={"description": "Before an event is stored.", "example": "analytics"},
+    )
+    show = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(CATEGORIES),
+        metadata={"description": "Before a promotional message is shown on the site.", "example": "marketing"},
+    )
+    mail = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(CATEGORIES),
+        metadata={"description": "Before a promotional message is sent elsewhere.", "example": "marketing"},
+    )
 
 
 class PolicyFields(StrictSchema):
@@ -115,7 +141,36 @@ class PolicyFields(StrictSchema):
             "example": [{"name": "silver", "orders": 3}, {"name": "gold", "orders": 10, "revenue": "1000"}],
         },
     )
-    honour_gpc = Flag(metadata={"description": "Nothing is reported by browsers that send Global Privacy Control."})
+    honour_gpc = Flag(
+        metadata={"description": "Browsers that send Global Privacy Control are not observed, unless they consent."}
+    )
+    honour_dnt = Flag(metadata={"description": "The same for Do Not Track; off by default."})
+    consent = fields.Nested(
+        ConsentFields,
+        metadata={"description": "Which consent is asked for before anything is stored, shown or mailed."},
+    )
+    retention = fields.Dict(
+        keys=Line(longest=255),
+        values=Duration(validate=_a_day),
+        validate=validate.Length(max=200),
+        metadata={
+            "description": "How long events are kept, by name; * for all others. What is older is removed within a day "
+            "and not let in again; what profiles have counted stays. Simulations and `performed` see what is kept.",
+            "example": {"Page Viewed": "90d", "*": "400d"},
+        },
+    )
+    hide_query = fields.List(
+        Line(),
+        validate=validate.Length(max=50),
+        metadata={
+            "description": "Query parameters whose values are taken out of every address, beside those that carry "
+            "secrets by their name (token, password, secret and the like).",
+            "example": ["email"],
+        },
+    )
+    access_log_kept = Duration(
+        validate=_a_day, metadata={"description": "How long it is remembered who looked at whom.", "example": "400d"}
+    )
 
 
 class SiteFields(StrictSchema):
@@ -197,7 +252,7 @@ def changed(site: Site, changes: Mapping[str, Any]) -> Site:
         if name in values:
             values[name] = tuple(values[name])
     if "policy" in values:
-        values["policy"] = replace(site.policy, **values["policy"])
+        values["policy"] = replace(site.policy, **_policy(values["policy"], site.policy.consent))
     if "attention" in values:
         values["attention"] = replace(site.attention, **_attention(values["attention"]))
     values["capture"] = capture_of(site) | values.get("capture", {})
@@ -216,10 +271,20 @@ def load_document(text: str) -> dict[str, Any]:
         **values,
         "origins": tuple(values.get("origins", ())),
         "stages": tuple(values.get("stages", STAGES)),
-        "policy": Policy(**values.get("policy", {})),
+        "policy": Policy(**_policy(values.get("policy", {}), NOTHING_ASKED)),
         "capture": {**CAPTURE, **values.get("capture", {})},
         "attention": Attention(**_attention(values.get("attention", {}))),
     }
+
+
+def _policy(told: Mapping[str, Any], consent: ConsentPolicy) -> dict[str, Any]:
+    values = dict(told)
+    if "consent" in values:
+        asked = replace(consent, **values["consent"])
+        values["consent"] = NOTHING_ASKED if asked == NOTHING_ASKED else asked
+    if "hide_query" in values:
+        values["hide_query"] = tuple(dict.fromkeys(name.lower() for name in values["hide_query"]))
+    return values
 
 
 def _attention(told: Mapping[str, Any]) -> dict[str, Any]:

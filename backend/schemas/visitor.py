@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import fields
 
+from backend.domain.consent import standing
 from backend.domain.profile import CartItem, Profile, Touch
 from backend.schemas.fields import Moment, Money, StrictSchema
 
@@ -188,6 +189,14 @@ class VisitorOut(StrictSchema):
     groups = fields.List(fields.String())
     page = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "The page seen last."})
     unsubscribed = fields.List(fields.String(), metadata={"description": "Addresses that must not be written to."})
+    consent = fields.Dict(
+        keys=fields.String(),
+        values=fields.Boolean(),
+        metadata={
+            "description": "What they have agreed to, by category; one that is not named was never answered.",
+            "example": {"necessary": True, "analytics": True, "marketing": False},
+        },
+    )
     segments = fields.List(fields.Nested(MembershipOut), metadata={"description": "Those that they are in now."})
     former_segments = fields.List(
         fields.Nested(FormerMembershipOut), metadata={"description": "Those that they are no longer in."}
@@ -207,6 +216,7 @@ def visitor_view(
     plain = {name: getattr(profile, name) for name in _PLAIN}
     return plain | {
         **_memberships(profile, segments),
+        "consent": standing(profile.consents),
         "traits": dict(profile.traits),
         "counts": dict(profile.counts),
         "last_at": dict(profile.last_at),

@@ -81,7 +81,7 @@ class Header(Struct, array_like=True):
 
     `skew` is added to their timestamps, None where the request had no `sentAt` (then each event's own counts);
     `kind` is their type where the path told it; `ids` are the message ids that the collector gave, by index; `context`
-    is the batch's own, as raw JSON text.
+    is the batch's own, as raw JSON text; `objects`: the browser sent a privacy signal that the site honours.
     """
 
     version: int
@@ -91,6 +91,7 @@ class Header(Struct, array_like=True):
     kind: str | None = None
     ids: dict[int, str] | None = None
     context: str | None = None
+    objects: bool = False
 
 
 class LoggedEvent(Struct, rename="camel", gc=False):

@@ -94,6 +94,22 @@ class Database:
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def scrub(self, seconds: float) -> bool:
+        """Carries everything over into SQLite's file and empties its log, in which what was removed can still be read.
+
+        False where somebody read or wrote for so many seconds; it can be tried again. True on PostgreSQL, whose own
+        vacuum sees to that.
+        """
+        if self.dialect != "sqlite":
+            return True
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+            try:
+                row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT * 1000)}")
+        return bool(row[0] == 0)
+
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
@@ -133,6 +149,7 @@ def _sqlite_engine(url: URL) -> Engine:
             "cache_size=-65536",
             "wal_autocheckpoint=16000",  # pages: where no checkpoint came in time
             "mmap_size=268435456",
+            "secure_delete=ON",  # what is removed, or written over, is not left in the file
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

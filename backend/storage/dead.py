@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, func, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from backend.storage.bulk import insert_rows
 from backend.storage.tables import dead_events
@@ -61,6 +61,17 @@ def fetch(
 def remove(connection: Connection, ids: Collection[str]) -> int:
     """Forgets these; returns how many there were."""
     return connection.execute(delete(dead_events).where(dead_events.c.id.in_(list(ids)))).rowcount
+
+
+def remove_before(connection: Connection, site_id: str, moment: datetime) -> int:
+    """Forgets those of a site that were set aside before this moment; returns how many there were."""
+    where = (dead_events.c.site_id == site_id, dead_events.c.created_at < to_micros(moment))
+    return connection.execute(delete(dead_events).where(*where)).rowcount
+
+
+def rewrite(connection: Connection, dead_id: str, payload: str) -> None:
+    """Puts this in the place of what an event holds."""
+    connection.execute(update(dead_events).where(dead_events.c.id == dead_id).values(payload=payload))
 
 
 def count(connection: Connection) -> int:

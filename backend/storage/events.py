@@ -1,6 +1,6 @@
 """The visitors' events, as they were sent: what was folded, in the order of its time."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.domain.event import Event
 from backend.schemas.event import event_of_row
 from backend.schemas.wire import encode_json
-from backend.storage.bulk import insert_rows, pairs_of, rows_from, rows_of
+from backend.storage.bulk import delete_rows, insert_rows, pairs_of, rows_from, rows_of
 from backend.storage.tables import events
 from backend.storage.times import from_micros, to_micros
 
@@ -124,6 +124,31 @@ def history_since(
     suffix = f" AND events.timestamp <= {to_micros(until)}" if until is not None else ""
     for visitor_id, *row in rows_from(connection, (events.c.visitor_id, *_EVENT), key, spans, suffix):
         yield visitor_id, _event(row)
+
+
+def remove_old(connection: Connection, members: Collection[str], before: Mapping[str, datetime], most: int) -> int:
+    """Removes up to `most` events of these visitors from before the moment given for their name (`*`: any other)."""
+    named = [name for name in before if name != "*"]
+    old = [and_(events.c.name == name, events.c.timestamp < to_micros(before[name])) for name in named]
+    if "*" in before:
+        old.append(and_(events.c.name.not_in(named), events.c.timestamp < to_micros(before["*"])))
+    newest = to_micros(max(before.values()))
+    query = (
+        select(events.c.visitor_id, events.c.message_id)
+        .where(events.c.visitor_id.in_(list(members)), events.c.timestamp < newest, or_(*old))
+        .limit(most)
+    )
+    found = [(row.visitor_id, row.message_id) for row in connection.execute(query)]
+    delete_rows(connection, events, found)
+    return len(found)
+
+
+def naming(connection: Connection, members: Collection[str]) -> Iterator[Event]:
+    """The events of these visitors that say who they are, in no order."""
+    telling = or_(events.c.type.in_(("identify", "alias")), events.c.name == "Form Field Filled")
+    query = select(*_EVENT).where(events.c.visitor_id.in_(list(members)), telling)
+    for row in connection.execute(query):
+        yield _event(row)
 
 
 def list_events(

@@ -5,11 +5,13 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import redis
 import structlog
+
+from backend.domain.message import Message
 
 PREFIX = "chimein:live:"
 BUFFER = 100
@@ -64,6 +66,18 @@ class LiveBus:
         for visitor_id, note in notes:
             pipeline.publish(PREFIX + visitor_id, json.dumps(note))
         pipeline.execute()
+
+    def revoke(self, messages: Iterable[Message]) -> None:
+        """Tells the pages that may hold these messages not to show them; where that fails, SQL says no when asked."""
+        try:
+            self.publish(
+                [
+                    (each.visitor_id, {"event": "revoke", "anonymous_id": each.anonymous_id, "data": {"id": each.id}})
+                    for each in messages
+                ]
+            )
+        except redis.RedisError as error:
+            log.warning("bell_failed", reason=str(error)[:200])
 
     def subscribe(self, visitor_ids: Sequence[str]) -> Subscription:
         """Begins to collect what is published for these visitors."""

@@ -58,6 +58,12 @@ def waiting_on_site(connection: Connection, members: Collection[str], now: datet
     return [message_of(row) for row in connection.execute(query)]
 
 
+def addresses(connection: Connection, members: Collection[str]) -> list[str]:
+    """Where these visitors were written to."""
+    query = select(messages.c.address).where(messages.c.visitor_id.in_(list(members)), messages.c.address.is_not(None))
+    return [each for each in connection.scalars(query.distinct()) if each is not None]
+
+
 def list_messages(
     connection: Connection,
     site_id: str,

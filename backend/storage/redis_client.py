@@ -4,11 +4,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
+import structlog
 from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel
 
 REPLY_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
+
+log = structlog.get_logger(__name__)
 
 
 def connect(url: str) -> Any:
@@ -48,3 +51,16 @@ def _places(url: str, usual_port: int) -> list[tuple[str, int]]:
     named = urlsplit(url).netloc.rpartition("@")[2].split(",")
     found = [each.rpartition(":") if ":" in each else (each, "", "") for each in named if each]
     return [(host, int(port or usual_port)) for host, _, port in found]
+
+
+def rewrite(client: Any) -> bool:
+    """Lets Redis write its file anew: what was removed from memory is still in it. False where it is at it already.
+
+    A server that does not let us is somebody else's, and so is its file.
+    """
+    try:
+        client.bgrewriteaof()
+    except redis.RedisError as error:
+        log.warning("redis_not_rewritten", reason=str(error)[:200])
+        return "in progress" not in str(error)
+    return True

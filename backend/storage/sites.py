@@ -84,6 +84,12 @@ def ids(conn: Connection) -> list[str]:
     return list(conn.scalars(select(sites.c.id).order_by(sites.c.id)))
 
 
+def all_sites(conn: Connection, vault: Vault) -> list[Site]:
+    """Every site, oldest first."""
+    rows = conn.execute(select(sites).order_by(sites.c.created_at, sites.c.id))
+    return [_stored(vault, row).site for row in rows]
+
+
 def place(stored: StoredSite) -> tuple[int, str]:
     """Where the site stands in the list."""
     return to_micros(stored.created_at), stored.site.id
@@ -103,10 +109,7 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
     found = conn.execute(select(visitors.c.visitor_id).where(visitors.c.site_id == site_id).limit(limit))
     ids = list(found.scalars())
     if ids:
-        for table in (
-            *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.merges),
-            *(tables.segment_members, visitors),
-        ):
+        for table in tables.PER_VISITOR:
             conn.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return len(ids)
 
@@ -117,6 +120,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
         *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
         *(tables.dead_events, tables.tallies, tables.contests),
         *(learned_tables.product_intervals, learned_tables.property_catalogue),
+        *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
     )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))

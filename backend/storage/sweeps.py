@@ -1,5 +1,6 @@
 """What goes through all visitors of a site, a piece at a time: how far it is, and when it goes on."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from backend.storage.bulk import insert_rows
 from backend.storage.tables import sweeps
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
-SEGMENTS = "segments"
+SEGMENTS, RETENTION = "segments", "retention"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,8 +18,8 @@ class Sweep:
     """One way through the visitors; `cursor` is the last that was looked at, `done` how many were addressed.
 
     `kind`: `broadcast` (a round of a rule for everybody), `wake` (a rule that waits for moments is new), `move`
-    (whoever is in an edited rule goes on with its new version), or `segments` (definitions of segments up to the
-    revision `rule_id` are new).
+    (whoever is in an edited rule goes on with its new version), `segments` (definitions of segments up to the
+    revision `rule_id` are new), or `retention` (events that are too old are removed).
     """
 
     id: str
@@ -48,14 +49,22 @@ def add(connection: Connection, sweep: Sweep) -> bool:
     return insert_rows(connection, sweeps, [row], ignore=True) > 0
 
 
-def due(connection: Connection, now: datetime) -> list[Sweep]:
-    """Those that can go on now, the longest due first."""
+def due(connection: Connection, now: datetime, *, kind: str | None = None) -> list[Sweep]:
+    """Those that can go on now, the longest due first; those of one kind, or all but the removal of old events."""
     query = (
         select(sweeps)
         .where(sweeps.c.ended_at.is_(None), sweeps.c.next_at <= to_micros(now))
+        .where(sweeps.c.kind == kind if kind is not None else sweeps.c.kind != RETENTION)
         .order_by(sweeps.c.next_at, sweeps.c.id)
     )
     return [_sweep(row) for row in connection.execute(query)]
+
+
+def forget(connection: Connection, ids: Collection[str]) -> None:
+    """Lets sweeps that stand at one of these visitors stand right behind them, without their id."""
+    for visitor_id in connection.scalars(select(sweeps.c.cursor).where(sweeps.c.cursor.in_(list(ids)))).all():
+        behind = f"{visitor_id[:16]}g"  # sorts behind all ids that begin so
+        connection.execute(update(sweeps).where(sweeps.c.cursor == visitor_id).values(cursor=behind))
 
 
 def of_rule(connection: Connection, rule_id: str) -> list[Sweep]:

@@ -321,3 +321,53 @@ unsubscribes = Table(
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+# Privacy: whom to forget for good, who looked at whom, what was not let in.
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),  # keyed: tells whether a name is one of the erased, and no name
+    Column("kind", Text, nullable=False),
+    Column("erased_at", BigInteger, nullable=False),
+    Column("lifted_at", BigInteger),  # the person came back of their own accord
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("last_at", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("scrubbed_at", BigInteger, nullable=False),  # no erasure before left anything in the log or on disk
+)
+
+access_log = Table(
+    "access_log",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("token", Text, nullable=False),  # its name
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("visitor", Text, nullable=False),  # the id, or its keyed hash once they are erased
+    Column("detail", Text, nullable=False, server_default=""),
+)
+Index("ix_access_log_site_id_at", access_log.c.site_id, access_log.c.at, access_log.c.id)
+Index("ix_access_log_visitor_at", access_log.c.visitor, access_log.c.at)
+
+withheld = Table(
+    "withheld",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("day", Text, primary_key=True),  # in UTC
+    Column("reason", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+PER_VISITOR = tuple(
+    table for table in metadata.sorted_tables if next(iter(table.primary_key.columns)).name == "visitor_id"
+)
+"""Everything that is kept of one visitor; whoever is erased is in none of them any more."""

@@ -15,6 +15,7 @@ class Vault:
     def __init__(self, secret_key: str) -> None:
         self._fernet = Fernet(base64.urlsafe_b64encode(_derive(secret_key, b"chimein.seal")))
         self._digest_key = _derive(secret_key, b"chimein.digest")
+        self._tombstone_key = _derive(secret_key, b"chimein.tombstone")
 
     def seal(self, text: str) -> str:
         """The text, encrypted and authenticated (Fernet); each call answers something else."""
@@ -32,6 +33,11 @@ class Vault:
     def digest(self, secret: str) -> str:
         """The secret's keyed hash (HMAC-SHA256) in hex: good for comparing, no good for getting in."""
         return hmac.new(self._digest_key, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+    def tombstone(self, site_id: str, kind: str, value: str) -> str:
+        """The keyed hash (HMAC-SHA256, hex) under which a name of an erased person is remembered, and not the name."""
+        told = "\0".join((site_id, kind, value)).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._tombstone_key, told, "sha256").hex()
 
 
 def _derive(secret_key: str, purpose: bytes) -> bytes:

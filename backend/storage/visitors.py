@@ -5,14 +5,14 @@ from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, tuple_
 
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, merges, messages, segment_members, visitors, webhooks
-from backend.storage.times import to_micros
+from backend.storage.tables import PER_VISITOR, merges, segment_members, visitors
+from backend.storage.times import from_micros, to_micros
 
 AT_ONCE = 500
 """Rows that the database takes in while the next are encoded."""
@@ -145,15 +145,12 @@ def _few(connection: Connection, segment: str) -> list[str] | None:
     return found if len(found) <= FEW else None
 
 
-def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> list[str]:
-    """The ids of a site's visitors that were not merged away, in order of id, beginning behind `after`."""
-    query = (
-        select(visitors.c.visitor_id)
-        .where(in_order_of_id(site_id), visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
-        .order_by(visitors.c.visitor_id)
-        .limit(limit)
-    )
-    return list(connection.scalars(query))
+def ids_after(connection: Connection, site_id: str, after: str, limit: int, *, merged: bool = False) -> list[str]:
+    """The ids of a site's visitors in order of id, beginning behind `after`; with `merged` those merged away too."""
+    query = select(visitors.c.visitor_id).where(in_order_of_id(site_id), visitors.c.visitor_id > after)
+    if not merged:
+        query = query.where(visitors.c.merged_into.is_(None))
+    return list(connection.scalars(query.order_by(visitors.c.visitor_id).limit(limit)))
 
 
 def texts_after(connection: Connection, site_id: str, after: str, limit: int) -> list[tuple[str, str]]:
@@ -180,16 +177,40 @@ def record_merge(connection: Connection, rows: Sequence[tuple[str, str, str, str
     insert_rows(connection, merges, [(*row[:4], to_micros(row[4])) for row in rows], ignore=True)
 
 
+def list_merges(
+    connection: Connection, ids: Collection[str], limit: int, after: tuple[str, str] | None = None
+) -> list[tuple[str, str, str, str, datetime]]:
+    """The journal of these visitors as (visitor id, member id, source, message id, at), behind the place `after`."""
+    query = select(merges).where(merges.c.visitor_id.in_(list(ids)))
+    if after is not None:
+        query = query.where(tuple_(merges.c.visitor_id, merges.c.member_id) > tuple_(*after))
+    rows = connection.execute(query.order_by(merges.c.visitor_id, merges.c.member_id).limit(limit))
+    return [(*row[:4], from_micros(row[4])) for row in rows]
+
+
+def lock_person(connection: Connection, site_id: str, visitor_id: str) -> dict[str, Stored]:
+    """A visitor's row and those of everybody merged into it, by id, locked; empty when there is none."""
+    locked: dict[str, Stored] = {}
+    wanted = {visitor_id}
+    while wanted - locked.keys():
+        found = load(connection, wanted | locked.keys(), lock=True)
+        if len(found) <= len(locked):
+            break
+        locked = found  # as of now that they are locked: somebody may have linked one more meanwhile
+        wanted = {member for each in locked.values() for member in members_of(each.profile)}
+        wanted |= {each.merged_into for each in locked.values() if each.merged_into is not None}
+    return locked if all(each.profile.site_id == site_id for each in locked.values()) else {}
+
+
 def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
-    """Removes everything that is kept of a visitor and of those merged into it; False when there is none."""
-    profile = load_profile(connection, visitor_id)
-    if profile is None or profile.site_id != site_id:
-        return False
-    ids = members_of(profile)
-    load(connection, ids, lock=True)  # whoever folds for them now ends first
-    for table in (events, enrolments, messages, webhooks, merges, segment_members, visitors):
+    """Removes everything that is kept of a visitor and of those merged into it; False when there is none.
+
+    Only `pipeline.erase` sees to it that they stay away.
+    """
+    ids = list(lock_person(connection, site_id, visitor_id))
+    for table in PER_VISITOR if ids else ():
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
-    return True
+    return bool(ids)
 
 
 def members_of(profile: Profile) -> list[str]:

@@ -1,10 +1,10 @@
 """Who asks, and may they? Bearer tokens, four roles, and sites that are not yours do not exist.
 
-              read    explain, simulate, write rules    sites, tokens, secrets, erasure
+              read    record what visitors say    explain, simulate, write rules    sites, tokens, secrets, erasure
 read_only      x
-operator       x
-marketer       x                   x
-administrator  x                   x                                  x
+operator       x                 x
+marketer       x                 x                         x
+administrator  x                 x                         x                                  x
 """
 
 import hmac
@@ -21,14 +21,14 @@ from backend.storage.sites import StoredSite, get_site
 from backend.storage.tokens import find_token
 from backend.web.context import runtime
 
-Right: TypeAlias = Literal["read", "rules", "administer"]
+Right: TypeAlias = Literal["read", "record", "rules", "administer"]
 View = TypeVar("View", bound=Callable[..., Any])
 
 ROLES: dict[str, frozenset[Right]] = {
     "read_only": frozenset({"read"}),
-    "operator": frozenset({"read"}),
-    "marketer": frozenset({"read", "rules"}),
-    "administrator": frozenset({"read", "rules", "administer"}),
+    "operator": frozenset({"read", "record"}),
+    "marketer": frozenset({"read", "record", "rules"}),
+    "administrator": frozenset({"read", "record", "rules", "administer"}),
 }
 """What each role may do."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.wsgi import get_input_stream
 
-from backend.domain.site import Site
+from backend.domain.site import Policy, Site
 from backend.errors import Busy, ChimeinError, Forbidden, Malformed, TooLarge, TooManyRequests, Unauthorized
 from backend.pipeline.collect import collect_batch, collect_single, read_batch, read_single, unpacked
 from backend.runtime import Runtime
@@ -112,10 +112,12 @@ class Collector:
         if call == BATCH:
             batch = read_batch(body)
             site = self._site(key or batch.write_key, environ)
-            return site, collect_batch(rt.log, site.id, received_at, batch)
+            objects, hide = _objects(site.policy, environ), site.policy.hide_query
+            return site, collect_batch(rt.log, site.id, received_at, batch, objects=objects, hide=hide)
         event = read_single(body, call)
         site = self._site(key or event.write_key, environ)
-        return site, collect_single(rt.log, site.id, received_at, event, body)
+        objects, hide = _objects(site.policy, environ), site.policy.hide_query
+        return site, collect_single(rt.log, site.id, received_at, event, body, objects=objects, hide=hide)
 
     def _site(self, key: str | None, environ: Environ) -> Site:
         """The site of a write key; raises `Unauthorized`, or `Forbidden` where the page's origin is not the site's."""
@@ -130,6 +132,13 @@ class Collector:
         if site.origins and origin is not None and origin not in site.origins:
             raise Forbidden("This origin is not one of the site's.")
         return site
+
+
+def _objects(policy: Policy, environ: Environ) -> bool:
+    """Whether the browser sends a privacy signal that the site honours."""
+    if environ.get("HTTP_SEC_GPC") == "1" and policy.honour_gpc:
+        return True
+    return environ.get("HTTP_DNT") == "1" and policy.honour_dnt
 
 
 def _body(environ: Environ) -> bytes:

@@ -21,7 +21,7 @@ def show(token: str) -> Response:
     subscription = _subscription(token)
     rt = runtime()
     with rt.db.read() as conn:
-        ended = unsubscribes.reason(conn, subscription) is not None
+        ended = unsubscribes.reason(conn, subscription, rt.sites.vault) is not None
     return _page("ended" if ended else "ask", subscription)
 
 

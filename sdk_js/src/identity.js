@@ -4,12 +4,9 @@ import { get, read, set, write } from './storage.js';
 
 /** Whether this visitor may be observed: an explicit choice first, then the browser's privacy signal. */
 export function allowed() {
-  const choice = get('consent');
-  return choice ? choice > 0 : !navigator.globalPrivacyControl || read('config', {}).policy.honour_gpc === false;
+  const choice = get('consent'); // the answers as JSON; earlier versions wrote 1 or 0
+  return choice ? /^1|analytics":t/.test(choice) : !navigator.globalPrivacyControl || read('config', {}).policy.honour_gpc === false;
 }
-
-/** Remembers the visitor's choice. */
-export const choose = (yes) => set('consent', yes ? '1' : '0');
 
 /** `{anonymousId, userId?, userHash?}`; read anew each time, because another tab may have changed it. */
 export function current() {

@@ -41,7 +41,7 @@ const METHODS = {
       messages.clear();
       identity.forget();
     }
-    identity.choose(yes);
+    write('consent', { analytics: !!yes, ...choice });
     if (yes) autocapture.again();
     live.restart();
   },

@@ -2,6 +2,7 @@
 import { allowed, current } from './identity.js';
 import { heed } from './moments.js';
 import { uuid } from './random.js';
+import { read } from './storage.js';
 import { enqueue } from './transport.js';
 
 let referrer = document.referrer;
@@ -26,10 +27,10 @@ export const pageNow = () => ({
   url: location.href,
 });
 
-/** Sends a message of `type` with `fields`; `options` may carry `timestamp`, `context` and `integrations`. */
+/** Sends a message of `type` with `fields`; `options` may carry `timestamp` and `context`. */
 export function send(type, fields, options) {
   if (!allowed()) return;
-  const { context, timestamp, integrations } = options || {};
+  const { context, timestamp } = options || {};
   const { anonymousId, userId } = current();
   heed(fields.event);
   enqueue({
@@ -39,7 +40,6 @@ export function send(type, fields, options) {
     anonymousId,
     userId,
     context: { ...circumstances(), ...context },
-    integrations,
     ...fields,
   });
 }
@@ -55,6 +55,7 @@ function circumstances() {
   });
   return {
     page: pageNow(),
+    consent: read('consent'),
     campaign: Object.keys(campaign).length ? campaign : undefined,
     locale: navigator.language,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,

@@ -13,6 +13,7 @@ from tests.contract.conftest import RULE, SEGMENT, Api
 from tests.contract.test_api_webhooks import a_webhook
 
 READ = {"read_only", "operator", "marketer", "administrator"}
+RECORD = {"operator", "marketer", "administrator"}
 RULES = {"marketer", "administrator"}
 ADMINISTER = {"administrator"}
 
@@ -61,6 +62,10 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/visitors/<visitor_id>/messages"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/enrolments"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/export"): (READ, None),
+    ("GET", "/sites/<site>/visitors/<visitor_id>/consent"): (READ, None),
+    ("PUT", "/sites/<site>/visitors/<visitor_id>/consent"): (RECORD, {"marketing": False}),
+    ("GET", "/sites/<site>/access-log"): (ADMINISTER, None),
+    ("GET", "/sites/<site>/privacy"): (READ, None),
     ("GET", "/sites/<site>/messages"): (READ, None),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),

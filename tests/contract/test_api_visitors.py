@@ -173,7 +173,10 @@ def test_an_export_holds_everything_and_an_erasure_leaves_nothing(api: Api, site
     assert export["visitor"] == api.get(f"/sites/{site}/visitors/{ada}").json
     assert export["events"] == api.all_items(f"/sites/{site}/visitors/{ada}/events", 200)
     assert len(export["events"]) == 705
-    assert set(export) == {"visitor", "events", "messages", "webhooks", "enrolments"}
+    assert set(export) == {
+        *("visitor", "events", "messages", "webhooks", "enrolments"),
+        *("merges", "consents", "segments", "access_log"),
+    }
     assert api("DELETE", f"/sites/{site}/visitors/{ada}").status_code == 204
     for path in ("", "/events", "/messages", "/enrolments", "/export"):
         assert api.get(f"/sites/{site}/visitors/{ada}{path}").status_code == 404

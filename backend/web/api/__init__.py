@@ -14,6 +14,7 @@ from backend.schemas.site import Written
 from backend.web.api import (
     docs,
     messages,
+    privacy,
     reports,
     rule_imports,
     rule_templates,
@@ -81,7 +82,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, traits, vocabularies, messages, webhooks),
+        *(visitors, traits, vocabularies, privacy, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

@@ -24,6 +24,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 _WHO: Mapping[Right, str] = {
     "read": "Any token.",
+    "record": "Roles: operator, marketer, administrator.",
     "rules": "Roles: marketer, administrator.",
     "administer": "Role: administrator.",
 }

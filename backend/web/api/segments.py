@@ -30,6 +30,7 @@ from backend.storage import rules, segments, sweeps, visitors
 from backend.storage.database import Connection
 from backend.storage.segments import StoredSegment
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
+from backend.web.api.looks import looked
 from backend.web.api.paging import page
 from backend.web.context import runtime
 
@@ -158,6 +159,7 @@ def list_members_of_a_segment(query: Mapping[str, Any], segment_id: str, *, site
         stored = _present(segments.get_segment(conn, site.id, segment_id))
         found = segments.list_members(conn, stored.id, query["limit"] + 1, after)
         profiles = visitors.load(conn, [visitor_id for visitor_id, _ in found])
+    looked(site, "list", (visitor_id for visitor_id, _ in found[: query["limit"]]))
 
     def view(member: tuple[str, Any]) -> dict[str, Any]:
         shown = visitor_view(profiles[member[0]].profile, site.currency, stored.known)

@@ -1,18 +1,19 @@
 """`/api/v1/sites/{site}/visitors`: who was here, and everything that is known of them."""
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from flask import Response
-from marshmallow import Schema, fields, validate
+from flask import Response, request
+from marshmallow import fields, validate
 
 from backend.domain.fact import Standards, facts_of
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES, Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
+from backend.pipeline import access
+from backend.pipeline.erase import erase
 from backend.pipeline.standing import Standings
 from backend.runtime import Runtime
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
@@ -21,17 +22,16 @@ from backend.schemas.message import MessageOut, message_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut, visitor_view
-from backend.schemas.webhook import WebhookOut, webhook_view
-from backend.storage import enrolments, events, intervals, messages, segments, visitors, webhooks
+from backend.storage import enrolments, events, intervals, messages, segments, visitors
 from backend.web.api.blueprint import Blueprint
+from backend.web.api.exported import export_lines, export_whole
+from backend.web.api.looks import looked, reader
 from backend.web.api.paging import page
 from backend.web.context import runtime
 
 blueprint = Blueprint("visitors", __name__, "Who was here, and everything that is known of them.")
 
-EXPORT_CHUNK = 500
-
-Item = TypeVar("Item")
+LINES = "application/x-ndjson"
 
 
 class VisitorQuery(PageQuery):
@@ -61,6 +61,7 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
             filters["segment"] = _segment(query["segment"], known)
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
         standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
+    looked(site, "list", (profile.id for profile in found[: query["limit"]]))
     now = runtime().clock()
 
     def shown(profile: Profile) -> dict[str, Any]:
@@ -143,11 +144,18 @@ def list_enrolments_of_a_visitor(query: Mapping[str, Any], visitor_id: str, *, s
 def export_a_visitor(visitor_id: str, *, site: Site) -> Response:
     """Export a visitor
 
-    Everything that is kept of them, as one file.
+    Everything that is kept of them, as one file: the profile with its identifiers, events, messages, webhooks,
+    enrolments, what was merged, their answers about consent, the segments they are and were in, and who looked at them.
+    With `Accept: application/x-ndjson` one line each, as `{"kind": "event", …}`.
     """
-    profile = visitor_of(site, visitor_id)
-    headers = {"Content-Disposition": f'attachment; filename="visitor-{profile.id}.json"'}
-    return Response(_export(runtime(), site, profile), mimetype="application/json", headers=headers)
+    rt = runtime()
+    profile = visitor_of(site, visitor_id, "export")
+    access.bring_in(rt)
+    lines = request.accept_mimetypes.best == LINES
+    name = f"visitor-{profile.id}.{'jsonl' if lines else 'json'}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
+    told = export_lines(rt, site, profile) if lines else export_whole(rt, site, profile)
+    return Response(told, mimetype=LINES if lines else "application/json", headers=headers)
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>", methods=["DELETE"])
@@ -156,21 +164,27 @@ def export_a_visitor(visitor_id: str, *, site: Site) -> Response:
 def erase_a_visitor(visitor_id: str, *, site: Site) -> None:
     """Erase a visitor
 
-    With their events, messages, webhooks and enrolments. There is no way back; an export can be made before.
+    With everything that is kept of them. There is no way back; an export can be made before. They stay erased: of
+    their ids and addresses a keyed hash is kept, by which late events and retries are known and dropped. What happened
+    later under the same ids is dropped too, until they come back of their own accord: an `identify` with a user id that
+    happened after the erasure begins somebody new.
     """
-    with runtime().db.begin() as conn:
-        if not _is_id(visitor_id) or not visitors.erase(conn, site.id, visitor_id):
-            raise NotFound("There is no such visitor.")
+    if not _is_id(visitor_id) or not erase(runtime(), site.id, visitor_id, reader()):
+        raise NotFound("There is no such visitor.")
 
 
-def visitor_of(site: Site, visitor_id: str) -> Profile:
-    """The site's visitor with this id, or the one it was merged into; NotFound where there is none."""
+def visitor_of(site: Site, visitor_id: str, action: str = "read") -> Profile:
+    """The site's visitor with this id, or the one it was merged into; NotFound where there is none.
+
+    Whoever asks is about to see them, and that is noted.
+    """
     profile = None
     if _is_id(visitor_id):
         with runtime().db.read() as conn:
             profile = visitors.load_profile(conn, visitor_id)
     if profile is None or profile.site_id != site.id:
         raise NotFound("There is no such visitor.")
+    looked(site, action, [profile.id])
     return profile
 
 
@@ -184,53 +198,3 @@ def view_of(rt: Runtime, site: Site, profile: Profile) -> dict[str, Any]:
 
 def _is_id(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
-
-
-def _export(rt: Runtime, site: Site, profile: Profile) -> Iterator[str]:
-    """The export in pieces: a long history need not be in memory twice."""
-    members = visitors.members_of(profile)
-    yield '{"visitor": ' + _json(VisitorOut().dump(view_of(rt, site, profile)))
-
-    def _events(before: Any) -> Sequence[Any]:
-        with rt.db.read() as conn:
-            return events.list_events(conn, members, EXPORT_CHUNK, before)
-
-    def _messages(before: Any) -> Sequence[Any]:
-        with rt.db.read() as conn:
-            return messages.list_messages(conn, site.id, visitor_ids=members, limit=EXPORT_CHUNK, before=before)
-
-    def _enrolments(before: Any) -> Sequence[Any]:
-        with rt.db.read() as conn:
-            return enrolments.list_enrolments(conn, members, EXPORT_CHUNK, before)
-
-    yield from _list("events", _events, events.cursor_of, event_view, EventOut())
-    yield from _list("messages", _messages, messages.cursor_of, message_view, MessageOut())
-
-    def _webhooks(before: Any) -> Sequence[Any]:
-        with rt.db.read() as conn:
-            return webhooks.list_webhooks(conn, site.id, visitor_ids=members, limit=EXPORT_CHUNK, before=before)
-
-    yield from _list("webhooks", _webhooks, webhooks.cursor_of, webhook_view, WebhookOut())
-    yield from _list("enrolments", _enrolments, enrolments.cursor_of, enrolment_view, EnrolmentOut())
-    yield "}"
-
-
-def _list(
-    name: str,
-    read: Callable[[Any], Sequence[Item]],
-    place: Callable[[Item], Any],
-    view: Callable[[Item], Mapping[str, Any]],
-    schema: Schema,
-) -> Iterator[str]:
-    yield f', "{name}": ['
-    before, first = None, True
-    while found := read(before):
-        for item in found:
-            yield ("" if first else ", ") + _json(schema.dump(view(item)))
-            first = False
-        before = place(found[-1])
-    yield "]"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,23 @@
+"""What is a look? Somebody with a token saw, exported, erased a visitor, or changed what they agreed to."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+ACTIONS = ("read", "list", "export", "erase", "consent")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """One look: by the token of this name, at a visitor (an id; its keyed hash once they are erased).
+
+    `detail` is the operation that was called.
+    """
+
+    id: str
+    site_id: str
+    at: datetime
+    token: str
+    role: str
+    action: str
+    visitor: str
+    detail: str = ""
