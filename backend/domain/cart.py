@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from backend.domain.amount import money as money
 from backend.domain.event import Event
 from backend.domain.profile import Cart, CartChange, CartItem
 
@@ -14,10 +15,6 @@ LOG_LIMIT = 200
 
 ITEM_LIMIT = 100
 QUANTITY_LIMIT = 1_000_000
-LARGEST_AMOUNT = Decimal(10) ** 15
-PLACES = 9
-SMALLEST_AMOUNT = Decimal(1).scaleb(-PLACES)
-"""Whoever reports 1E-999999 must not have it written out."""
 
 UNNAMED = ""
 """The product that an event puts into the cart without saying which: the cart is not empty then."""
@@ -52,14 +49,19 @@ def item_of(properties: Any) -> CartItem | None:
     """The product described by Segment's properties; None without `product_id`, `sku` or `name`."""
     if not isinstance(properties, Mapping):
         return None
-    product_id = _text(properties.get("product_id")) or _text(properties.get("sku")) or _text(properties.get("name"))
+    product_id = product_id_of(properties)
     return None if product_id is None else _item(product_id, properties)
+
+
+def product_id_of(properties: Mapping[str, Any]) -> str | None:
+    """By what a product is known: its `product_id`, else its `sku`, else its name."""
+    return _text(properties.get("product_id")) or _text(properties.get("sku")) or _text(properties.get("name"))
 
 
 def _item(product_id: str, properties: Mapping[str, Any]) -> CartItem:
     return CartItem(
         product_id=product_id,
-        quantity=_quantity(properties.get("quantity")),
+        quantity=quantity_of(properties.get("quantity")),
         price=money(properties.get("price")),
         name=_text(properties.get("name")),
         category=_text(properties.get("category")),
@@ -110,20 +112,6 @@ def with_change(log: tuple[CartChange, ...], change: CartChange) -> tuple[CartCh
     return (summed, *longer[-cut:])
 
 
-def money(value: Any) -> Decimal | None:
-    """A price as it was meant: numbers, and digits in text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or amount.copy_abs() >= LARGEST_AMOUNT:
-        return None
-    exponent = amount.as_tuple().exponent
-    return amount.quantize(SMALLEST_AMOUNT) if isinstance(exponent, int) and exponent < -PLACES else amount
-
-
 def _apply(items: dict[str, CartItem], kind: str, item: CartItem) -> None:
     known = items.get(item.product_id)
     if kind == "add":
@@ -158,7 +146,8 @@ def _text(value: Any) -> str | None:
     return None
 
 
-def _quantity(value: Any) -> int:
+def quantity_of(value: Any) -> int:
+    """How many pieces a told quantity means: one where it says nothing, none where it is not above zero."""
     amount = money(value)
     if amount is None:
         return 1

@@ -12,6 +12,7 @@ from backend.domain.condition import Moment
 from backend.domain.consent import NOTHING_ASKED, lacking
 from backend.domain.event import Event
 from backend.domain.exposure import Exposure, find
+from backend.domain.fact import facts_of
 from backend.domain.message import ON_SITE
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, reach
@@ -113,7 +114,7 @@ def gates(
     yield from _time_gates(site, setting.limits, rule, profile, way.channel, at)
     known = find(profile.exposures, rule.id, op.name)
     variant, why = variant_for(setting.winners, rule, op, profile, known, moment.at)
-    saying = _rendered(site, op, profile, trigger, variant, way)
+    saying = _rendered(site, op, moment, trigger, variant, way)
     if isinstance(saying, Gate):
         yield saying
         return
@@ -232,13 +233,16 @@ def _quiet_gate(quiet: QuietHours | None, windows: tuple[SendWindow, ...], at: d
 def _rendered(
     site: Site,
     op: SayOp,
-    profile: Profile,
+    moment: Moment,
     trigger: Event | None,
     variant: Variant,
     way: Reach,
 ) -> Saying | Gate:
     templates = op.templates[variant.name]
-    context = {} if templates.constant else template_context(profile, trigger, site.name, site.currency)
+    context: Mapping[str, Any] = {}
+    if not templates.constant:
+        facts = facts_of(moment.profile, moment.at, moment.standards)
+        context = template_context(moment.profile, trigger, site.name, site.currency, facts)
     try:
         return Saying(variant, way, render_content(templates, context))
     except MissingValue as missing:

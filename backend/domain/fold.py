@@ -3,19 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from backend.domain import attention, consent
+from backend.domain import attention, consent, habit
 from backend.domain import cart as carts
 from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
+from backend.domain.purchase import purchase_of
 from backend.domain.session import with_visit
 from backend.domain.source import tells_origin, touch_of, with_touch
 from backend.domain.stage import TURNING, stage_of
+from backend.domain.trait import CHANGED
+from backend.domain.trait_fold import fold_traits
 
-TRAIT_LIMIT = 250
 SEARCH_LIMIT = 20
 FORM_LIMIT = 50
 ANONYMOUS_LIMIT = 50
@@ -53,6 +54,8 @@ def fold_into(copy: Profile, event: Event) -> None:
     state = copy.__dict__
     if event.type == SIGNAL:
         _introduce(state, event)
+        if event.name == CHANGED:
+            _fold_traits(state, event.properties, event.timestamp, event.order)
         if "consent" in event.context:
             _fold_consent(state, event)
         return  # nothing that the visitor did
@@ -77,7 +80,7 @@ def fold_into(copy: Profile, event: Event) -> None:
     if event.context:
         _fold_context(state, event, moment)
     if event.traits:
-        _fold_traits(state, event.traits, moment)
+        _fold_traits(state, event.traits, moment, event.order)
     special = SPECIAL.get(name)
     if special is not None:
         special(state, event)
@@ -120,7 +123,7 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
             state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
-        _fold_traits(state, traits, moment)
+        _fold_traits(state, traits, moment, event.order)
     if "consent" in context:
         _fold_consent(state, event)
 
@@ -135,18 +138,16 @@ def _fold_consent(state: State, event: Event) -> None:
         state["consents"] = consent.with_choice(state["consents"], choice)
 
 
-def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime) -> None:
-    traits, times = dict(state["traits"]), dict(state["trait_times"])
-    for key, value in said.items():
-        before = times.get(key)
-        if (before is not None and moment < before) or (before is None and len(times) >= TRAIT_LIMIT):
-            continue
-        times[key] = moment
-        if value is None:
-            traits.pop(key, None)
-        else:
-            traits[key] = value
-    state["traits"], state["trait_times"] = traits, times
+def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
+    if fold_traits(state, said, moment, order):
+        for told in (said.get("$set"), said.get("$set_once")):
+            if isinstance(told, dict):
+                _introduce_by(state, told, moment)
+    _introduce_by(state, said, moment)
+
+
+def _introduce_by(state: State, said: Mapping[str, Any], moment: datetime) -> None:
+    """Notes the addresses among what was told."""
     for kind in ("email", "phone"):
         value = said.get(kind)
         if isinstance(value, str) and value:
@@ -176,32 +177,39 @@ def _fold_cart(state: State, event: Event) -> None:
         state["cart"] = carts.cart_of(state["cart_log"])
 
 
+def _fold_added(state: State, event: Event) -> None:
+    _fold_cart(state, event)
+    _fold_interest(state, event, habit.CARTED)
+
+
+def _fold_interest(state: State, event: Event, weight: int = habit.VIEWED) -> None:
+    told = event.properties
+    category, brand = told.get("category"), told.get("brand")
+    category = category[: habit.NAME_LENGTH] if category.__class__ is str else ""
+    brand = brand[: habit.NAME_LENGTH] if brand.__class__ is str else ""
+    if category or brand:
+        interest = habit.Interest(event.timestamp.toordinal(), category, brand, weight)
+        state["interests"] = habit.with_interest(state["interests"], interest)
+
+
 def _fold_order(state: State, event: Event) -> None:
     orders: Orders = state["orders"]
-    order_id = event.properties.get("order_id")
     ids = orders.ids
-    if isinstance(order_id, str | int) and not isinstance(order_id, bool):
-        if str(order_id) in ids:
-            return  # the browser and the backend both told of it
-        ids = (*ids, str(order_id))[-ORDER_ID_LIMIT:]
+    before: habit.Purchases = state["purchases"]
+    purchase = purchase_of(event)
+    named = purchase.order_id
+    state["purchases"], state["purchases_since"] = habit.with_purchase(before, state["purchases_since"], purchase)
+    if named:
+        if named in ids:  # the browser and the backend both told of it: the latest report says what it was worth
+            known, now = habit.find(before, named), habit.find(state["purchases"], named)
+            if known is not None and now is not None and now.value != known.value:
+                state["orders"] = replace(orders, revenue=orders.revenue + now.value - known.value)
+            return
+        ids = (*ids, named)[-ORDER_ID_LIMIT:]
     last_at = event.timestamp if orders.last_at is None else max(orders.last_at, event.timestamp)
-    state["orders"] = Orders(
-        count=orders.count + 1, revenue=orders.revenue + order_value(event.properties), last_at=last_at, ids=ids
-    )
+    state["orders"] = Orders(count=orders.count + 1, revenue=orders.revenue + purchase.value, last_at=last_at, ids=ids)
     state["cart_log"] = tuple(change for change in state["cart_log"] if change.at > last_at)
     state["cart"] = carts.cart_of(state["cart_log"])
-
-
-def order_value(properties: Mapping[str, Any]) -> Decimal:
-    """What an order was worth: `revenue`, else `total`, else `value`, else its products, else its one price."""
-    for key in ("revenue", "total", "value"):
-        amount = carts.money(properties.get(key))
-        if amount is not None:
-            return amount
-    listed = properties.get("products")
-    entries = listed if isinstance(listed, list) else [properties]
-    items = [item for entry in entries if (item := carts.item_of(entry)) is not None]
-    return sum((item.price * item.quantity for item in items if item.price is not None), Decimal(0))
 
 
 def _fold_search(state: State, event: Event) -> None:
@@ -261,11 +269,12 @@ def _fold_answer(state: State, event: Event) -> None:
     _fold_feedback(state, event)
     told = attention.answered(state["contacts"], event)
     if told is not None:
-        _fold_traits(state, dict([told]), event.timestamp)
+        _fold_traits(state, dict([told]), event.timestamp, event.order)
 
 
 SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
-    "Product Added": _fold_cart,
+    "Product Viewed": _fold_interest,
+    "Product Added": _fold_added,
     "Product Removed": _fold_cart,
     "Cart Viewed": _fold_cart,
     "Order Completed": _fold_order,

@@ -9,7 +9,7 @@ from backend.domain.attention import Contact, Contacts
 from backend.domain.cart import money
 from backend.domain.condition.fields import dig_event
 from backend.domain.event import Event
-from backend.domain.fold import order_value
+from backend.domain.purchase import order_value
 from backend.domain.rule.compiled import CompiledGoal
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from backend.domain import attention, consent, exposure, session
+from backend.domain import attention, consent, exposure, habit, session, trait
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
+from backend.domain.trait import Logs, TraitLog
 
 
 def merge(known: Profile, anonymous: Profile) -> Profile:
@@ -22,8 +24,8 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
     for name, moment in anonymous.last_at.items():
         last_at[name] = max(moment, last_at.get(name, moment))
     sessions, spans = session.merged(known.sessions, known.session_spans, anonymous.sessions, anonymous.session_spans)
-    traits, times = _merged_traits(known, anonymous)
-    orders = _merged_orders(known.orders, anonymous.orders)
+    traits, times, logs = _merged_traits(known, anonymous)
+    orders = _merged_orders(known, anonymous)
     log = tuple(
         sorted(
             (
@@ -40,6 +42,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         anonymous_ids=_union(known.anonymous_ids, anonymous.anonymous_ids)[-ANONYMOUS_LIMIT:],
         traits=traits,
         trait_times=times,
+        trait_logs=logs,
         identifiers=_merged_identifiers(known.identifiers, anonymous.identifiers),
         device=anonymous.device if _later(anonymous.device_at, known.device_at) else known.device,
         device_at=anonymous.device_at if _later(anonymous.device_at, known.device_at) else known.device_at,
@@ -52,6 +55,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         cart=cart_of(log),
         cart_log=log,
         orders=orders,
+        **_merged_habits(known, anonymous),
         searches=tuple(sorted((*known.searches, *anonymous.searches), key=lambda each: each.at)[-SEARCH_LIMIT:]),
         forms=_merged_forms(known.forms, anonymous.forms),
         source=_merged_source(known.source, anonymous.source),
@@ -86,6 +90,13 @@ def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
     return {"segments": standings, "segments_at": None, "segments_built": min(lived, default=0)}
 
 
+def _merged_habits(known: Profile, anonymous: Profile) -> dict[str, Any]:
+    logs = (known.purchases, known.purchases_since, anonymous.purchases, anonymous.purchases_since)
+    purchases, since = habit.merged_purchases(*logs)
+    interests = habit.merged_interests(known.interests, anonymous.interests)
+    return {"purchases": purchases, "purchases_since": since, "interests": interests}
+
+
 def _later(a: datetime | None, b: datetime | None) -> bool:
     return a is not None and (b is None or a > b)
 
@@ -94,7 +105,7 @@ def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
     return (*a, *(each for each in b if each not in a))
 
 
-def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], Mapping[str, datetime]]:
+def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], Mapping[str, datetime], Logs]:
     traits, times = dict(known.traits), dict(known.trait_times)
     for key, moment in anonymous.trait_times.items():
         if key not in times or moment > times[key]:
@@ -103,14 +114,35 @@ def _merged_traits(known: Profile, anonymous: Profile) -> tuple[dict[str, Any], 
                 traits[key] = anonymous.traits[key]
             else:
                 traits.pop(key, None)
-    return traits, times
+    logs: dict[str, TraitLog] = {}
+    for key in (*known.trait_logs, *(each for each in anonymous.trait_logs if each not in known.trait_logs)):
+        log = logs[key] = trait.merged(_trait_log(known, key), _trait_log(anonymous, key))
+        value = log.value
+        if value is None:
+            traits.pop(key, None)
+        else:
+            traits[key] = value
+    return traits, times, {key: log for key, log in logs.items() if not log.plain}
 
 
-def _merged_orders(a: Orders, b: Orders) -> Orders:
+def _trait_log(profile: Profile, key: str) -> TraitLog:
+    known = profile.trait_logs.get(key)
+    return TraitLog(profile.traits.get(key), profile.trait_times.get(key)) if known is None else known
+
+
+def _merged_orders(known: Profile, anonymous: Profile) -> Orders:
+    """The orders of both; one that the browser told of as well as the backend is one."""
+    a, b = known.orders, anonymous.orders
     last_at = max((each for each in (a.last_at, b.last_at) if each), default=None)
+    twice = set(a.ids) & set(b.ids)
+    once = Decimal(0)
+    for each in twice:
+        told = [habit.find(log, each) for log in (known.purchases, anonymous.purchases)]
+        values = sorted((found.at, found.value) for found in told if found is not None)
+        once += values[0][1] if values else Decimal(0)  # the latest report stays
     return Orders(
-        count=a.count + b.count,
-        revenue=a.revenue + b.revenue,
+        count=a.count + b.count - len(twice),
+        revenue=a.revenue + b.revenue - once,
         last_at=last_at,
         ids=_union(a.ids, b.ids)[-ORDER_ID_LIMIT:],
     )

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from backend.domain.attention import Contact
 from backend.domain.consent import Choice
 from backend.domain.exposure import Exposure
+from backend.domain.habit import Interests, Purchases
+from backend.domain.trait import Logs
 
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
 """The built-in funnel, in order."""
@@ -142,16 +144,18 @@ class Profile:
 
     `unsubscribed` holds addresses that must not be written to, `consents` their answers in order of time.
 
-    The last group of fields holds what folding needs and the API does not show: `person` (whom choices by hash are
-    made for; it outlives a merge), `members` (ids of the visitors that were merged into this one), `trait_times`
-    (when each trait was last said), `session_spans` (the latest sessions, for counting late events into the right
-    one), `cart_log` (the cart's changes since the last order, so that a late one finds its place), `page_at` and
-    `device_at` (when those were told of), `page_since` (when the page was opened), `contacts` (what was said to
-    them), `exposures` (what they are compared by), `attended_until` (up to when a further event belongs to a
-    session in which they were exposed), `woken_at` (up to when moments that no event marks, such as a pause, have
-    been noticed) and `wake_at` (when the next of them comes), `segments` (how they stand with those of the site, by
-    id; without those that never concerned them), `segments_at` (the moment at which these were asked last; None:
-    all are to be asked anew) and `segments_built` (the newest version of the site's segments that has been asked).
+    The last group of fields holds what folding needs and
+    the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
+    visitors that were merged into this one), `trait_times` (when each trait was last said), `trait_logs` (operations on
+    traits, for late ones), `session_spans` (the latest sessions, for counting late events into the right one),
+    `cart_log` (the cart's changes since the last order, so that a late one finds its place), `page_at` and `device_at`
+    (when those were told of), `page_since` (when the page was opened), `contacts` (what was said to them), `exposures`
+    (what they are compared by), `attended_until` (up to when a further event belongs to a session in which they were
+    exposed), `woken_at` (up to when moments that no event marks, such as a pause, have been noticed) and `wake_at`
+    (when the next of them comes), `segments` (how they stand with those of the site, by id; without those that never
+    concerned them), `segments_at` (the moment at which these were asked last; None: all are to be asked anew),
+    `segments_built` (the newest version of the site's segments that has been asked), and what facts are derived from:
+    `purchases` (the latest; all since `purchases_since`, where that is told) and `interests`.
     """
 
     id: str
@@ -180,6 +184,7 @@ class Profile:
     person: str = ""
     members: tuple[str, ...] = ()
     trait_times: Mapping[str, datetime] = field(default_factory=dict)
+    trait_logs: Logs = field(default_factory=dict)
     session_spans: tuple[tuple[datetime, datetime], ...] = ()
     cart_log: tuple[CartChange, ...] = ()
     page_at: datetime | None = None
@@ -193,6 +198,9 @@ class Profile:
     segments: Mapping[str, Standing] = field(default_factory=dict)
     segments_at: datetime | None = None
     segments_built: int = 0
+    purchases: Purchases = ()
+    purchases_since: datetime | None = None
+    interests: Interests = ()
 
     def is_in(self, segment_id: str) -> bool:
         """Whether this visitor is a member of the segment with this id."""

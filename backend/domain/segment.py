@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
+from backend.domain.condition.fields import DERIVED
 from backend.domain.condition.tree import LocalTime, walk
+from backend.domain.fact import FACTS
 from backend.domain.mistakes import Mistakes
 
 KEYS = ("name", "description", "condition", "manual")
-READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_at", "updated_at"})
+READ_ONLY = frozenset({"id", "site_id", "version", "size", "building", "created_at", "updated_at", "warnings"})
 """What a segment that was read carries beside; sent back, it is passed over."""
 
 LONGEST_NAME = 100
@@ -109,6 +111,8 @@ def parts_read(condition: Condition) -> frozenset[str]:
                 parts.add("device")
             case InSegment():
                 parts.add("segments")
+            case Comparison(field=where) if where.parts[0] == DERIVED:
+                parts |= {*FACTS[where.parts[1]].parts, "device"}
             case Comparison(field=where, op=op) if where.root == "profile":
                 parts |= {where.parts[0], "device"}
                 if op == "unchanged_for":

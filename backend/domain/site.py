@@ -17,7 +17,8 @@ class Policy:
     `unverified_email`: an address that was only typed into a form field may be written to. `caps` and `quiet_hours` are
     documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up after somebody waved a
     message away, twice as long after each further time; `holdout` percent of the people get nothing at all.
-    `webhook_retention` is how long webhooks that came to their end are kept.
+    `webhook_retention` is how long webhooks that came to their end are kept. `rfm` and `loyalty` are documents too:
+    thresholds of scores, and levels (see `domain/fact/standards`).
 
     `honour_gpc` and `honour_dnt`: browsers that send Global Privacy Control or Do Not Track are not observed, unless
     their visitor has agreed. `retention` is how long events are kept, by name (`*`: all others), `access_log_kept` how
@@ -39,6 +40,8 @@ class Policy:
     dismiss_backoff: timedelta = timedelta(days=1)
     holdout: float = 0
     webhook_retention: timedelta = timedelta(days=30)
+    rfm: Mapping[str, Any] | None = None
+    loyalty: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,10 +11,11 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec
 from backend.domain.rule.compile import REPORTS, SENT
 from backend.domain.rule.cycles import find_cycle
-from backend.domain.rule.names import Seen, unknown_stages, unseen
+from backend.domain.rule.names import Seen, mistyped, unknown_stages, unseen, uses_of
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.site import Site
-from backend.storage import events, rules, visitors
+from backend.domain.vocabulary import EVENT, TRAIT
+from backend.storage import events, rules, visitors, vocabularies
 from backend.storage.database import Connection
 from backend.storage.rules import StoredRule
 
@@ -44,8 +45,34 @@ def doubts(connection: Connection, site: Site, spec: RuleSpec, seen: Seen | None
     found = list(_unknown_rule(connection, site, spec))
     found.extend(_told(each) for each in _never(spec.document))
     found.extend(_told(each) for each in unknown_stages(spec.document))
-    found.extend(_told(each) for each in unseen(spec.document, seen or sample(connection, site)))
+    found.extend(_doubtful_names(connection, site, spec.document, seen))
     return found[:MOST_WARNINGS]
+
+
+def doubts_of_segment(connection: Connection, site: Site, document: Mapping[str, Any]) -> list[Warned]:
+    """The same of a segment: what in its condition can never hold, and which names and types were never seen."""
+    if document.get("condition") is None:
+        return []
+    found = [_told(each) for each in never_holds((("condition",), document["condition"]))]
+    found.extend(_doubtful_names(connection, site, {"condition": document["condition"]}))
+    return found[:MOST_WARNINGS]
+
+
+def _doubtful_names(
+    connection: Connection, site: Site, document: Mapping[str, Any], seen: Seen | None = None
+) -> Iterator[Warned]:
+    seen = seen or sample(connection, site)
+    used = {use.of or use.name for use in uses_of(document)}
+    for name, known in vocabularies.about(connection, site.id, used).items():
+        if name.kind == EVENT:
+            seen.events[name.name] = max(known.count, seen.events.get(name.name, 0))
+        elif name.kind == TRAIT:
+            seen.traits.add(name.name)
+        else:
+            seen.properties.setdefault(name.of, {})[name.name] = known.count
+        seen.types[name] = known.types
+    for each in (*unseen(document, seen), *mistyped(document, seen)):
+        yield _told(each)
 
 
 def _told(found: tuple[tuple[str | int, ...], str]) -> Warned:

@@ -11,6 +11,7 @@ from backend.domain.engine import denial_of
 from backend.domain.engine.move import move
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
+from backend.domain.fact import Standards
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.profile import Standing as SegmentStanding
@@ -23,7 +24,7 @@ from backend.domain.telling import Telling
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline.rulesets import former
 from backend.runtime import Runtime
-from backend.storage import contests, enrolments, events, unsubscribes, visitors
+from backend.storage import contests, enrolments, events, intervals, unsubscribes, visitors
 from backend.storage.database import Connection
 from backend.storage.vault import Vault
 
@@ -53,7 +54,8 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
         names = set(compiled.history) | ({compiled.event} if compiled.event else set())
         past = Past(by_name((event for _, event in events.history(connection, members, names)), names))
         winners = contests.winners(connection, site.id).get(site.id, {})
-    triggered, trigger = _trigger_gate(compiled, site, profile, past, now)
+        standards = Standards.of(site.policy, intervals.of_site(connection, site.id))
+    triggered, trigger = _trigger_gate(compiled, site, profile, past, now, standards)
     event = waiting.trigger if waiting else trigger or (entered[-1].trigger if entered else None)
     moment = Moment(
         profile=profile,
@@ -62,6 +64,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
         entered=event.moment if event is not None else None,
         history=past,
         zone_name=site.timezone,
+        standards=standards,
     )
     verdicts = [triggered, _reentry_gate(compiled, entered, event, now)]
     op = _next_saying(compiled, waiting.position if waiting else 0)
@@ -130,14 +133,22 @@ def _next_saying(rule: CompiledRule, position: int) -> SayOp | None:
 
 
 def _trigger_gate(
-    rule: CompiledRule, site: Site, profile: Profile, past: Past, now: datetime
+    rule: CompiledRule, site: Site, profile: Profile, past: Past, now: datetime, standards: Standards
 ) -> tuple[Gate, Event | None]:
     """Whether the trigger ever happened, and the last event that was one."""
     if rule.event is None:
-        return _other_trigger(rule, site, profile, now), None
+        return _other_trigger(rule, site, profile, now, standards), None
     for event in reversed(past.of(rule.event)):
         past.cut = event.moment
-        moment = Moment(profile=profile, at=event.timestamp, event=event, entered=event.moment, history=past)
+        moment = Moment(
+            profile=profile,
+            at=event.timestamp,
+            event=event,
+            entered=event.moment,
+            history=past,
+            zone_name=site.timezone,
+            standards=standards,
+        )
         fits = rule.where(moment)
         past.cut = None
         if fits:
@@ -145,7 +156,7 @@ def _trigger_gate(
     return Gate("trigger", False, None, f"{rule.event}, as the rule asks for it, has not happened."), None
 
 
-def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: datetime) -> Gate:
+def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: datetime, standards: Standards) -> Gate:
     if rule.stage is not None:
         told = f"The stage is {profile.stage}; the rule starts at {rule.stage}."
         return Gate("trigger", profile.stage == rule.stage, None, told)
@@ -157,7 +168,7 @@ def _other_trigger(rule: CompiledRule, site: Site, profile: Profile, now: dateti
         told = f"{rule.trait} is {value!r}, told at {written(at)}." if at else f"{rule.trait} was never told."
         return Gate("trigger", at is not None, None, told)
     if rule.watch is not None:
-        following = rule.watch.next(profile, profile.woken_at, site.timezone)
+        following = rule.watch.next(profile, profile.woken_at, site.timezone, standards)
         told = f"It comes at {written(following)}." if following else "No such moment lies ahead."
         return Gate("trigger", following is not None and following <= now, None, told)
     return Gate("trigger", profile.sessions > 0, None, f"{profile.sessions} sessions so far.")

@@ -1,16 +1,18 @@
 """The step `measure`: for how many visitors does a condition hold now? Counted exactly, a piece at a time."""
 
 from datetime import datetime
+from functools import partial
 
 from backend.domain.condition import Condition, HistoryNeeded, Moment, compile_condition, needed_history
 from backend.domain.event import Event
+from backend.domain.fact import Standards
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.segment import parts_read
 from backend.domain.site import Site
 from backend.runtime import Runtime
 from backend.schemas.documents import profile_reader
-from backend.storage import events, visitors
+from backend.storage import events, intervals, visitors
 from backend.storage.database import Connection
 
 AT_ONCE = 1_000
@@ -24,6 +26,8 @@ def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tup
     size = total = 0
     after = ""
     with rt.db.read() as connection:
+        standards = Standards.of(site.policy, intervals.of_site(connection, site.id))
+        asked = partial(Moment, at=now, zone_name=site.timezone, standards=standards)
         while texts := visitors.texts_after(connection, site.id, after, AT_ONCE):
             after = texts[-1][0]
             total += len(texts)
@@ -31,12 +35,12 @@ def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tup
             for _, text in texts:
                 profile = read(text)
                 try:
-                    size += test(Moment(profile=profile, at=now, zone_name=site.timezone))
+                    size += test(asked(profile=profile))
                 except HistoryNeeded:
                     unsure.append(profile)
             pasts = _pasts(connection, unsure, names)
             for profile, past in zip(unsure, pasts, strict=True):
-                size += test(Moment(profile=profile, at=now, zone_name=site.timezone, history=past))
+                size += test(asked(profile=profile, history=past))
     return size, total
 
 

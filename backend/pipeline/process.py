@@ -24,6 +24,7 @@ from backend.pipeline.arrive import Arrived, one
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
+from backend.pipeline.learn_names import NameLearner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
@@ -101,6 +102,7 @@ class Processor:
         self.beside = ThreadPoolExecutor(1, "beside")
         self.reader = Reader(rt, self.care)
         self.repeats = Repeats()
+        self.names = NameLearner(rt)
         self._tidier = ThreadPoolExecutor(1, "checkpoint")
         self._tidying: Future[None] | None = None
         self._untidy = 0
@@ -197,6 +199,7 @@ class Processor:
                 excluded.update(found)
         self.offsets.update(read.last)
         self.care.passed(read.last)
+        self.names.look(read.arrived)
         if read.more:
             self.beside.submit(self._send_on, effects)  # who has a backlog need not wait for the bells
         else:

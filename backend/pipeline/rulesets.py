@@ -2,6 +2,7 @@
 
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -12,7 +13,7 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
 from backend.domain.winner import Winners
 from backend.runtime import Runtime
-from backend.storage import contests, rule_versions, rules, segments
+from backend.storage import contests, intervals, rule_versions, rules, segments
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ class Rulesets:
         self._segments: dict[str, Segments] = {}
         self._rulesets: dict[str, Ruleset] = {}
         self._winners: dict[str, Winners] = {}
+        self._intervals: dict[str, Mapping[str, float]] = {}
         self._lock = threading.Lock()
 
     def refresh(self, connection: Connection) -> None:
@@ -48,6 +50,7 @@ class Rulesets:
                 log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)
         self._segments = {site_id: Segments(group) for site_id, group in segments.load_segments(connection).items()}
         self._winners = dict(contests.winners(connection))
+        self._intervals = intervals.of_all(connection)
         self.rt.sites.forget()
         self._compiled, self._rulesets, self._stamp = compiled, {}, stamp
         log.debug("rules_loaded", rules=sum(len(group) for group in compiled.values()))
@@ -68,6 +71,7 @@ class Rulesets:
                 self._compiled.get(site_id, ()),
                 segments=self._segments.get(site_id),
                 winners=self._winners.get(site_id),
+                intervals=self._intervals.get(site_id),
             )
             self._rulesets[site_id] = ruleset
         return ruleset

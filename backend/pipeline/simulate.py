@@ -23,7 +23,7 @@ from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.pipeline.simulated import Item, Progress, SimulationResult, Summary, item_of
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
-from backend.storage import contests, simulations
+from backend.storage import contests, intervals, simulations
 from backend.storage.database import Connection
 from backend.storage.segments import load_segments
 
@@ -71,9 +71,12 @@ def simulating(
     with rt.db.read() as connection:
         asked = asked_for(connection, site, rules, segments)
         winners = contests.winners(connection, site.id).get(site.id)
-    key = _digest(site, rules, since, until, None if asked is None else [each.segment for each in asked.all], winners)
+        usual = intervals.of_site(connection, site.id)
+    key = _digest(
+        site, rules, since, until, None if asked is None else [each.segment for each in asked.all], winners, usual
+    )
     known = simulations.recall(rt.redis, key) if cursor else None
-    run = _Run(site, rules, since, until, segments=asked, winners=winners)
+    run = _Run(site, rules, since, until, segments=asked, winners=winners, usual=usual)
     run.reader = reader = Reader(rt, site, until, run.reports, at_once)
     items: list[Item] = []
     start = place[0] if known is not None else ""
@@ -180,11 +183,12 @@ class _Run:
         *,
         segments: Segments | None = None,
         winners: Winners | None = None,
+        usual: Mapping[str, float] | None = None,
     ) -> None:
         shared = SharedTests()
         self.site, self.since, self.until = site, since, until
         compiled = [compile_rule(replace(rule, status="active"), shared) for rule in rules]
-        self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners)
+        self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners, intervals=usual)
         self.summary = Summary()
         self._names = {rule.id: rule.spec.name for rule in rules}
         self._starts = _starts(compiled)

@@ -56,19 +56,22 @@ class Sweeper:
             for site_id in self._rulesets.site_ids():
                 ruleset = self._rulesets.of(site_id)
                 for rule in ruleset.by_id.values() if ruleset is not None else ():
-                    self._begin(connection, rule, now)
+                    self._begin(connection, ruleset, rule, now)
                 if ruleset is not None and ruleset.segments is not None:
                     regroup.begin(connection, ruleset, now)
             regroup.clear(connection)
             found = sweeps.due(connection, now)
         return sum(self._go_on(sweep, now) for sweep in found)
 
-    def _begin(self, connection: Connection, rule: CompiledRule, now: datetime) -> None:
+    def _begin(self, connection: Connection, ruleset: Ruleset | None, rule: CompiledRule, now: datetime) -> None:
         """Writes down the sweep that this rule needs now, unless that was done before."""
         if rule.rule.status != "active":
             return
         if rule.watch is not None:
-            sweep = _sweep(rule, "wake", (str(rule.rule.version),), now)
+            learned: tuple[str, ...] = ()
+            if rule.watch.told is not None and ruleset is not None:  # it depends on what the site has learned, too
+                learned = (repr(sorted(ruleset.standards.intervals.items())),)
+            sweep = _sweep(rule, "wake", (str(rule.rule.version), *learned), now)
         elif isinstance(trigger := rule.rule.spec.trigger, BroadcastTrigger):
             moment = round_of(trigger, now)
             if moment is None:
@@ -90,14 +93,14 @@ class Sweeper:
             return 0
         if rule.rule.status != "active" and sweep.kind != MOVE:
             return 0  # paused: it goes on when the rule does
-        begun, zone = sweep.done, ruleset.site.timezone
+        begun = sweep.done
         for _ in range(PIECES):
             if sweep.kind == MOVE:
                 after = self._move_on(sweep, rule, now)
             elif sweep.kind == "wake":
                 after = self._wake(sweep, ruleset, now)
             else:
-                after = self._broadcast(sweep, rule, now, zone)
+                after = self._broadcast(sweep, rule, now, ruleset)
             if not self._move(sweep, after):
                 break  # somebody else goes on with it
             sweep = after
@@ -122,7 +125,7 @@ class Sweeper:
         with self.rt.db.begin() as connection:
             return sweeps.move(connection, before, after)
 
-    def _broadcast(self, sweep: Sweep, rule: CompiledRule, now: datetime, zone_name: str) -> Sweep:
+    def _broadcast(self, sweep: Sweep, rule: CompiledRule, now: datetime, ruleset: Ruleset) -> Sweep:
         """Addresses the next visitors, as many as the rate allows for a second."""
         trigger = rule.rule.spec.trigger
         assert isinstance(trigger, BroadcastTrigger)
@@ -142,7 +145,7 @@ class Sweeper:
                 break
             cursor = visitor_id
             stored = profiles.get(visitor_id)
-            if stored is not None and _may_concern(rule, stored.profile, now, zone_name):
+            if stored is not None and _may_concern(rule, stored.profile, now, ruleset):
                 told.append((stored.profile, derive(sweep.id, visitor_id), {}))
         done = sweep.done + send_signals(self.rt, sweep.site_id, BROADCAST, rule.id, told)
         through = len(ids) < AT_ONCE and (not ids or cursor == ids[-1])
@@ -201,10 +204,18 @@ def _sweep(rule: CompiledRule, kind: str, parts: tuple[str, ...], due_at: dateti
     )
 
 
-def _may_concern(rule: CompiledRule, profile: Profile, now: datetime, zone_name: str) -> bool:
+def _may_concern(rule: CompiledRule, profile: Profile, now: datetime, ruleset: Ruleset) -> bool:
     """Whether the audience holds for this visitor; where that takes their history, the processor asks it."""
     signal = Event(message_id="", name=BROADCAST, type=SIGNAL, timestamp=now, received_at=now)
+    moment = Moment(
+        profile=profile,
+        at=now,
+        event=signal,
+        entered=signal.moment,
+        zone_name=ruleset.site.timezone,
+        standards=ruleset.standards,
+    )
     try:
-        return rule.audience(Moment(profile=profile, at=now, event=signal, entered=signal.moment, zone_name=zone_name))
+        return rule.audience(moment)
     except HistoryNeeded:
         return True

@@ -16,6 +16,7 @@ from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
+from backend.pipeline.learn_intervals import IntervalLearner
 from backend.pipeline.retain import retain
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
@@ -60,6 +61,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
         Task("choose", 30, Chooser(rt).run),
+        Task("learn_intervals", 1, IntervalLearner(rt).run),
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),

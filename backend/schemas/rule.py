@@ -7,6 +7,7 @@ from marshmallow import fields, validate
 from backend.domain.answer import MOST_OPTIONS
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
+from backend.domain.fact import BELOW, BY_PRODUCT, FACTS
 from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
@@ -14,6 +15,10 @@ from backend.schemas.fields import Moment, StrictSchema, Whole
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
+_FACTS = ", ".join(
+    f"{each}.({'|'.join(BELOW[each])})" if each in BELOW else f"{each}.PRODUCT" if each in BY_PRODUCT else each
+    for each in FACTS
+)
 CONDITION = {
     "type": "object",
     "description": (
@@ -24,7 +29,7 @@ CONDITION = {
         'between ({"from": "7d", "to": "2d"}), since and until as times, and same ("properties.cart_id": equal to the '
         "trigger's). "
         f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event., profile. "
-        "(profile.bucket: 0 to 100 by chance, steady) or site. (site.operator_online); "
+        "(profile.bucket: 0 to 100 by chance, steady; profile.facts.: " + _FACTS + ") or site. (site.operator_online); "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
         "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates, "
         'or relative ones: {"ago": "30d"}, {"in": "3d"}; unchanged_for is asked of a trait.'
@@ -100,8 +105,19 @@ class RuleIn(StrictSchema):
         required=True,
         metadata=_object(
             "What starts it, one of: event (with where); stage (entered); segment (entered or left); trait (with to, "
-            "from); session (started or returned); inactive; date (a trait, with days, at and every); message (of the "
-            "rule with that id; not_shown with within); broadcast; api (POST rules/{id}/trigger).",
+            "from); session (started or returned); inactive; date (a trait, with days, at and every); "
+            "replenishment (a product runs out by the habit of whoever buys it, with before and at; templates see it "
+            "as product, and without reentry it comes once for each purchase); message (of the rule with that id; "
+            "not_shown with within); broadcast; api (POST rules/{id}/trigger).",
+            replenishment={
+                "type": "object",
+                "properties": {
+                    "product": {"description": "The id of a product, or a list of them; left out: any."},
+                    "before": {**_DURATION, "default": "3d"},
+                    "at": {"type": "string", "default": "09:00", "description": "Local time of the day."},
+                },
+                "example": {"product": "COFFEE-1KG", "before": "3d", "at": "10:00"},
+            },
             event=_EVENT,
             where=_WHERE,
             stage={"type": "string", "enum": list(STAGES)},

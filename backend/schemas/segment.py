@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from backend.domain.segment import LONGEST_DESCRIPTION, LONGEST_NAME
 from backend.schemas.fields import Moment, StrictSchema
-from backend.schemas.rule import CONDITION
+from backend.schemas.rule import CONDITION, WarningOut
 from backend.schemas.visitor import VisitorOut
 
 EXAMPLE: dict[str, Any] = {
@@ -53,6 +53,10 @@ class SegmentOut(SegmentIn):
     )
     created_at = Moment()
     updated_at = Moment()
+    warnings = fields.List(
+        fields.Nested(WarningOut),
+        metadata={"description": "When it is saved: names and types that were never seen. Left out where none."},
+    )
 
 
 class PreviewIn(StrictSchema):

@@ -12,6 +12,7 @@ from marshmallow import EXCLUDE, ValidationError, fields, validate
 from backend.domain.calendar import read_quiet_hours
 from backend.domain.consent import CATEGORIES, NOTHING_ASKED, ConsentPolicy
 from backend.domain.duration import format_duration
+from backend.domain.fact import read_levels, read_rfm
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
@@ -124,6 +125,21 @@ class PolicyFields(StrictSchema):
     webhook_retention = Duration(
         validate=_retention,
         metadata={"description": "How long a webhook is kept in the log once it came to its end.", "example": "30d"},
+    )
+    rfm = Written(
+        read_rfm,
+        allow_none=True,
+        metadata={
+            "description": "Where the scores of recency (days), frequency (orders) and money change, from 1 to 5.",
+            "example": {"recency": [7, 30, 90, 180], "frequency": [2, 3, 5, 10], "money": [50, 100, 250, 1000]},
+        },
+    )
+    loyalty = Written(
+        read_levels,
+        metadata={
+            "description": "Levels of loyalty, the lowest first: who has so many orders, and spent so much.",
+            "example": [{"name": "silver", "orders": 3}, {"name": "gold", "orders": 10, "revenue": "1000"}],
+        },
     )
     honour_gpc = Flag(
         metadata={"description": "Browsers that send Global Privacy Control are not observed, unless they consent."}

@@ -117,6 +117,51 @@ class FormerMembershipOut(StrictSchema):
     left_at = Moment()
 
 
+class RfmOut(StrictSchema):
+    """Scores from 1 to 5, by the site's thresholds (`policy.rfm`)."""
+
+    recency = fields.Integer()
+    frequency = fields.Integer()
+    money = fields.Integer()
+    score = fields.String(metadata={"example": "543"})
+
+
+class SupplyOut(StrictSchema):
+    """A product that they buy again and again, and when it will run out."""
+
+    product_id = fields.String()
+    purchases = fields.Integer(metadata={"description": "How often it was bought; purchases within a day are one."})
+    bought_at = Moment()
+    quantity = fields.Integer(metadata={"description": "How many pieces, then."})
+    lasts_days = fields.Float(metadata={"description": "How long these last, by the habit that `by` tells of."})
+    runs_out_at = Moment()
+    by = fields.String(metadata={"description": "person, or site where they bought too seldom or too irregularly."})
+
+
+class FactsOut(StrictSchema):
+    """What follows from what they did, at the moment of asking; null where it cannot be told."""
+
+    days_since_order = fields.Integer(allow_none=True)
+    days_since_visit = fields.Integer(allow_none=True)
+    rfm = fields.Nested(RfmOut, allow_none=True)
+    loyalty = fields.String(allow_none=True, metadata={"description": "The level, by `policy.loyalty`."})
+    loyalty_rank = fields.Integer(metadata={"description": "Its number from 1; 0 for none."})
+    favourite_category = fields.String(allow_none=True)
+    favourite_brand = fields.String(allow_none=True)
+    categories = fields.List(fields.String(), metadata={"description": "The best liked, at most five."})
+    brands = fields.List(fields.String(), metadata={"description": "The best liked, at most five."})
+    average_order_value = fields.Float(allow_none=True)
+    average_order_items = fields.Float(allow_none=True)
+    usual_order_days = fields.Float(allow_none=True, metadata={"description": "Between their orders: the median."})
+    usual_visit_days = fields.Float(allow_none=True, metadata={"description": "Between their visits: the median."})
+    churn_days = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Days beyond the usual time between orders, or visits; 0 while it is not over."},
+    )
+    runs_out_next = Moment(allow_none=True)
+    products = fields.List(fields.Nested(SupplyOut), metadata={"description": "The soonest to run out first."})
+
+
 class VisitorOut(StrictSchema):
     """One visitor: everything folded from their events."""
 
@@ -156,10 +201,16 @@ class VisitorOut(StrictSchema):
     former_segments = fields.List(
         fields.Nested(FormerMembershipOut), metadata={"description": "Those that they are no longer in."}
     )
+    facts = fields.Nested(FactsOut, metadata={"description": "What rules read as `profile.facts.…`."})
 
 
-def visitor_view(profile: Profile, currency: str, segments: Mapping[str, str]) -> dict[str, Any]:
-    """The profile as `VisitorOut` dumps it, its money in the site's currency; `segments` are the site's names by id."""
+def visitor_view(
+    profile: Profile, currency: str, segments: Mapping[str, str], facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The profile as `VisitorOut` dumps it, its money in the site's currency; `segments` are the site's names by id.
+
+    `facts` as `facts_of` gives them.
+    """
     money = {"currency": currency}
     cart, orders = profile.cart, profile.orders
     plain = {name: getattr(profile, name) for name in _PLAIN}
@@ -179,6 +230,7 @@ def visitor_view(profile: Profile, currency: str, segments: Mapping[str, str]) -
         },
         "orders": {"count": orders.count, "revenue": orders.revenue, "last_at": orders.last_at, **money},
         "source": {"first": _touch(profile.source.first), "last": _touch(profile.source.last)},
+        **({} if facts is None else {"facts": facts}),
     }
 
 

@@ -21,6 +21,7 @@ from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, RuleSpec, Status, parse_rule
 from backend.errors import Conflict
 from backend.storage import rule_versions
+from backend.storage.learned_tables import product_intervals
 from backend.storage.rule_versions import Enrolled, StoredVersion
 from backend.storage.segments import known
 from backend.storage.tables import contests, rules, segments, sites
@@ -42,6 +43,7 @@ _TOTALS = select(
     select(func.count() + func.coalesce(func.sum(segments.c.revision + segments.c.version), 0)).scalar_subquery(),
     select(func.count(segments.c.deleted_at)).select_from(segments).scalar_subquery(),
     select(func.count(contests.c.variant)).scalar_subquery(),
+    select(func.coalesce(func.sum(product_intervals.c.learned_at % 1_000_000_007), 0)).scalar_subquery(),
 )
 _SITES = select(sites.c.id, sites.c.document).order_by(sites.c.id)
 

@@ -76,6 +76,14 @@ def replace_segment(
     return _present(conn, site_id, segment_id)
 
 
+def ask_anew(conn: Connection, site_id: str, text: str) -> None:
+    """Lets everybody be asked anew about the segments in whose conditions this text stands."""
+    here = (segments.c.site_id == site_id, segments.c.deleted_at.is_(None), segments.c.document.contains(text))
+    for segment_id in list(conn.scalars(select(segments.c.id).where(*here).order_by(segments.c.id))):
+        values = {"revision": _next_revision(conn, site_id)}
+        conn.execute(update(segments).where(segments.c.id == segment_id).values(**values))
+
+
 def delete_segment(conn: Connection, segment_id: str, now: datetime) -> None:
     """Takes a segment away; its row stays, so that no later definition gets its revision, and frees its name."""
     moment = to_micros(now)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from backend.domain.site import Site
 from backend.errors import Conflict, Unavailable
 from backend.schemas.site import dump_document, load_document
-from backend.storage import tables
+from backend.storage import learned_tables, tables
 from backend.storage.database import Database, is_transient
 from backend.storage.tables import sites
 from backend.storage.times import from_micros, to_micros
@@ -79,6 +79,11 @@ def list_sites(
     return [_stored(vault, row) for row in conn.execute(query)]
 
 
+def ids(conn: Connection) -> list[str]:
+    """The ids of all sites."""
+    return list(conn.scalars(select(sites.c.id).order_by(sites.c.id)))
+
+
 def all_sites(conn: Connection, vault: Vault) -> list[Site]:
     """Every site, oldest first."""
     rows = conn.execute(select(sites).order_by(sites.c.created_at, sites.c.id))
@@ -114,6 +119,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
     kept = (
         *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
         *(tables.dead_events, tables.tallies, tables.contests),
+        *(learned_tables.product_intervals, learned_tables.property_catalogue),
         *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
     )
     for table in kept:

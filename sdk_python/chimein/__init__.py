@@ -7,7 +7,7 @@ chimein.track("Order Completed", {"order_id": "A-17", "total": 49.9}, user_id="4
 """
 
 from chimein.client import Client
-from chimein.default import alias, client, close, configure, flush, group, identify, page, track
+from chimein.default import alias, change_traits, client, close, configure, flush, group, identify, page, track
 from chimein.errors import (
     ChimeinError,
     ConfigurationError,
@@ -31,6 +31,7 @@ __all__ = [
     "MissingIdError",
     "__version__",
     "alias",
+    "change_traits",
     "client",
     "close",
     "configure",

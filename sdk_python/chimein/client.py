@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Union
 
 from chimein.batcher import Batcher
@@ -114,6 +115,44 @@ class Client:
             context = {"userHash": user_hash(self._secret_key, user_id), **(context or {})}
         return self._submit(message, anonymous_id, user_id, timestamp, message_id, context)
 
+    def change_traits(
+        self,
+        user_id: Id | None = None,
+        *,
+        set: Properties | None = None,  # noqa: A002 - the name that the operation has everywhere
+        set_once: Properties | None = None,
+        add: Properties | None = None,
+        subtract: Properties | None = None,
+        append: Properties | None = None,
+        remove: Properties | None = None,
+        unset: Collection[str] | None = None,
+        anonymous_id: Id | None = None,
+        timestamp: Timestamp | None = None,
+        message_id: str | None = None,
+        context: Properties | None = None,
+    ) -> bool:
+        """Changes what is known of a visitor, by operations on traits; `identify` with these among its traits.
+
+        Amounts are exact: a `Decimal` is sent as text. Operations count by their time, whenever they arrive.
+        """
+        told: dict[str, Any] = {"$set": set, "$set_once": set_once, "$append": append, "$remove": remove}
+        told |= {"$add": add, "$subtract": subtract}
+        for kind, values in told.items():
+            if values is not None and not isinstance(values, Mapping):
+                wrong = f"{kind[1:]} must be a mapping, not {type(values).__name__}"
+                self._reporter.failed(InvalidEvent(wrong), [{"type": "identify", "traits": told}])
+                return False
+        told |= {kind: _exact(told[kind]) for kind in ("$add", "$subtract") if told[kind]}
+        told["$unset"] = [unset] if isinstance(unset, str) else list(unset or ())
+        return self.identify(
+            user_id,
+            {kind: each for kind, each in told.items() if each},
+            anonymous_id=anonymous_id,
+            timestamp=timestamp,
+            message_id=message_id,
+            context=context,
+        )
+
     def page(
         self,
         name: str | None = None,
@@ -215,6 +254,11 @@ class Client:
                 return True
             return self._delivery.deliver([data]) if self._sync else self._batcher.put(data)
         return False
+
+
+def _exact(amounts: Properties) -> Properties:
+    """Amounts as the server reads them exactly."""
+    return {name: str(each) if isinstance(each, Decimal) else each for name, each in amounts.items()}
 
 
 def _checked(message: dict[str, Any]) -> bytes:

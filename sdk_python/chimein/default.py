@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from chimein.client import Client, Properties, Timestamp
@@ -61,6 +62,38 @@ def identify(
     """`Client.identify` of the configured client."""
     return client().identify(
         user_id, traits, anonymous_id=anonymous_id, timestamp=timestamp, message_id=message_id, context=context
+    )
+
+
+def change_traits(
+    user_id: Id | None = None,
+    *,
+    set: Properties | None = None,  # noqa: A002 - the name that the operation has everywhere
+    set_once: Properties | None = None,
+    add: Properties | None = None,
+    subtract: Properties | None = None,
+    append: Properties | None = None,
+    remove: Properties | None = None,
+    unset: Collection[str] | None = None,
+    anonymous_id: Id | None = None,
+    timestamp: Timestamp | None = None,
+    message_id: str | None = None,
+    context: Properties | None = None,
+) -> bool:
+    """`Client.change_traits` of the configured client."""
+    return client().change_traits(
+        user_id,
+        set=set,
+        set_once=set_once,
+        add=add,
+        subtract=subtract,
+        append=append,
+        remove=remove,
+        unset=unset,
+        anonymous_id=anonymous_id,
+        timestamp=timestamp,
+        message_id=message_id,
+        context=context,
     )
 
 

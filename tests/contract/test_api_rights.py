@@ -56,6 +56,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/visitors"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>"): (READ, None),
     ("DELETE", "/sites/<site>/visitors/<visitor_id>"): (ADMINISTER, None),
+    ("PATCH", "/sites/<site>/visitors/<visitor_id>/traits"): (RULES, {"set": {"plan": "pro"}}),
+    ("GET", "/sites/<site>/catalogue/properties"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/events"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/messages"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/enrolments"): (READ, None),

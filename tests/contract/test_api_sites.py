@@ -49,6 +49,8 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "dismiss_backoff": "2d",
             "holdout": 5.0,
             "webhook_retention": "7d",
+            "rfm": {"recency": [3, 9, 27, 81]},
+            "loyalty": [{"name": "silver", "orders": 2}, {"name": "gold", "orders": 5, "revenue": "99.50"}],
         },
         "capture": {
             "page_views": False,

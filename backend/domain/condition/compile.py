@@ -5,7 +5,7 @@ from typing import assert_never
 
 from backend.domain.condition.fields import getter
 from backend.domain.condition.local import local_time_test
-from backend.domain.condition.moment import Moment
+from backend.domain.condition.moment import History, Moment
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.performed import performed_test
 from backend.domain.condition.shared import SharedTests
@@ -22,6 +22,8 @@ from backend.domain.condition.tree import (
 )
 from backend.domain.condition.values import read_time, same
 from backend.domain.condition.when import Test, is_relative, relative_test
+from backend.domain.event import Event
+from backend.domain.trait import telling
 
 
 def compile_condition(condition: Condition, shared: SharedTests | None = None) -> Test:
@@ -94,15 +96,21 @@ def _unchanged(trait: str, span: timedelta) -> Test:
             return False
         if told_at <= since:
             return True
-        for event in reversed(m.history.of(TOLD)):
-            if trait in event.traits:
-                if not same(event.traits[trait], traits[trait]):
+        for event in reversed(tellings(m.history)):
+            told, value = telling(event, trait)
+            if told:
+                if not same(value, traits[trait]):
                     return False
                 if event.timestamp <= since:
                     return True
         return False
 
     return test
+
+
+def tellings(history: History) -> list[Event]:
+    """The events that tell of traits, in order of time."""
+    return sorted((event for name in TOLD for event in history.of(name)), key=lambda each: each.moment)
 
 
 def _all(tests: list[Test]) -> Test:

@@ -12,6 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 from backend.domain.condition.bucket import bucket_getter
 from backend.domain.condition.moment import Moment
 from backend.domain.event import Event
+from backend.domain.fact import BELOW, BY_PRODUCT, FACTS, LISTS
 from backend.domain.mistakes import nearest, quoted
 from backend.domain.profile import Profile
 
@@ -46,8 +47,9 @@ _VISITOR = (
     "orders searches forms source groups page unsubscribed"
 )
 BUCKET = "bucket"
-PROFILE_FIELDS: dict[str, str] = {name: name for name in (*_VISITOR.split(), BUCKET)}
-"""What may follow `profile.`: the visitor as the API shows it, without what only folding needs, and their bucket."""
+DERIVED = "facts"
+PROFILE_FIELDS: dict[str, str] = {name: name for name in (*_VISITOR.split(), BUCKET, DERIVED)}
+"""What may follow `profile.`: the visitor as the API shows it without what only folding needs, bucket, and facts."""
 
 SITE_FIELDS: dict[str, str] = {"operator_online": "operator_online"}
 """What may follow `site.`, and the attribute of the moment it means."""
@@ -82,6 +84,8 @@ def parse_field(text: object) -> Field:
         raise ValueError(f"Unknown field {quoted(text)}: a field starts with event., profile. or site.{hint}")
     first, _, below = rest.partition(".")
     parts = [below] if first in FLAT and below else below.split(".") if "." in rest else []
+    if first == DERIVED and parts and parts[0] in BY_PRODUCT and len(parts) > 1:
+        parts = [parts[0], ".".join(parts[1:])]  # the id of a product may contain dots
     if "" in parts:
         raise ValueError(f"The field {quoted(text)} has an empty part.")
     return Field(root, _checked(root, first, parts, text))
@@ -94,10 +98,31 @@ def _checked(root: str, first: str, parts: Sequence[str], text: str) -> tuple[st
     attribute = ROOTS[root][first]
     if root == "site":
         _follow(bool, parts, text)
+    elif attribute == DERIVED:
+        _check_fact(parts, text)
     elif attribute != BUCKET:
         shape: Any = _shapes(Event if root == "event" else Profile)[attribute]
         _follow(shape, parts, text)
     return (attribute, *parts)
+
+
+def _check_fact(parts: Sequence[str], text: str) -> None:
+    """Raise a ValueError where no fact stands at this path."""
+    name = parts[0] if parts else ""
+    if name not in FACTS:
+        raise ValueError(f"Unknown field {quoted(text)}: no such fact.{nearest(name, FACTS)}")
+    if name in BY_PRODUCT and len(parts) < 2:
+        raise ValueError(f"{quoted(text)} is followed by the id of a product: profile.facts.{name}.PRODUCT.")
+    if name in BELOW:
+        if len(parts) < 2 or parts[1] not in BELOW[name]:
+            known = ", ".join(BELOW[name])
+            hint = nearest(parts[1], BELOW[name]) if len(parts) > 1 else ""
+            raise ValueError(f"{quoted(text)}: below {name} there are {known}.{hint}")
+        _follow(float, parts[2:], text)
+    elif name in LISTS:
+        _follow(tuple[str, ...], parts[1:], text)
+    elif name not in BY_PRODUCT:
+        _follow(float, parts[1:], text)
 
 
 def parse_event_path(text: object) -> tuple[str, ...]:
@@ -120,7 +145,16 @@ def getter(field: Field) -> Callable[[Moment], Any]:
         return attrgetter(*field.parts)
     if field.parts[0] == BUCKET:
         return bucket_getter(*field.parts[1:])
+    if field.parts[0] == DERIVED:
+        return _fact_getter(field.parts[1], field.parts[2:])
     return _profile_getter(field.parts)
+
+
+def _fact_getter(name: str, below: Sequence[str]) -> Callable[[Moment], Any]:
+    compute = FACTS[name].value
+    if not below:
+        return lambda m: compute(m.profile, m.at, m.standards)
+    return lambda m: dig(compute(m.profile, m.at, m.standards), below)
 
 
 def dig(value: Any, parts: Sequence[str]) -> Any:

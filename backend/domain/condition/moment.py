@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from backend.domain.event import Event
+from backend.domain.fact.standards import STANDARD, Standards
 from backend.domain.profile import Profile
 
 
@@ -45,9 +46,9 @@ class Moment:
     """What a compiled condition is asked about. Not frozen: one is made per event, and that must cost nothing.
 
     `event` is the trigger, which `event.` fields mean; `entered` the trigger's place in time, which `since: "entry"`
-    counts from. `zone_name` is the site's time zone, for visitors of whose own nothing is known. While conditions are
-    asked about one moment, what it holds stays as it is: `answers` remembers those that many rules share. `memo`
-    belongs to `performed … where` and is nobody else's business.
+    counts from. `zone_name` is the site's time zone, for visitors of whose own nothing is known, and `standards` what
+    facts about them are measured by. While conditions are asked about one moment, what it holds stays as it is:
+    `answers` remembers those that many rules share. `memo` belongs to `performed … where`, and to nobody else.
     """
 
     profile: Profile
@@ -57,5 +58,6 @@ class Moment:
     history: History = NO_HISTORY
     operator_online: bool = False
     zone_name: str = "UTC"
+    standards: Standards = STANDARD
     memo: dict[Any, Any] | None = None
     answers: dict[int, bool] | None = None

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from backend.domain.condition.fields import Field
 from backend.domain.condition.when import Relative
+from backend.domain.trait import CHANGED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +49,8 @@ class Count:
     value: int | tuple[int, int] = 1
 
 
-TOLD = "Identify"
-"""The event by which traits are told."""
+TOLD = ("Identify", CHANGED)
+"""The events by which traits are told."""
 
 ONCE = Count()
 """At least once: what `performed` asks for unless told otherwise."""
@@ -165,7 +166,7 @@ def needed_history(condition: Condition | None, *, usually: bool = False) -> fro
         if isinstance(node, Performed) and _may_ask(node) and not (usually and _rarely_asks(node))
     }
     if any(isinstance(node, Comparison) and node.op == "unchanged_for" for node in walk(condition)):
-        names.add(TOLD)
+        names.update(TOLD)
     return frozenset(names)
 
 
@@ -178,7 +179,7 @@ def lookback(conditions: Iterable[Condition | None]) -> dict[str, timedelta]:
                 known = found.get(node.event, timedelta(0))
                 found[node.event] = None if known is None or node.within is None else max(known, node.within)
             elif isinstance(node, Comparison) and node.op == "unchanged_for":
-                found[TOLD] = None
+                found |= dict.fromkeys(TOLD)
     return {name: span for name, span in found.items() if span is not None}
 
 

@@ -7,14 +7,13 @@ from typing import Any, TypeAlias
 
 from backend.domain.calendar import day_begins, zone_of
 from backend.domain.calendar.zone import first_open, midnight_after, midnight_of
-from backend.domain.condition.compile import compile_condition
-from backend.domain.condition.fields import getter
+from backend.domain.condition.compile import compile_condition, tellings
+from backend.domain.condition.fields import DERIVED, getter
 from backend.domain.condition.local import holds_at, local_now
 from backend.domain.condition.moment import Moment
 from backend.domain.condition.performed import finder
 from backend.domain.condition.tree import (
     ONCE,
-    TOLD,
     All,
     AnyOf,
     Comparison,
@@ -26,7 +25,9 @@ from backend.domain.condition.tree import (
 from backend.domain.condition.values import read_time
 from backend.domain.condition.when import DAY, Relative, Test, date_alone
 from backend.domain.event import Event
+from backend.domain.fact import FACTS
 from backend.domain.profile import NAME_LIMIT
+from backend.domain.trait import telling
 
 Turning: TypeAlias = Callable[[Moment], datetime | None]
 """Asked at a moment: the next one at which the answer may differ, if nothing happens until then; None: never."""
@@ -83,6 +84,7 @@ def _at(m: Moment, at: datetime, event: Event | None = None) -> Moment:
         history=m.history,
         operator_online=m.operator_online,
         zone_name=m.zone_name,
+        standards=m.standards,
         memo=None if event is None else {},
     )
 
@@ -104,6 +106,22 @@ def _after(at: datetime, moments: Iterator[datetime]) -> datetime | None:
 def _comparison(node: Comparison) -> Turning | None:
     if node.op == "unchanged_for":
         return _unchanged(node.field.parts[1], node.value)
+    if node.field.root == "profile" and node.field.parts[0] == DERIVED:
+        return _soonest([each for each in (_of_fact(node), _by_span(node)) if each is not None])
+    return _by_span(node)
+
+
+def _of_fact(node: Comparison) -> Turning | None:
+    """When a fact that depends on the moment becomes another, as far as the condition asks for it."""
+    turns = FACTS[node.field.parts[1]].turns
+    if turns is None:
+        return None
+    numbers = tuple(float(each) for each in _values(node.value) if isinstance(each, int | float))
+    return lambda m: _after(m.at, turns(m.profile, m.at, m.standards, numbers))
+
+
+def _by_span(node: Comparison) -> Turning | None:
+    """When what lies at a moment is as far away as the condition asks."""
     spans = [each.span for each in _values(node.value) if isinstance(each, Relative)]
     if not spans:
         return None
@@ -147,7 +165,7 @@ def _unchanged(trait: str, span: timedelta) -> Turning:
         told_at = m.profile.trait_times.get(trait)
         if trait not in m.profile.traits or told_at is None or told_at + span <= m.at:
             return None
-        told = (event.timestamp + span for event in m.history.of(TOLD) if trait in event.traits)
+        told = (event.timestamp + span for event in tellings(m.history) if telling(event, trait)[0])
         return _after(m.at, iter([*told, told_at + span]))
 
     return turning

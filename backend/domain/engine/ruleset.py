@@ -11,6 +11,7 @@ from backend.domain.engine.membership import segments_due
 from backend.domain.engine.result import VersionNeeded
 from backend.domain.engine.segments import Segments
 from backend.domain.event import Event
+from backend.domain.fact import STANDARD, Standards
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -27,7 +28,8 @@ class Ruleset:
     and `at_session` are sets as `dispatch` numbers them. `watches` are the rules that start at moments which no event
     marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
     is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
-    as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new.
+    as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new,
+    `standards` what facts are measured by.
     """
 
     site: Site
@@ -43,6 +45,7 @@ class Ruleset:
     limits: SiteLimits
     goals: Mapping[str, Rules]
     winners: Winners
+    standards: Standards = STANDARD
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
 
     @classmethod
@@ -52,6 +55,7 @@ class Ruleset:
         rules: Iterable[CompiledRule],
         segments: Segments | None = None,
         winners: Winners | None = None,
+        intervals: Mapping[str, float] | None = None,
     ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
@@ -81,6 +85,7 @@ class Ruleset:
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
             winners=winners or {},
+            standards=Standards.of(site.policy, intervals),
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:
@@ -134,7 +139,7 @@ class Ruleset:
         rules: list[CompiledRule] = []
         for rule in self.watches:
             assert rule.watch is not None
-            moment = rule.watch.next(profile, profile.woken_at, self.site.timezone)
+            moment = rule.watch.next(profile, profile.woken_at, self.site.timezone, self.standards)
             if moment is None or (best is not None and moment > best):
                 continue
             if moment != best:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.condition import Comparison, Condition, Performed, Test, compile_condition
-from backend.domain.condition.fields import BUCKET
+from backend.domain.condition.fields import BUCKET, DERIVED
 from backend.domain.condition.tree import LocalTime, needed_history, walk
 from backend.domain.condition.turning import Turning, turning_of
 from backend.domain.condition.when import is_relative
+from backend.domain.fact import FACTS
 from backend.domain.segment import Segment, asked_for, in_order
 
 _COUNTED = frozenset({"counts", "last_at"})
@@ -116,7 +117,9 @@ def _reads(condition: Condition | None) -> _Reads:
                     reads.parts.add("trait_times")
                 if is_relative(value):
                     reads.parts.add("device")  # whose zone tells which day it is
-                if where.parts[0] not in _COUNTED:
+                if where.parts[0] == DERIVED:
+                    reads.parts.update(FACTS[where.parts[1]].parts)
+                elif where.parts[0] not in _COUNTED:
                     reads.parts.update({where.parts[0]} - {BUCKET})
                 elif len(where.parts) > 1:
                     reads.names.add(where.parts[1])

@@ -17,6 +17,7 @@ from backend.domain.engine.result import Collision, PastNeeded
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.exposure import Exposure, attended_until, find, session_at, with_exposure
+from backend.domain.fact import facts_of
 from backend.domain.goal import still_open
 from backend.domain.identity import derive
 from backend.domain.message import ON_SITE, Message
@@ -262,7 +263,7 @@ class Steps:
         walk, trigger = self.walk, enrolment.trigger
         name = op.event or "Identify"
         try:
-            values = _rendered(op.values, self._context(trigger))
+            values = _rendered(op.values, self._context(trigger, at))
         except TemplateError as error:
             return noted(enrolment, at, name, "skipped", "missing_value", str(error))
         profile = walk.result.profile
@@ -288,7 +289,7 @@ class Steps:
         """Promises a webhook and goes on at once: its answer is nobody's business here."""
         walk = self.walk
         now = walk.now if walk.now is not None else at
-        context = self._context(enrolment.trigger)
+        context = self._context(enrolment.trigger, at)
         try:
             webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
         except ValueError as error:
@@ -297,9 +298,10 @@ class Steps:
         walk.result.webhooks.append(webhook)
         return noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
-    def _context(self, trigger: Event) -> Mapping[str, Any]:
-        site = self.walk.ruleset.site
-        return template_context(self.walk.result.profile, trigger, site.name, site.currency)
+    def _context(self, trigger: Event, at: datetime) -> Mapping[str, Any]:
+        profile, site = self.walk.result.profile, self.walk.ruleset.site
+        facts = facts_of(profile, at, self.walk.ruleset.standards)
+        return template_context(profile, trigger, site.name, site.currency, facts)
 
 
 def _passed(enrolment: Enrolment) -> Enrolment:

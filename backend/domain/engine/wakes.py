@@ -1,11 +1,17 @@
 """Moments that no event marks: those that rules wait for, and those at which time alone changes a membership."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from backend.domain.condition import HistoryNeeded
 from backend.domain.engine.membership import ENTERED, LEFT, Change
+from backend.domain.engine.result import PastNeeded
+from backend.domain.event import NOTHING
+from backend.domain.past import END_OF_MOMENT
 from backend.domain.rule import CompiledRule
+from backend.domain.rule.replenish import ORDERED, due_properties
 
 if TYPE_CHECKING:
     from backend.domain.engine.walk import Walk
@@ -42,8 +48,7 @@ class Wakes:
                 profile.__dict__["woken_at"] = moment
                 walk.result.woken = True
                 for rule in found[1]:
-                    assert rule.watch is not None
-                    self._notice(rule, rule.watch.name, moment)
+                    self._watched(rule, moment)
                 walk.clear()
 
     def settle(self, until: datetime) -> None:
@@ -70,10 +75,33 @@ class Wakes:
                 self._notice(rule, ENTERED if change.entered else LEFT, moment)
         self.walk.clear()
 
-    def _notice(self, rule: CompiledRule, name: str, moment: datetime) -> None:
+    def _watched(self, rule: CompiledRule, moment: datetime) -> None:
+        """A moment has come for which this rule watches; of several products it is told one by one."""
+        walk, watch = self.walk, rule.watch
+        assert watch is not None
+        if watch.told is None:
+            self._notice(rule, watch.name, moment)
+            return
+        if moment != walk.promised and moment < walk.earliest:
+            return
+        due = watch.told(walk.result.profile, moment, walk.ruleset.site.timezone, walk.ruleset.standards)
+        walk.past.cut = (moment, END_OF_MOMENT)
+        for each in due:
+            bought_at = each.supply.bought_at
+            try:
+                ordered = [event for event in walk.past.of(ORDERED, bought_at) if event.timestamp == bought_at]
+            except HistoryNeeded as needed:
+                raise PastNeeded.by(needed, (rule,), moment) from needed
+            self._notice(rule, watch.name, moment, each.supply.product_id, told=due_properties(each, ordered))
+
+    def _notice(
+        self, rule: CompiledRule, name: str, moment: datetime, *parts: str, told: Mapping[str, Any] = NOTHING
+    ) -> None:
         """A moment that this rule waited for has come."""
         walk = self.walk
-        signal = walk.signal(name, moment, rule.id, moment.isoformat(), hops=0)
+        signal = walk.signal(name, moment, rule.id, moment.isoformat(), *parts, hops=0)
+        if told:
+            signal = replace(signal, properties={**told, **signal.properties})
         # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
         written = walk.membership.promised if name in (ENTERED, LEFT) and walk.membership is not None else ()
         if moment == walk.promised or moment in written or not walk.stale(signal):

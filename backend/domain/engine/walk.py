@@ -183,6 +183,7 @@ class Walk:
             entered=event.moment if entered is None and event is not None else entered,
             history=self.past,
             zone_name=self.ruleset.site.timezone,
+            standards=self.ruleset.standards,
         )
 
     def stale(self, event: Event) -> bool:

@@ -13,10 +13,12 @@ from backend.domain.condition.cost import conjuncts, cost_of
 from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
 from backend.domain.event import SIGNAL, Event
+from backend.domain.fact import Standards
 from backend.domain.profile import Profile
 from backend.domain.rule.compiled import CompiledGoal, CompiledRule, Part, Test, Watch
 from backend.domain.rule.model import Branch, Cancel, Goal, Reentry, Rule, RuleSpec, Split, Steps, Wait
 from backend.domain.rule.program import compile_cancels, compile_program, compile_test
+from backend.domain.rule.replenish import replenishment_watch
 from backend.domain.rule.trigger import (
     ANY_VALUE,
     ApiTrigger,
@@ -25,6 +27,7 @@ from backend.domain.rule.trigger import (
     EventTrigger,
     InactiveTrigger,
     MessageTrigger,
+    ReplenishmentTrigger,
     SegmentTrigger,
     SessionTrigger,
     StageTrigger,
@@ -109,6 +112,8 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
             return {"watch": _pause(trigger), "where": always}
         case DateTrigger():
             return {"watch": _date(trigger), "where": always}
+        case ReplenishmentTrigger():
+            return {"watch": replenishment_watch(trigger), "where": always}
         case MessageTrigger(moment="sent" | "not_shown"):
             return {"event": SENT, "where": _own_signal(trigger.rule_id)}
         case MessageTrigger():
@@ -180,7 +185,7 @@ def _change(trigger: TraitTrigger) -> Callable[[Any, Any], bool]:
 
 
 def _pause(trigger: InactiveTrigger) -> Watch:
-    def following(profile: Profile, after: datetime | None, _zone: str) -> datetime | None:
+    def following(profile: Profile, after: datetime | None, _zone: str, _: Standards) -> datetime | None:
         if profile.last_seen is None:
             return None
         moment = profile.last_seen + trigger.span
@@ -190,7 +195,7 @@ def _pause(trigger: InactiveTrigger) -> Watch:
 
 
 def _date(trigger: DateTrigger) -> Watch:
-    def following(profile: Profile, after: datetime | None, zone: str) -> datetime | None:
+    def following(profile: Profile, after: datetime | None, zone: str, _: Standards) -> datetime | None:
         told, since = profile.traits.get(trigger.trait), after or profile.first_seen
         if told is None or since is None:
             return None

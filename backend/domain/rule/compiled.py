@@ -1,6 +1,6 @@
 """A rule made ready to run: every condition a function, every template parsed, the steps a flat program."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 from backend.domain.calendar import LocalDelay
 from backend.domain.condition import Condition, Moment
 from backend.domain.event import Event
+from backend.domain.fact import Standards
+from backend.domain.fact.supply import Forecast
 from backend.domain.profile import Profile
 from backend.domain.rule.model import Arm, Message, Rule
 from backend.domain.template import ContentTemplates, Template
@@ -111,11 +113,12 @@ Program: TypeAlias = tuple[Op, ...]
 class Watch:
     """A moment that no event marks; `next` gives the first one after `after` for a profile, in the site's zone.
 
-    `name` is that of the signal which marks it then.
+    `name` is that of the signal which marks it then; with `told` there is one for each of its answers at that moment.
     """
 
     name: str
-    next: Callable[[Profile, datetime | None, str], datetime | None]
+    next: Callable[[Profile, datetime | None, str, Standards], datetime | None]
+    told: Callable[[Profile, datetime, str, Standards], Sequence[Forecast]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from backend.domain.mistakes import nearest, quoted
 from backend.domain.profile import STAGES
 from backend.domain.rule.texts import answered_traits, names_in_texts
 from backend.domain.template.context import PRODUCT_EVENTS, PRODUCT_NAMES, RESERVED
+from backend.domain.vocabulary import DATE, LIST, TEXT, type_of
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -26,7 +27,7 @@ EVENTS = frozenset(
         *("Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart"),
         *("Product Shared", "Cart Shared", "Product Reviewed"),
         *("Message Sent", "Message Shown", "Message Clicked", "Message Dismissed", "Message Replied"),
-        *("Message Answered", "Rule Triggered", "Broadcast", "Inactive", "Date Reached"),
+        *("Message Answered", "Rule Triggered", "Broadcast", "Inactive", "Date Reached", "Replenishment Due"),
     }
 )
 """What needs no having been seen: the names of the e-commerce specification, and our own."""
@@ -45,12 +46,16 @@ ENOUGH = 10
 
 @dataclass(slots=True)
 class Seen:
-    """A sample of what a site reported: the events, with how many were looked at, their properties, people's traits."""
+    """A sample of what a site reported: the events, with how many were looked at, their properties, people's traits.
+
+    `types` are those of the values, with how many were looked at, by kind, event and name as in `Use`.
+    """
 
     visitors: int = 0
     events: dict[str, int] = field(default_factory=dict)
     properties: dict[str, dict[str, int]] = field(default_factory=dict)
     traits: set[str] = field(default_factory=set)
+    types: dict[tuple[str, str, str], dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,54 @@ def unseen(document: Mapping[str, Any], seen: Seen) -> Iterator[tuple[Path, str]
         sentence = _judged(use, seen)
         if sentence is not None:
             yield use.path, sentence
+
+
+def mistyped(document: Mapping[str, Any], seen: Seen) -> Iterator[tuple[Path, str]]:
+    """A sentence, with its path, for each value that is held against a field which never had one of its type."""
+    trigger = document.get("trigger")
+    event = trigger.get("event") if isinstance(trigger, Mapping) else None
+    for use, path, asked in _compared(document, (), event if isinstance(event, str) else None):
+        wanted = _wanted(asked)
+        known = seen.types.get((use.kind, use.of or "", use.name), {})
+        if not wanted or sum(known.values()) < ENOUGH or wanted & known.keys():
+            continue
+        usual = max(sorted(known), key=lambda each: known[each])
+        told = " or ".join(sorted(wanted))
+        of = f" of {use.of}" if use.of else ""
+        yield path, f"{quoted(use.name)}{of} never was a {told} in what this site reported; it was a {usual}."
+
+
+def _compared(node: object, path: Path, event: str | None) -> Iterator[tuple[Use, Path, Mapping[str, Any]]]:
+    """The comparisons of a document, each with what it looks at."""
+    if isinstance(node, list):
+        for index, each in enumerate(node):
+            yield from _compared(each, (*path, index), event)
+    elif isinstance(node, Mapping):
+        if isinstance(node.get("field"), str):
+            for use in _field(node["field"], path, event):
+                if node["field"].count(".") == 2:  # not of what lies below an object
+                    yield use, (*path, "value"), node
+        for key in ("event", "performed"):
+            event = node[key] if isinstance(node.get(key), str) else event
+        for key, each in node.items():
+            if key not in _NOT_CONDITIONS and key != "value":
+                yield from _compared(each, (*path, key), event)
+
+
+def _wanted(asked: Mapping[str, Any]) -> set[str]:
+    """The types of which a value must be for the comparison to hold; none where any may do."""
+    op, value = asked.get("op"), asked.get("value")
+    if op in {"is_set", "is_not_set", "ne", "not_in", "not_contains", "unchanged_for"}:
+        return set()
+    if op in {"before", "after"} or isinstance(value, Mapping):
+        return {DATE}
+    found: set[str] = set()
+    for each in value if isinstance(value, list) else [value]:
+        kind = type_of(each)
+        found |= {TEXT, DATE} if kind in {TEXT, DATE} else {kind} if kind is not None else set()
+    if op == "contains":
+        found |= {LIST, TEXT}
+    return found
 
 
 def _judged(use: Use, seen: Seen) -> str | None:

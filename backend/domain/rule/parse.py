@@ -27,6 +27,7 @@ from backend.domain.rule.model import (
 )
 from backend.domain.rule.read_steps import read_cancels, read_steps
 from backend.domain.rule.read_trigger import read_trigger, read_where
+from backend.domain.rule.replenish import KEY
 
 KEYS = (
     *("name", "priority", "category", "trigger", "audience", "delay", "cancel", "exit", "reentry", "message", "steps"),
@@ -92,6 +93,8 @@ def parse_rule(
         mistakes.add(("steps",), "A rule has a message or steps, not both.")
     if "message" not in given and "steps" not in given and not simulated:
         mistakes.add(("message",), "A rule needs a message: what is said, and by which channels.")
+    if "reentry" not in given and isinstance(given.get("trigger"), dict) and "replenishment" in given["trigger"]:
+        given["reentry"] = {"policy": "per_key", "key": KEY}  # not once in a life, but once for each purchase
     spec = {key: read(given[key], mistakes) for key, read in _READERS.items() if key in given}
     steps = spec.pop("message", None) or spec.get("steps") or SIMULATED
     limits = read_limits(given, mistakes)

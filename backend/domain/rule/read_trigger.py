@@ -1,13 +1,14 @@
 """How is a trigger written? The kinds by the key that tells them apart, each with its mistakes."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypeAlias, cast
 
 from backend.domain.calendar import read_clock
 from backend.domain.condition import Condition, read_condition
 from backend.domain.condition.parse import read_event_name, read_window
 from backend.domain.condition.values import read_time
+from backend.domain.duration import parse_duration
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.profile import STAGES
 from backend.domain.rule.trigger import (
@@ -19,6 +20,7 @@ from backend.domain.rule.trigger import (
     InactiveTrigger,
     MessageMoment,
     MessageTrigger,
+    ReplenishmentTrigger,
     SegmentTrigger,
     SessionTrigger,
     StageTrigger,
@@ -34,6 +36,7 @@ CHANGES = ("entered", "left")
 HERE: Path = ("trigger",)
 FARTHEST_DAYS = 366
 HIGHEST_RATE = 100_000
+MOST_PRODUCTS = 1_000
 MOST_MESSAGES = 100_000_000
 
 
@@ -135,6 +138,30 @@ def _date(value: Document, mistakes: Mistakes) -> Trigger:
     )
 
 
+def _replenishment(value: Document, mistakes: Mistakes) -> Trigger:
+    mistakes.known_keys(value, ("replenishment",), HERE)
+    told, path = value["replenishment"], (*HERE, "replenishment")
+    if not isinstance(told, dict):
+        mistakes.add(path, 'Expected an object such as {"product": "COFFEE-1KG", "before": "3d"}, or {}.')
+        return ReplenishmentTrigger()
+    mistakes.known_keys(told, ("product", "before", "at"), path)
+    named = told.get("product", [])
+    products = [named] if isinstance(named, str) else named
+    if not isinstance(products, list) or not all(isinstance(each, str) and 0 < len(each) <= 255 for each in products):
+        mistakes.add((*path, "product"), "Expected the id of a product, or a list of them; left out: any product.")
+        products = []
+    if len(products) > MOST_PRODUCTS:
+        mistakes.add((*path, "product"), f"At most {MOST_PRODUCTS} products.")
+    before = mistakes.attempt(parse_duration, told.get("before", "3d"), (*path, "before"))
+    if before is not None and before > timedelta(days=FARTHEST_DAYS):
+        mistakes.add((*path, "before"), f"At most {FARTHEST_DAYS} days before.")
+    return ReplenishmentTrigger(
+        products=tuple(products),
+        before=before or timedelta(0),
+        at=read_clock(told.get("at", "09:00"), (*path, "at"), mistakes) or time(0),
+    )
+
+
 def _message(value: Document, mistakes: Mistakes) -> Trigger:
     mistakes.known_keys(value, ("message", "rule", "within"), HERE)
     moment, rule_id, within = value["message"], value.get("rule"), value.get("within")
@@ -205,6 +232,7 @@ _READERS: dict[str, Callable[[Document, Mistakes], Trigger | None]] = {
     "session": _session,
     "inactive": _inactive,
     "date": _date,
+    "replenishment": _replenishment,
     "message": _message,
     "api": _api,
     "broadcast": _broadcast,

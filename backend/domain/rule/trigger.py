@@ -69,6 +69,18 @@ class DateTrigger:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReplenishmentTrigger:
+    """A product runs out `before` from now, by the habit of whoever buys it; at this local time of the day.
+
+    One of these products, where any are named.
+    """
+
+    products: tuple[str, ...] = ()
+    before: timedelta = timedelta(days=3)
+    at: time = time(9, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MessageTrigger:
     """Something became of a message of a rule; `not_shown`: nothing did within `within`."""
 
@@ -105,6 +117,7 @@ Trigger: TypeAlias = (
     | SessionTrigger
     | InactiveTrigger
     | DateTrigger
+    | ReplenishmentTrigger
     | MessageTrigger
     | ApiTrigger
     | BroadcastTrigger

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from backend.domain.event import Event
+from backend.domain.event import NOTHING, Event
 from backend.domain.mistakes import nearest, quoted
 from backend.domain.profile import Cart, Profile
 
@@ -35,7 +35,7 @@ SHOWN = (
 """What a message may tell of a visitor. Not the anonymous ids: they are secrets; nor what only folding needs."""
 
 KNOWN: Mapping[str, frozenset[str]] = {
-    "profile": frozenset(SHOWN),
+    "profile": frozenset({*SHOWN, "facts"}),
     "site": frozenset({"name", "currency"}),
     "cart": frozenset({*(each.name for each in fields(Cart)), "count", "currency"}),
     "event": frozenset({"event", "name", "type", "message_id", "timestamp", "properties", "traits", "context"}),
@@ -59,13 +59,18 @@ PRODUCT_NAMES = {"product_id": ("product_id", "id", "sku"), "image_url": ("image
 DEEPEST = 12
 
 
-def template_context(profile: Profile, event: Event | None, site_name: str, currency: str) -> dict[str, Any]:
-    """Gather what a template sees: dicts, lists, text, numbers, booleans; money as text with two places; no nulls."""
+def template_context(
+    profile: Profile, event: Event | None, site_name: str, currency: str, facts: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
+    """Gather what a template sees: dicts, lists, text, numbers, booleans; money as text with two places; no nulls.
+
+    `facts` are those that follow from the profile at the moment of rendering.
+    """
     visitor = {name: shown for name in SHOWN if (shown := plain(getattr(profile, name))) is not None}
     cart = visitor["cart"] | {"count": sum(item.quantity for item in profile.cart.items), "currency": currency}
     context: dict[str, Any] = {name: value for name, value in visitor["traits"].items() if name not in RESERVED}
     context |= {
-        "profile": visitor | {"cart": cart},
+        "profile": visitor | {"cart": cart, "facts": plain(facts)},
         "cart": cart,
         "site": {"name": site_name, "currency": currency},
     }

@@ -24,9 +24,11 @@ from backend.web.api import (
     sites,
     status,
     tokens,
+    traits,
     triggers,
     versions,
     visitors,
+    vocabularies,
     webhooks,
 )
 from backend.web.errors import answer_http
@@ -80,7 +82,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, privacy, messages, webhooks),
+        *(visitors, traits, vocabularies, privacy, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

@@ -11,6 +11,7 @@ from backend.domain.mistakes import Mistakes, RuleErrors
 from backend.domain.segment import MOST_SEGMENTS, SegmentSpec, note_circle, parse_segment
 from backend.domain.site import Site
 from backend.errors import Conflict, NotFound
+from backend.pipeline.check import doubts_of_segment
 from backend.pipeline.measure import measure
 from backend.pipeline.signals import send_signals
 from backend.schemas.page import PageQuery, page_of, read_cursor
@@ -81,7 +82,7 @@ def create_a_segment(*, site: Site) -> dict[str, Any]:
         if len(segments.known(conn, site.id)) >= MOST_SEGMENTS:
             raise Conflict(f"A site has at most {MOST_SEGMENTS} segments.")
         stored = segments.create_segment(conn, site.id, spec, rt.clock())
-        return _views(conn, site, [stored])[stored.id]
+        return _saved(conn, site, stored)
 
 
 @blueprint.route("/sites/<site>/segments/<segment_id>", methods=["GET"])
@@ -125,7 +126,7 @@ def replace_a_segment(segment_id: str, *, site: Site) -> dict[str, Any]:
             _refuse_use(conn, site, stored, {stored.name}, "renamed")
         anew = spec.document["condition"] != stored.document["condition"]
         stored = segments.replace_segment(conn, site.id, stored.id, spec, anew=anew, now=rt.clock())
-        return _views(conn, site, [stored])[stored.id]
+        return _saved(conn, site, stored)
 
 
 @blueprint.route("/sites/<site>/segments/<segment_id>", methods=["DELETE"])
@@ -256,6 +257,12 @@ def _refuse_circle(conn: Connection, site: Site, stored: StoredSegment, spec: Se
     every, mistakes = segments.list_segments(conn, site.id), Mistakes()
     note_circle([each.segment() for each in every if each.id != stored.id], stored.id, spec, stored.known, mistakes)
     mistakes.raise_if_any()
+
+
+def _saved(conn: Connection, site: Site, stored: StoredSegment) -> dict[str, Any]:
+    """The segment as it stands now, and what speaks against it where anything does."""
+    warnings = doubts_of_segment(conn, site, stored.document)
+    return _views(conn, site, [stored])[stored.id] | ({"warnings": warnings} if warnings else {})
 
 
 def _views(conn: Connection, site: Site, found: list[StoredSegment]) -> dict[str, dict[str, Any]]:

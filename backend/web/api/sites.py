@@ -8,6 +8,7 @@ from backend.errors import NotFound
 from backend.pipeline.remove import remove_site
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.site import SiteIn, SiteOut, SitePatch, changed, site_view
+from backend.storage.segments import ask_anew
 from backend.storage.sites import StoredSite, create_site, get_site, list_sites, new_site, place, update_site
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
@@ -75,7 +76,11 @@ def change_a_site(body: dict[str, Any], *, site: Site) -> dict[str, Any]:
     rt = runtime()
     with rt.db.begin() as conn:
         stored = _present(get_site(conn, rt.sites.vault, site.id))
-        update_site(conn, rt.sites.vault, changed(stored.site, body))
+        after = changed(stored.site, body)
+        update_site(conn, rt.sites.vault, after)
+        if (after.policy.rfm, after.policy.loyalty) != (stored.site.policy.rfm, stored.site.policy.loyalty):
+            for fact in ("rfm", "loyalty"):
+                ask_anew(conn, site.id, f'"profile.facts.{fact}')
         stored = _present(get_site(conn, rt.sites.vault, site.id))
     rt.sites.forget()
     return _view(stored)

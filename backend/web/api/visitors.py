@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request
 from marshmallow import fields, validate
 
+from backend.domain.fact import Standards, facts_of
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import STAGES, Profile
 from backend.domain.site import Site
@@ -21,7 +22,7 @@ from backend.schemas.message import MessageOut, message_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut, visitor_view
-from backend.storage import enrolments, events, messages, segments, visitors
+from backend.storage import enrolments, events, intervals, messages, segments, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.exported import export_lines, export_whole
 from backend.web.api.looks import looked, reader
@@ -59,8 +60,14 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
         if "segment" in query:
             filters["segment"] = _segment(query["segment"], known)
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
+        standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
     looked(site, "list", (profile.id for profile in found[: query["limit"]]))
-    return page(found, query["limit"], lambda profile: visitor_view(profile, site.currency, known), visitors.cursor_of)
+    now = runtime().clock()
+
+    def shown(profile: Profile) -> dict[str, Any]:
+        return visitor_view(profile, site.currency, known, facts_of(profile, now, standards))
+
+    return page(found, query["limit"], shown, visitors.cursor_of)
 
 
 def _segment(reference: str, known: Mapping[str, str]) -> str:
@@ -79,8 +86,7 @@ def get_a_visitor(visitor_id: str, *, site: Site) -> dict[str, Any]:
 
     An id that was merged into another finds the visitor that it belongs to now.
     """
-    profile = visitor_of(site, visitor_id)
-    return visitor_view(profile, site.currency, _names(runtime(), site))
+    return view_of(runtime(), site, visitor_of(site, visitor_id))
 
 
 @blueprint.route("/sites/<site>/visitors/<visitor_id>/events", methods=["GET"])
@@ -182,10 +188,12 @@ def visitor_of(site: Site, visitor_id: str, action: str = "read") -> Profile:
     return profile
 
 
-def _names(rt: Runtime, site: Site) -> Mapping[str, str]:
-    """The names of the site's segments by id."""
+def view_of(rt: Runtime, site: Site, profile: Profile) -> dict[str, Any]:
+    """One visitor as `VisitorOut` dumps it, with the facts of this moment."""
     with rt.db.read() as conn:
-        return segments.known(conn, site.id)
+        known = segments.known(conn, site.id)
+        standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
+    return visitor_view(profile, site.currency, known, facts_of(profile, rt.clock(), standards))
 
 
 def _is_id(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tombstones, the access log, and what was not let in"""
+"""Who is this: facts, the names of what is reported, tombstones, the access log, and what was not let in"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,11 +10,36 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _facts()
     _privacy()
 
 
 def downgrade() -> None:
     _no_privacy()
+    _no_facts()
+
+
+def _facts() -> None:
+    op.create_table(
+        "product_intervals",
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("learned_at", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", name=op.f("pk_product_intervals")),
+    )
+    op.create_table(
+        "property_catalogue",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("site_id", "kind", "event", "name")),
+        sa.Column("first_seen", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", "kind", "event", "name", name=op.f("pk_property_catalogue")),
+    )
+
+
+def _no_facts() -> None:
+    op.drop_table("property_catalogue")
+    op.drop_table("product_intervals")
 
 
 def _privacy() -> None:

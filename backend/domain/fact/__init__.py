@@ -1,0 +1,18 @@
+"""What follows from what a person did? Facts that are derived from a profile when they are asked for."""
+
+from backend.domain.fact.facts import BELOW, BY_PRODUCT, FACTS, LISTS, Fact, facts_of, forecasts
+from backend.domain.fact.standards import STANDARD, Standards, read_levels, read_rfm
+
+__all__ = [
+    "BELOW",
+    "BY_PRODUCT",
+    "FACTS",
+    "LISTS",
+    "STANDARD",
+    "Fact",
+    "Standards",
+    "facts_of",
+    "forecasts",
+    "read_levels",
+    "read_rfm",
+]
