@@ -1,7 +1,6 @@
 """The verb `fold`: a profile and one more event give the next profile, in whatever order events arrive."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +9,18 @@ from backend.domain import attention
 from backend.domain import cart as carts
 from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
+from backend.domain.identifier import (
+    CONTACTS,
+    FORM_FIELDS,
+    IDENTIFIER_LIMIT,
+    NOTED,
+    PLAIN,
+    SOURCES,
+    Reading,
+    as_known,
+    normalised,
+    noted,
+)
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
 from backend.domain.session import with_visit
 from backend.domain.source import tells_origin, touch_of, with_touch
@@ -19,22 +30,19 @@ TRAIT_LIMIT = 250
 SEARCH_LIMIT = 20
 FORM_LIMIT = 50
 ANONYMOUS_LIMIT = 50
-IDENTIFIER_LIMIT = 50
 GROUP_LIMIT = 50
 ORDER_ID_LIMIT = 200
 PAGE_KEYS = ("url", "path", "title")
 PAGE_LENGTH = 2048
 
-CONTACT_FIELDS = {"email": "email", "e-mail": "email", "mail": "email", "phone": "phone", "tel": "phone"}
-
 State = dict[str, Any]
 """The fields of a working copy, by name."""
 
 
-def fold(profile: Profile, event: Event) -> Profile:
+def fold(profile: Profile, event: Event, reading: Reading = PLAIN) -> Profile:
     """The profile after this event; the event must not have been folded before (storage sees to that)."""
     after = working_copy(profile)
-    fold_into(after, event)
+    fold_into(after, event, reading)
     return after
 
 
@@ -48,11 +56,16 @@ def working_copy(profile: Profile) -> Profile:
     return copy
 
 
-def fold_into(copy: Profile, event: Event) -> None:
-    """Folds an event into a working copy in place: for many events in a row, this spares a profile for each."""
+def fold_into(copy: Profile, event: Event, reading: Reading = PLAIN) -> None:
+    """Folds an event into a working copy in place: for many events in a row, this spares a profile for each.
+
+    `reading` is how the site reads addresses.
+    """
     state = copy.__dict__
     if event.type == SIGNAL:
         _introduce(state, event)
+        if event.name == NOTED:
+            _fold_noted(state, event, reading)
         return  # nothing that the visitor did
     moment = event.timestamp
     name = event.name
@@ -73,12 +86,12 @@ def fold_into(copy: Profile, event: Event) -> None:
     state["sessions"], state["session_spans"] = with_visit(state["sessions"], state["session_spans"], moment)
     _introduce(state, event)
     if event.context:
-        _fold_context(state, event, moment)
+        _fold_context(state, event, moment, reading)
     if event.traits:
-        _fold_traits(state, event.traits, moment)
+        _fold_traits(state, event.traits, moment, reading)
     special = SPECIAL.get(name)
     if special is not None:
-        special(state, event)
+        special(state, event, reading)
     if name in TURNING:
         state["stage"] = stage_of(copy)
 
@@ -88,13 +101,15 @@ def _introduce(state: State, event: Event) -> None:
     anonymous_id, user_id = event.anonymous_id, event.user_id
     if anonymous_id is not None and anonymous_id not in state["anonymous_ids"]:
         state["anonymous_ids"] = (*state["anonymous_ids"], anonymous_id)[-ANONYMOUS_LIMIT:]
-        _identify(state, "anonymous_id", anonymous_id, "event", event.timestamp)
+        _identify(state, _seen("anonymous_id", anonymous_id, "event", event.timestamp))
     if user_id is not None and state["user_id"] is None:
         state["user_id"] = user_id
-        _identify(state, "user_id", user_id, "identify", event.timestamp)
+        _identify(state, _seen("user_id", user_id, "identify", event.timestamp))
+    if event.signed and user_id is not None:
+        _identify(state, _seen("user_id", user_id, "signed", event.timestamp, verified_at=event.timestamp))
 
 
-def _fold_context(state: State, event: Event, moment: datetime) -> None:
+def _fold_context(state: State, event: Event, moment: datetime, reading: Reading) -> None:
     context = event.context
     if state["device_at"] is None or moment >= state["device_at"]:
         device = device_of(context)
@@ -118,10 +133,16 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
             state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
-        _fold_traits(state, traits, moment)
+        _fold_traits(state, traits, moment, reading)
 
 
-def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime) -> None:
+def _fold_traits(
+    state: State, said: Mapping[str, Any], moment: datetime, reading: Reading, source: str = "identify"
+) -> None:
+    told = {kind: said[kind] for kind in CONTACTS if isinstance(said.get(kind), str)}
+    nobody = [kind for kind, value in told.items() if reading.names_nobody(value)]
+    if nobody:
+        said = {key: value for key, value in said.items() if key not in nobody}
     traits, times = dict(state["traits"]), dict(state["trait_times"])
     for key, value in said.items():
         before = times.get(key)
@@ -133,26 +154,32 @@ def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime) -> Non
         else:
             traits[key] = value
     state["traits"], state["trait_times"] = traits, times
-    for kind in ("email", "phone"):
-        value = said.get(kind)
-        if isinstance(value, str) and value:
-            _identify(state, kind, value.strip(), "identify", moment)
+    for kind, value in told.items():
+        if kind not in nobody:
+            _identify(state, _seen(kind, as_known(kind, value, reading.region), source, moment))
 
 
-def _identify(state: State, kind: str, value: str, source: str, moment: datetime) -> None:
-    value = (value.lower() if kind == "email" else value)[:255]
-    known: tuple[Identifier, ...] = state["identifiers"]
-    for index, each in enumerate(known):
-        if each.kind == kind and each.value == value and each.source == source:
-            seen = replace(each, first_seen=min(each.first_seen, moment), last_seen=max(each.last_seen, moment))
-            state["identifiers"] = (*known[:index], seen, *known[index + 1 :])
-            return
-    if len(known) < IDENTIFIER_LIMIT:
-        fresh = Identifier(kind=kind, value=value, source=source, first_seen=moment, last_seen=moment)
-        state["identifiers"] = (*known, fresh)
+def _seen(kind: str, value: str, source: str, moment: datetime, **more: Any) -> Identifier:
+    return Identifier(kind=kind, value=value[:255], source=source, first_seen=moment, last_seen=moment, **more)
 
 
-def _fold_cart(state: State, event: Event) -> None:
+def _identify(state: State, fresh: Identifier) -> None:
+    state["identifiers"] = noted(state["identifiers"], fresh)
+
+
+def _fold_noted(state: State, event: Event, reading: Reading) -> None:
+    """An identifier that no page told of; one that cannot be normalised is never verified."""
+    told = event.properties
+    kind, value, source = told.get("kind"), told.get("value"), told.get("source")
+    if kind not in CONTACTS or not isinstance(value, str) or source not in SOURCES or reading.names_nobody(value):
+        return
+    proven = told.get("verified") is True and normalised(kind, value, reading.region) is not None
+    moment = event.timestamp
+    known = as_known(kind, value, reading.region)
+    _identify(state, _seen(kind, known, source, moment, verified_at=moment if proven else None))
+
+
+def _fold_cart(state: State, event: Event, _reading: Reading) -> None:
     ordered_at = state["orders"].last_at
     if ordered_at is not None and event.timestamp <= ordered_at:
         return  # that cart has been bought already
@@ -162,7 +189,7 @@ def _fold_cart(state: State, event: Event) -> None:
         state["cart"] = carts.cart_of(state["cart_log"])
 
 
-def _fold_order(state: State, event: Event) -> None:
+def _fold_order(state: State, event: Event, _reading: Reading) -> None:
     orders: Orders = state["orders"]
     order_id = event.properties.get("order_id")
     ids = orders.ids
@@ -190,22 +217,24 @@ def order_value(properties: Mapping[str, Any]) -> Decimal:
     return sum((item.price * item.quantity for item in items if item.price is not None), Decimal(0))
 
 
-def _fold_search(state: State, event: Event) -> None:
+def _fold_search(state: State, event: Event, _reading: Reading) -> None:
     query = event.properties.get("query")
     if isinstance(query, str) and query:
         searches = (*state["searches"], Search(query=query[:500], at=event.timestamp))
         state["searches"] = tuple(sorted(searches, key=lambda each: each.at)[-SEARCH_LIMIT:])
 
 
-def _fold_form(state: State, event: Event) -> None:
+def _fold_form(state: State, event: Event, reading: Reading) -> None:
     properties = event.properties
     name, value = properties.get("field"), properties.get("value")
     if not isinstance(name, str) or not name or not isinstance(value, str):
         return
-    kind = CONTACT_FIELDS.get(name.lower())
-    if kind is not None and value.strip():
-        _identify(state, kind, value.strip(), "form_field", event.timestamp)
     form, page = properties.get("form"), properties.get("page")
+    kind = FORM_FIELDS.get(name.lower())
+    if kind is not None and value.strip() and not reading.names_nobody(value):
+        typed_on = {"page": page[:PAGE_LENGTH] if isinstance(page, str) else None, "field": name[:255]}
+        known = as_known(kind, value, reading.region)
+        _identify(state, _seen(kind, known, "form_field", event.timestamp, **typed_on))
     entry = FormField(
         form=form if isinstance(form, str) else None,
         field=name,
@@ -220,37 +249,37 @@ def _fold_form(state: State, event: Event) -> None:
     state["forms"] = tuple(sorted((*others, entry), key=lambda each: each.at)[-FORM_LIMIT:])
 
 
-def _fold_group(state: State, event: Event) -> None:
+def _fold_group(state: State, event: Event, _reading: Reading) -> None:
     if event.group_id is not None and event.group_id not in state["groups"]:
         state["groups"] = tuple(sorted((*state["groups"], event.group_id)))[-GROUP_LIMIT:]
 
 
-def _fold_unsubscribed(state: State, event: Event) -> None:
+def _fold_unsubscribed(state: State, event: Event, _reading: Reading) -> None:
     address = event.properties.get("email") or state["traits"].get("email")
     if isinstance(address, str) and address and address.lower() not in state["unsubscribed"]:
         state["unsubscribed"] = tuple(sorted((*state["unsubscribed"], address.lower())))[-IDENTIFIER_LIMIT:]
     state["contacts"] = attention.with_unsubscribed(state["contacts"], event.timestamp)
 
 
-def _fold_subscribed(state: State, event: Event) -> None:
+def _fold_subscribed(state: State, event: Event, _reading: Reading) -> None:
     address = event.properties.get("email") or state["traits"].get("email")
     if isinstance(address, str):
         state["unsubscribed"] = tuple(each for each in state["unsubscribed"] if each != address.lower())
 
 
-def _fold_feedback(state: State, event: Event) -> None:
+def _fold_feedback(state: State, event: Event, _reading: Reading) -> None:
     if state["contacts"]:
         state["contacts"] = attention.with_feedback(state["contacts"], event)
 
 
-def _fold_answer(state: State, event: Event) -> None:
-    _fold_feedback(state, event)
+def _fold_answer(state: State, event: Event, reading: Reading) -> None:
+    _fold_feedback(state, event, reading)
     told = attention.answered(state["contacts"], event)
     if told is not None:
-        _fold_traits(state, dict([told]), event.timestamp)
+        _fold_traits(state, dict([told]), event.timestamp, reading, "reply")
 
 
-SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
+SPECIAL: Mapping[str, Callable[[State, Event, Reading], None]] = {
     "Product Added": _fold_cart,
     "Product Removed": _fold_cart,
     "Cart Viewed": _fold_cart,

@@ -13,15 +13,19 @@ class Policy:
     """What a site allows: `max_event_age` is how old an event may be and still start something, live.
 
     `require_signature`: an `identify` from a page must carry a valid `userHash` to link its visitor to the user.
-    `unverified_email`: an address that was only typed into a form field may be written to. `caps` and `quiet_hours` are
-    documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up after somebody waved a
-    message away, twice as long after each further time; `holdout` percent of the people get nothing at all.
+    `unverified_email`: an address that was only typed into a form field may be written to. `phone_region` is the
+    country (such as AT) of phone numbers that name none, `placeholders` are further values that identify nobody. `caps`
+    and `quiet_hours` are documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up
+    after somebody waved a message away, twice as long after each further time; `holdout` percent of the people get
+    nothing at all.
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
     require_signature: bool = False
     unverified_email: bool = False
     honour_gpc: bool = True
+    phone_region: str | None = None
+    placeholders: tuple[str, ...] = ()
     caps: tuple[Mapping[str, Any], ...] = ()
     quiet_hours: Mapping[str, Any] | None = None
     dismiss_backoff: timedelta = timedelta(days=1)

@@ -19,12 +19,12 @@ from backend.domain.message import ON_SITE
 from backend.errors import ChimeinError
 from backend.pipeline.apply import Effects, apply
 from backend.pipeline.arrive import one
+from backend.pipeline.batch import Poisoned
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.rulesets import Rulesets
-from backend.pipeline.walks import Poisoned
 from backend.runtime import Runtime
 from backend.storage import dead, enrolments, partitions, visitors
 from backend.storage.database import Connection, is_poison, is_transient

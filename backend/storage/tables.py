@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 from backend.storage.whole import Whole
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest version in `migrations/versions`; a process does not start on another."""
 
 metadata = MetaData(
@@ -145,16 +145,6 @@ Index(
     visitors.c.wake_at,
     sqlite_where=text("wake_at IS NOT NULL"),
     postgresql_where=text("wake_at IS NOT NULL"),
-)
-
-merges = Table(
-    "merges",
-    metadata,
-    Column("visitor_id", Text, primary_key=True),
-    Column("member_id", Text, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
 )
 
 events = Table(
@@ -321,3 +311,21 @@ unsubscribes = Table(
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+# Who is who: merges, and what of them was taken back.
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("member_id", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("source", Text, nullable=False),  # identify, signed, alias, track, …, api
+    Column("message_id", Text, nullable=False),
+    Column("author", Text),  # the name of the token
+    Column("at", BigInteger, nullable=False),
+    Column("undone_at", BigInteger),
+    Column("undone_by", Text),
+)
+Index("ix_merges_member_id", merges.c.member_id)

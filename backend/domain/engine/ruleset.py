@@ -11,6 +11,7 @@ from backend.domain.engine.membership import segments_due
 from backend.domain.engine.result import VersionNeeded
 from backend.domain.engine.segments import Segments
 from backend.domain.event import Event
+from backend.domain.identifier import PLAIN, Reading
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -28,6 +29,7 @@ class Ruleset:
     marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
     is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
     as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new.
+    `reading` is how the site reads addresses.
     """
 
     site: Site
@@ -44,6 +46,7 @@ class Ruleset:
     goals: Mapping[str, Rules]
     winners: Winners
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
+    reading: Reading = PLAIN
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Ruleset:
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
             winners=winners or {},
+            reading=Reading.of(site.policy),
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:

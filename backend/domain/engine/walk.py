@@ -142,7 +142,7 @@ class Walk:
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
         membership = self.membership
         parts = membership.parts() if membership is not None else []
-        fold_into(profile, event)
+        fold_into(profile, event, self.ruleset.reading)
         changes = membership.fold(event, parts) if membership is not None else ()
         if profile.contacts:
             measure(self, event)
