@@ -45,6 +45,22 @@ class Viewer:
         """
         return self.user_id is not None or (anonymous_id is not None and anonymous_id == self.anonymous_id)
 
+    def profiles(self, connection: Connection) -> list[Profile]:
+        """The persons whose messages these may be, without whoever used this browser before.
+
+        A browser belongs to the first person who was known on it. Who says to be another one sees nothing of theirs,
+        even where the page went on under the same anonymous id.
+        """
+        named = self.user_id if self.user_id is not None else self.claimed_id
+        known_id = None if named is None else known_visitor(self.site.id, named)
+        known = None if known_id is None else visitors.load_profile(connection, known_id)
+        found = {} if known is None else {known.id: known}
+        if self.anonymous_id is not None:
+            own = visitors.load_profile(connection, anonymous_visitor(self.site.id, self.anonymous_id))
+            if own is not None and (named is None or own.user_id is None or own.id in found):
+                found[own.id] = own
+        return list(found.values())
+
 
 def viewer(site: Site, anonymous_id: str | None, user_id: str | None, signature: str | None) -> Viewer:
     """Who this is; raises `Forbidden` for a wrong signature, `Malformed` when nobody is named.
@@ -67,15 +83,9 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
     """
     now = rt.clock()
     with rt.db.read() as connection:
-        profiles = {
-            profile.id: profile
-            for visitor_id in who.visitor_ids
-            if (profile := visitors.load_profile(connection, visitor_id)) is not None
-        }
         found: list[tuple[Message, Profile]] = []
-        for profile in profiles.values():
-            members = visitors.members_of(profile)
-            waiting = messages.waiting_on_site(connection, members, now)
+        for profile in who.profiles(connection):
+            waiting = messages.waiting_on_site(connection, visitors.members_of(profile), now)
             found.extend((each, profile) for each in waiting if who.may_see(each.anonymous_id))
         if not found:
             return []
@@ -83,6 +93,38 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
         closed = {message.id: _closed(rt, connection, rulesets, message, profile) for message, profile in found}
     _give_up(rt, [(message, reason) for message, _ in found if (reason := closed[message.id]) is not None])
     return [message for message, _ in found if closed[message.id] is None]
+
+
+CONVERSATION = 50
+"""Messages of a conversation that a page is told at most, the latest ones."""
+
+
+def conversation(rt: Runtime, who: Viewer) -> list[Message]:
+    """What was said in the chat and seen there, and what was replied, oldest first: for whoever may see it.
+
+    A proven user has it on every device; a browser that proves nothing only what began in it.
+    """
+    with rt.db.read() as connection:
+        found = [
+            message
+            for profile in who.profiles(connection)
+            for message in messages.seen_on_site(connection, visitors.members_of(profile), "chat", CONVERSATION)
+            if who.may_see(message.anonymous_id)
+        ]
+    return sorted(found, key=lambda each: (each.created_at, each.id))[-CONVERSATION:]
+
+
+def streams(rt: Runtime, who: Viewer) -> tuple[str, ...]:
+    """The ids under which something may come for this viewer; not those of whoever used this browser before."""
+    with rt.db.read() as connection:
+        profiles = who.profiles(connection)
+        strangers = set[str]()
+        if who.anonymous_id is not None:
+            own = visitors.load_profile(connection, anonymous_visitor(who.site.id, who.anonymous_id))
+            if own is not None and all(own.id != each.id for each in profiles):
+                strangers.update(visitors.members_of(own))
+    ids = dict.fromkeys((*who.visitor_ids, *(each.id for each in profiles)))
+    return tuple(each for each in ids if each not in strangers)
 
 
 def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Message, profile: Profile) -> str | None:

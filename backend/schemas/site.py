@@ -30,6 +30,13 @@ def _stages(names: list[str]) -> None:
         raise ValidationError(f"A site cannot define its own stages yet: leave them out, or write {', '.join(STAGES)}.")
 
 
+def _region(code: str | None) -> None:
+    import phonenumbers  # takes its time to load, and only this looks at all regions
+
+    if code is not None and code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError("Must be the two capital letters of a country, such as AT.")
+
+
 _KEY = validate.Regexp(r"[A-Za-z0-9_.~-]{1,100}\Z", error="Must be 1 to 100 letters, digits or any of _ . ~ -")
 
 
@@ -62,6 +69,24 @@ class PolicyFields(StrictSchema):
     )
     unverified_email = Flag(
         metadata={"description": "An address that was only typed into a form field may be written to."}
+    )
+    phone_region = fields.String(
+        allow_none=True,
+        validate=_region,
+        metadata={
+            "description": "The country, by its two letters, of phone numbers that name none. Without one, only those "
+            "that begin with + are normalised.",
+            "example": "AT",
+        },
+    )
+    placeholders = fields.List(
+        Line(longest=100),
+        validate=validate.Length(max=500),
+        metadata={
+            "description": "Further values that identify nobody, beside null, undefined, 0000 and their like: as a "
+            "user id, an anonymous id or an address they are not looked at. Compared without case.",
+            "example": ["guest@shop.example", "no-id"],
+        },
     )
     caps = Written(
         read_caps,
@@ -170,7 +195,7 @@ def changed(site: Site, changes: Mapping[str, Any]) -> Site:
         if name in values:
             values[name] = tuple(values[name])
     if "policy" in values:
-        values["policy"] = replace(site.policy, **values["policy"])
+        values["policy"] = replace(site.policy, **_policy(values["policy"]))
     if "attention" in values:
         values["attention"] = replace(site.attention, **_attention(values["attention"]))
     values["capture"] = capture_of(site) | values.get("capture", {})
@@ -189,10 +214,14 @@ def load_document(text: str) -> dict[str, Any]:
         **values,
         "origins": tuple(values.get("origins", ())),
         "stages": tuple(values.get("stages", STAGES)),
-        "policy": Policy(**values.get("policy", {})),
+        "policy": Policy(**_policy(values.get("policy", {}))),
         "capture": {**CAPTURE, **values.get("capture", {})},
         "attention": Attention(**_attention(values.get("attention", {}))),
     }
+
+
+def _policy(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**told, "placeholders": tuple(told["placeholders"])} if "placeholders" in told else dict(told)
 
 
 def _attention(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,16 +46,17 @@ def record(connection: Connection, made: Sequence[Merge]) -> None:
     insert_rows(connection, merges, rows, ignore=True)
 
 
-def get(connection: Connection, visitor_id: str, merge_id: str) -> Merge | None:
-    """One merge; None where there is none."""
-    row = connection.execute(select(merges).where(merges.c.visitor_id == visitor_id, merges.c.id == merge_id)).first()
-    return None if row is None else _merge(tuple(row))
-
-
 def of_visitors(connection: Connection, ids: Collection[str]) -> list[Merge]:
     """Every merge that was made into one of these visitors, undone or not, in order of time."""
     found = rows_of(connection, _COLUMNS, {merges.c.visitor_id: ids})
     return sorted((_merge(row) for row in found), key=lambda each: (each.at, each.id))
+
+
+def find(connection: Connection, ids: Collection[str], merge_id: str) -> Merge | None:
+    """The merge with this id in which one of these visitors took part; None where there is none."""
+    took_part = or_(merges.c.visitor_id.in_(list(ids)), merges.c.member_id.in_(list(ids)))
+    row = connection.execute(select(merges).where(took_part, merges.c.id == merge_id)).first()
+    return None if row is None else _merge(tuple(row))
 
 
 def list_merges(

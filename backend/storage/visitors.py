@@ -194,7 +194,13 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
     load(connection, ids, lock=True)  # whoever folds for them now ends first
     for table in (events, enrolments, messages, webhooks, merges, segment_members, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
+    connection.execute(delete(merges).where(merges.c.member_id.in_(ids)))
     return True
+
+
+def remove(connection: Connection, visitor_id: str) -> None:
+    """Removes the row of a visitor of whom nothing is left."""
+    connection.execute(delete(visitors).where(visitors.c.visitor_id == visitor_id))
 
 
 def members_of(profile: Profile) -> list[str]:

@@ -13,6 +13,8 @@ from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
 from backend.web.api import (
     docs,
+    identifiers,
+    merges,
     messages,
     reports,
     rule_imports,
@@ -79,7 +81,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, messages, webhooks),
+        *(visitors, identifiers, merges, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)
