@@ -12,12 +12,14 @@ from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile, new_profile
 from backend.domain.segment import parse_segment
 from backend.domain.signature import user_hash
+from backend.domain.site import Policy
 from backend.errors import Conflict, Invalid, NotFound
 from backend.pipeline.merge import Merged, merge_visitors, preview
 from backend.pipeline.unmerge import Unmerged, unmerge
 from backend.storage import events, merges, visitors
 from backend.storage.merges import Merge
 from backend.storage.segments import create_segment
+from backend.storage.sites import update_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, call, identify, popup_rule, state_of
 
@@ -44,7 +46,11 @@ def journal(shop: Shop, visitor_id: str) -> list[Merge]:
 
 
 def undo(shop: Shop, visitor_id: str, merge_id: str | None = None) -> Unmerged:
-    chosen = merge_id or next(each.id for each in journal(shop, visitor_id) if each.undone_at is None)
+    """Takes back this merge, or the latest that the API made, or the latest."""
+    stands = sorted(
+        (each for each in journal(shop, visitor_id) if each.undone_at is None), key=lambda each: each.source
+    )
+    chosen = merge_id or stands[0].id
     return unmerge(shop.rt, shop.site, visitor_id, chosen, "tests")
 
 
@@ -91,7 +97,7 @@ def test_two_known_people_become_one_by_the_api_and_two_again(each_shop: Shop) -
     assert {(each.field, each.kept, each.dropped) for each in done.differences} == {
         ("user_id", "u", "v"),
         ("traits.plan", "free", "paid"),
-    } or {each.field for each in done.differences} == {"user_id", "traits.plan"}
+    }
     shop.wait(seconds=1)
     one = shop.profile(user_id="v")
     assert (one.user_id, one.counts["Identify"], one.cart.total) == ("u", 2, 30)
@@ -256,7 +262,7 @@ def test_what_was_said_and_waits_goes_back_to_whom_it_belongs(each_shop: Shop) -
     assert len(shop.profile("ann").contacts) == 2, "the rule about pages has spoken to this person before"
     shop.rule(popup_rule("Ping", name="Ping"))
     shop.send(call("Ping"))
-    assert [each.visitor_id for each in shop.messages() if each.variant == "A"][0] == known(shop, "u")
+    assert shop.messages()[-1].visitor_id == known(shop, "u")
     undo(shop, known(shop, "u"), made.id)
     u, ann = shop.profile(user_id="u"), shop.profile("ann")
     by_rule = {each.id: each for each in shop.enrolments("ann")}
@@ -289,17 +295,19 @@ def test_numbers_are_those_of_two_again(each_shop: Shop) -> None:
 
 
 def test_caps_count_what_was_said_to_either(shop: Shop) -> None:
-    shop.rule(popup_rule("Ping", name="One", reentry={"policy": "every"}))
-    shop.rule(
-        popup_rule("Pong", name="Two", reentry={"policy": "every"}, limits={"caps": [{"count": 1, "within": "1d"}]})
-    )
+    capped = Policy(caps=({"count": 1, "within": "1d"},))
+    with shop.rt.db.begin() as connection:
+        update_site(connection, shop.rt.sites.vault, replace(shop.site, policy=capped))
+    shop.rule(popup_rule("Ping", name="One"))
+    shop.rule(popup_rule("Pong", name="Two", reentry={"policy": "every"}))
     shop.send(call("Ping"), identify("u", anonymousId="bob"))
     made = merge(shop, known(shop, "u"), browser(shop, "ann")).merge
     assert made is not None
-    assert len(shop.profile(user_id="u").contacts) == 1
+    shop.send(call("Pong", userId="u"))
+    assert len(shop.messages()) == 1, "this person was told something today"
     undo(shop, known(shop, "u"), made.id)
-    assert shop.profile(user_id="u").contacts == ()
-    assert len(shop.profile("ann").contacts) == 1
+    shop.send(call("Pong"), call("Pong", userId="u"))
+    assert {each.visitor_id for each in shop.messages()} == {browser(shop, "ann"), known(shop, "u")}
 
 
 def test_segments_are_asked_anew_of_who_is_one_and_of_who_is_two(each_shop: Shop) -> None:
