@@ -108,7 +108,7 @@ def conversation(rt: Runtime, who: Viewer) -> list[Message]:
         found = [
             message
             for profile in who.profiles(connection)
-            for message in messages.seen_on_site(connection, visitors.members_of(profile), "chat", CONVERSATION)
+            for message in messages.talked(connection, visitors.members_of(profile), CONVERSATION)
             if who.may_see(message.anonymous_id)
         ]
     return sorted(found, key=lambda each: (each.created_at, each.id))[-CONVERSATION:]

@@ -52,13 +52,13 @@ def waiting_on_site(connection: Connection, members: Collection[str], now: datet
     return [message_of(row) for row in connection.execute(query)]
 
 
-def seen_on_site(connection: Connection, members: Collection[str], channel: str, most: int) -> list[Message]:
-    """The latest messages of this channel that the visitor has seen, oldest first."""
+def talked(connection: Connection, members: Collection[str], most: int) -> list[Message]:
+    """The latest messages of a visitor's conversation, oldest first: seen in the chat, or replied to on the site."""
+    in_chat = and_(messages.c.channel == "chat", messages.c.shown_at.is_not(None))
+    replied = and_(messages.c.channel.in_(list(ON_SITE)), messages.c.replied_at.is_not(None))
     query = (
         select(messages)
-        .where(
-            messages.c.visitor_id.in_(list(members)), messages.c.channel == channel, messages.c.shown_at.is_not(None)
-        )
+        .where(messages.c.visitor_id.in_(list(members)), or_(in_chat, replied))
         .order_by(messages.c.created_at.desc(), messages.c.id.desc())
         .limit(most)
     )
