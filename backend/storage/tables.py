@@ -313,19 +313,14 @@ unsubscribes = Table(
 )
 
 # Who is who: merges, and what of them was taken back.
-
 merges = Table(
     "merges",
     metadata,
     Column("visitor_id", Text, primary_key=True),
     Column("id", Text, primary_key=True),
-    Column("member_id", Text, nullable=False),
-    Column("site_id", Text, nullable=False),
-    Column("source", Text, nullable=False),  # identify, signed, alias, track, …, api
-    Column("message_id", Text, nullable=False),
-    Column("author", Text),  # the name of the token
+    *(Column(name, Text, nullable=False) for name in ("member_id", "site_id", "source", "message_id")),
+    Column("author", Text),  # the name of the token, of what the API said
     Column("at", BigInteger, nullable=False),
-    Column("undone_at", BigInteger),
-    Column("undone_by", Text),
+    *(Column("undone_at", BigInteger), Column("undone_by", Text)),
 )
 Index("ix_merges_member_id", merges.c.member_id)

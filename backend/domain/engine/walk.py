@@ -11,7 +11,7 @@ from functools import cached_property
 
 from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.engine.hops import SHOWN, hops_of, traced
-from backend.domain.engine.joined import MERGED, superfluous
+from backend.domain.engine.joined import end_superfluous
 from backend.domain.engine.measure import measure
 from backend.domain.engine.membership import Membership
 from backend.domain.engine.move import CHANGED, settle
@@ -114,7 +114,7 @@ class Walk:
                 if present is not None and present.rule.version != enrolment.rule_version:
                     self._settle(enrolment, present)
         if self.waiting and profile.members:
-            self._settle_merged()
+            end_superfluous(self)
 
     @cached_property
     def steps(self) -> Steps:
@@ -138,16 +138,6 @@ class Walk:
             self.end(noted(enrolment, at, "", "ended", CHANGED), CHANGED, at)
         elif going_on is not enrolment:
             self.keep(going_on)
-
-    def _settle_merged(self) -> None:
-        """Whoever was two visitors waits in no rule twice, nor in one that has had its say by the other id."""
-        for rule_id in {each.rule_id for each in self.waiting.values()}:
-            rule = self.ruleset.by_id.get(rule_id)
-            if rule is None or len(self.known[rule_id]) < 2:
-                continue
-            for each in superfluous(rule.rule.spec.reentry, self.known[rule_id]):
-                at = self.now if self.now is not None else each.due_at
-                self.end(noted(each, at, "", "ended", MERGED), MERGED, at)
 
     def take(self, event: Event) -> None:
         """Folds one event, and holds it against cancels and triggers; what rules report because of it is `queue`."""
