@@ -8,7 +8,7 @@ from uuid import uuid4
 import structlog
 
 from backend.domain.calendar import zone_of
-from backend.domain.engine.joined import superfluous
+from backend.domain.engine import superfluous
 from backend.domain.exposure import find
 from backend.domain.identity import derive
 from backend.domain.profile import Profile

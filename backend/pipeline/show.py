@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backend.domain.engine import MERGED, denial_of
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.message import Message
 from backend.domain.profile import Profile
@@ -91,6 +92,7 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
             return []
         rulesets.refresh(connection)
         closed = {message.id: _closed(rt, connection, rulesets, message, profile) for message, profile in found}
+        closed |= dict.fromkeys(_said_before(connection, rulesets, found), MERGED)
     _give_up(rt, [(message, reason) for message, _ in found if (reason := closed[message.id]) is not None])
     return [message for message, _ in found if closed[message.id] is None]
 
@@ -144,6 +146,24 @@ def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Me
         history=past_for(connection, profile, rule, now),
         unsubscribed=False,
     )
+
+
+def _said_before(connection: Connection, rulesets: Rulesets, found: Sequence[tuple[Message, Profile]]) -> list[str]:
+    """Messages whose like waits already, decided for another visitor who turned out to be the same person."""
+    first: dict[tuple[str, str, str], Message] = {}
+    again: list[str] = []
+    for message, profile in sorted(found, key=lambda pair: (pair[0].created_at, pair[0].id)):
+        earlier = first.setdefault((profile.id, message.rule_id, message.step), message)
+        if earlier.visitor_id == message.visitor_id:
+            continue
+        ruleset = rulesets.of(message.site_id)
+        rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
+        one, other = (enrolments.get(connection, each.visitor_id, each.enrolment_id) for each in (earlier, message))
+        if rule is None or one is None or other is None or one.key != other.key:
+            continue
+        if denial_of(rule.rule.spec.reentry, [one], one.key, other.entered_at) is not None:
+            again.append(message.id)
+    return again
 
 
 def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:

@@ -15,6 +15,7 @@ from backend.domain.signature import user_hash
 from backend.domain.site import Policy
 from backend.errors import Conflict, Invalid, NotFound
 from backend.pipeline.merge import Merged, merge_visitors, preview
+from backend.pipeline.show import viewer, waiting
 from backend.pipeline.unmerge import Unmerged, unmerge
 from backend.storage import events, merges, visitors
 from backend.storage.merges import Merge
@@ -237,6 +238,21 @@ def test_whoever_was_told_is_not_told_again_for_the_other_id(each_shop: Shop) ->
     shop.send(call("Product Added", ADDED, userId="u"))
     shop.wait(minutes=31)
     assert len(shop.messages()) == 1
+
+
+def test_two_messages_that_wait_for_one_person_are_shown_once(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.rule(popup_rule())
+    shop.rule(popup_rule("Ping", name="Every", reentry={"policy": "every"}))
+    for name in ("ann", "bob"):
+        shop.send(call("Product Added", ADDED, anonymousId=name), call("Ping", anonymousId=name))
+        shop.clock.forward(minutes=1)
+    shop.send(identify("u"), identify("u", anonymousId="bob"))
+    assert len(shop.messages()) == 4, "two had been said by then"
+    who = viewer(shop.site, "bob", "u", user_hash(shop.site.secret_key, "u"))
+    waits = waiting(shop.rt, shop.processor.rulesets, who)
+    assert sorted(each.anonymous_id or "" for each in waits) == ["ann", "ann", "bob"]
+    assert [(each.status, each.reason) for each in shop.messages()].count(("skipped", "merged")) == 1
 
 
 def test_a_rule_for_every_time_goes_on_for_both_if_they_do_not_overlap(shop: Shop) -> None:
