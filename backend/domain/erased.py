@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from backend.domain.event import Event
-from backend.domain.fold import CONTACT_FIELDS
+from backend.domain.identifier import FORM_FIELDS
 
 ANONYMOUS, USER, EMAIL, PHONE, MESSAGE, VISITOR = "anonymous", "user", "email", "phone", "message", "visitor"
 RETURNING = ("identify", "alias")
@@ -57,7 +57,7 @@ def contacts_of(event: Event) -> list[Name]:
             found.extend(name_of(kind, traits[kind]) for kind in (EMAIL, PHONE) if isinstance(traits.get(kind), str))
     if event.name == "Form Field Filled":
         field, value = event.properties.get("field"), event.properties.get("value")
-        kind = CONTACT_FIELDS.get(field.lower()) if isinstance(field, str) else None
+        kind = FORM_FIELDS.get(field.lower()) if isinstance(field, str) else None
         if kind is not None and isinstance(value, str):
             found.append(name_of(kind, value))
     return [each for each in found if each[1]]

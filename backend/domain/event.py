@@ -26,7 +26,8 @@ class Event:
     """One accepted event; `timestamp` and `received_at` are aware UTC datetimes.
 
     `order` is the event's place in the order of arrival within its site: it breaks ties between equal timestamps.
-    `properties` holds a page's or track's properties and is empty for identify, whose facts are in `traits`.
+    `properties` holds a page's or track's properties and is empty for identify, whose facts are in `traits`. `signed`:
+    the site's backend vouches for the user id.
     """
 
     message_id: str
@@ -42,6 +43,7 @@ class Event:
     context: Mapping[str, Any] = field(default_factory=dict)
     previous_id: str | None = None
     group_id: str | None = None
+    signed: bool = False
 
     @property
     def moment(self) -> tuple[datetime, int]:

@@ -9,6 +9,18 @@ from backend.domain import attention, consent, habit
 from backend.domain import cart as carts
 from backend.domain.device import device_of
 from backend.domain.event import SIGNAL, Event
+from backend.domain.identifier import (
+    CONTACTS,
+    FORM_FIELDS,
+    IDENTIFIER_LIMIT,
+    NOTED,
+    PLAIN,
+    SOURCES,
+    Reading,
+    as_known,
+    normalised,
+    noted,
+)
 from backend.domain.profile import NAME_LIMIT, FormField, Identifier, Orders, Profile, Search
 from backend.domain.purchase import purchase_of
 from backend.domain.session import with_visit
@@ -20,22 +32,19 @@ from backend.domain.trait_fold import fold_traits
 SEARCH_LIMIT = 20
 FORM_LIMIT = 50
 ANONYMOUS_LIMIT = 50
-IDENTIFIER_LIMIT = 50
 GROUP_LIMIT = 50
 ORDER_ID_LIMIT = 200
 PAGE_KEYS = ("url", "path", "title")
 PAGE_LENGTH = 2048
 
-CONTACT_FIELDS = {"email": "email", "e-mail": "email", "mail": "email", "phone": "phone", "tel": "phone"}
-
 State = dict[str, Any]
 """The fields of a working copy, by name."""
 
 
-def fold(profile: Profile, event: Event) -> Profile:
+def fold(profile: Profile, event: Event, reading: Reading = PLAIN) -> Profile:
     """The profile after this event; the event must not have been folded before (storage sees to that)."""
     after = working_copy(profile)
-    fold_into(after, event)
+    fold_into(after, event, reading)
     return after
 
 
@@ -49,15 +58,20 @@ def working_copy(profile: Profile) -> Profile:
     return copy
 
 
-def fold_into(copy: Profile, event: Event) -> None:
-    """Folds an event into a working copy in place: for many events in a row, this spares a profile for each."""
+def fold_into(copy: Profile, event: Event, reading: Reading = PLAIN) -> None:
+    """Folds an event into a working copy in place: for many events in a row, this spares a profile for each.
+
+    `reading` is how the site reads addresses.
+    """
     state = copy.__dict__
     if event.type == SIGNAL:
         _introduce(state, event)
         if event.name == CHANGED:
-            _fold_traits(state, event.properties, event.timestamp, event.order)
+            _fold_traits(state, event.properties, event, reading)
         if "consent" in event.context:
             _fold_consent(state, event)
+        if event.name == NOTED:
+            _fold_noted(state, event, reading)
         return  # nothing that the visitor did
     moment = event.timestamp
     name = event.name
@@ -78,12 +92,12 @@ def fold_into(copy: Profile, event: Event) -> None:
     state["sessions"], state["session_spans"] = with_visit(state["sessions"], state["session_spans"], moment)
     _introduce(state, event)
     if event.context:
-        _fold_context(state, event, moment)
+        _fold_context(state, event, moment, reading)
     if event.traits:
-        _fold_traits(state, event.traits, moment, event.order)
+        _fold_traits(state, event.traits, event, reading)
     special = SPECIAL.get(name)
     if special is not None:
-        special(state, event)
+        special(state, event, reading)
     if name in TURNING:
         state["stage"] = stage_of(copy)
 
@@ -93,13 +107,15 @@ def _introduce(state: State, event: Event) -> None:
     anonymous_id, user_id = event.anonymous_id, event.user_id
     if anonymous_id is not None and anonymous_id not in state["anonymous_ids"]:
         state["anonymous_ids"] = (*state["anonymous_ids"], anonymous_id)[-ANONYMOUS_LIMIT:]
-        _identify(state, "anonymous_id", anonymous_id, "event", event.timestamp)
+        _identify(state, _seen("anonymous_id", anonymous_id, "event", event.timestamp))
     if user_id is not None and state["user_id"] is None:
         state["user_id"] = user_id
-        _identify(state, "user_id", user_id, "identify", event.timestamp)
+        _identify(state, _seen("user_id", user_id, "identify", event.timestamp))
+    if event.signed and user_id is not None:
+        _identify(state, _seen("user_id", user_id, "signed", event.timestamp, verified_at=event.timestamp))
 
 
-def _fold_context(state: State, event: Event, moment: datetime) -> None:
+def _fold_context(state: State, event: Event, moment: datetime, reading: Reading) -> None:
     context = event.context
     if state["device_at"] is None or moment >= state["device_at"]:
         device = device_of(context)
@@ -123,7 +139,7 @@ def _fold_context(state: State, event: Event, moment: datetime) -> None:
             state["page_since"] = moment
     traits = context.get("traits")
     if traits.__class__ is dict and traits:
-        _fold_traits(state, traits, moment, event.order)
+        _fold_traits(state, traits, event, reading)
     if "consent" in context:
         _fold_consent(state, event)
 
@@ -138,36 +154,54 @@ def _fold_consent(state: State, event: Event) -> None:
         state["consents"] = consent.with_choice(state["consents"], choice)
 
 
-def _fold_traits(state: State, said: Mapping[str, Any], moment: datetime, order: int) -> None:
-    if fold_traits(state, said, moment, order):
-        for told in (said.get("$set"), said.get("$set_once")):
-            if isinstance(told, dict):
-                _introduce_by(state, told, moment)
-    _introduce_by(state, said, moment)
+def _fold_traits(
+    state: State, said: Mapping[str, Any], event: Event, reading: Reading, source: str = "identify"
+) -> None:
+    """Notes traits, and the addresses among them; placeholders are nobody's address."""
+    if not said.keys().isdisjoint(_MAY_NAME):
+        said = _introduce_by(state, said, event.timestamp, reading, source)
+    fold_traits(state, said, event.timestamp, event.order)
 
 
-def _introduce_by(state: State, said: Mapping[str, Any], moment: datetime) -> None:
-    """Notes the addresses among what was told."""
-    for kind in ("email", "phone"):
+def _introduce_by(
+    state: State, said: Mapping[str, Any], moment: datetime, reading: Reading, source: str
+) -> Mapping[str, Any]:
+    """Notes the addresses among what was told; returns that without those that are nobody's."""
+    kept = dict(said)
+    for kind in ("$set", "$set_once"):
+        if isinstance(said.get(kind), dict):
+            kept[kind] = _introduce_by(state, said[kind], moment, reading, source)
+    for kind in CONTACTS:
         value = said.get(kind)
-        if isinstance(value, str) and value:
-            _identify(state, kind, value.strip(), "identify", moment)
+        if isinstance(value, str):
+            if reading.names_nobody(value):
+                del kept[kind]
+            else:
+                _identify(state, _seen(kind, as_known(kind, value, reading.region), source, moment))
+    return kept
 
 
-def _identify(state: State, kind: str, value: str, source: str, moment: datetime) -> None:
-    value = (value.lower() if kind == "email" else value)[:255]
-    known: tuple[Identifier, ...] = state["identifiers"]
-    for index, each in enumerate(known):
-        if each.kind == kind and each.value == value and each.source == source:
-            seen = replace(each, first_seen=min(each.first_seen, moment), last_seen=max(each.last_seen, moment))
-            state["identifiers"] = (*known[:index], seen, *known[index + 1 :])
-            return
-    if len(known) < IDENTIFIER_LIMIT:
-        fresh = Identifier(kind=kind, value=value, source=source, first_seen=moment, last_seen=moment)
-        state["identifiers"] = (*known, fresh)
+def _seen(kind: str, value: str, source: str, moment: datetime, **more: Any) -> Identifier:
+    return Identifier(kind=kind, value=value[:255], source=source, first_seen=moment, last_seen=moment, **more)
 
 
-def _fold_cart(state: State, event: Event) -> None:
+def _identify(state: State, fresh: Identifier) -> None:
+    state["identifiers"] = noted(state["identifiers"], fresh)
+
+
+def _fold_noted(state: State, event: Event, reading: Reading) -> None:
+    """An identifier that no page told of; one that cannot be normalised is never verified."""
+    told = event.properties
+    kind, value, source = told.get("kind"), told.get("value"), told.get("source")
+    if kind not in CONTACTS or not isinstance(value, str) or source not in SOURCES or reading.names_nobody(value):
+        return
+    proven = told.get("verified") is True and normalised(kind, value, reading.region) is not None
+    moment = event.timestamp
+    known = as_known(kind, value, reading.region)
+    _identify(state, _seen(kind, known, source, moment, verified_at=moment if proven else None))
+
+
+def _fold_cart(state: State, event: Event, _reading: Reading) -> None:
     ordered_at = state["orders"].last_at
     if ordered_at is not None and event.timestamp <= ordered_at:
         return  # that cart has been bought already
@@ -177,12 +211,12 @@ def _fold_cart(state: State, event: Event) -> None:
         state["cart"] = carts.cart_of(state["cart_log"])
 
 
-def _fold_added(state: State, event: Event) -> None:
-    _fold_cart(state, event)
-    _fold_interest(state, event, habit.CARTED)
+def _fold_added(state: State, event: Event, reading: Reading) -> None:
+    _fold_cart(state, event, reading)
+    _fold_interest(state, event, reading, habit.CARTED)
 
 
-def _fold_interest(state: State, event: Event, weight: int = habit.VIEWED) -> None:
+def _fold_interest(state: State, event: Event, _reading: Reading, weight: int = habit.VIEWED) -> None:
     told = event.properties
     category, brand = told.get("category"), told.get("brand")
     category = category[: habit.NAME_LENGTH] if category.__class__ is str else ""
@@ -192,7 +226,7 @@ def _fold_interest(state: State, event: Event, weight: int = habit.VIEWED) -> No
         state["interests"] = habit.with_interest(state["interests"], interest)
 
 
-def _fold_order(state: State, event: Event) -> None:
+def _fold_order(state: State, event: Event, _reading: Reading) -> None:
     orders: Orders = state["orders"]
     ids = orders.ids
     before: habit.Purchases = state["purchases"]
@@ -212,22 +246,24 @@ def _fold_order(state: State, event: Event) -> None:
     state["cart"] = carts.cart_of(state["cart_log"])
 
 
-def _fold_search(state: State, event: Event) -> None:
+def _fold_search(state: State, event: Event, _reading: Reading) -> None:
     query = event.properties.get("query")
     if isinstance(query, str) and query:
         searches = (*state["searches"], Search(query=query[:500], at=event.timestamp))
         state["searches"] = tuple(sorted(searches, key=lambda each: each.at)[-SEARCH_LIMIT:])
 
 
-def _fold_form(state: State, event: Event) -> None:
+def _fold_form(state: State, event: Event, reading: Reading) -> None:
     properties = event.properties
     name, value = properties.get("field"), properties.get("value")
     if not isinstance(name, str) or not name or not isinstance(value, str):
         return
-    kind = CONTACT_FIELDS.get(name.lower())
-    if kind is not None and value.strip():
-        _identify(state, kind, value.strip(), "form_field", event.timestamp)
     form, page = properties.get("form"), properties.get("page")
+    kind = FORM_FIELDS.get(name.lower())
+    if kind is not None and value.strip() and not reading.names_nobody(value):
+        typed_on = {"page": page[:PAGE_LENGTH] if isinstance(page, str) else None, "field": name[:255]}
+        known = as_known(kind, value, reading.region)
+        _identify(state, _seen(kind, known, "form_field", event.timestamp, **typed_on))
     entry = FormField(
         form=form if isinstance(form, str) else None,
         field=name,
@@ -242,37 +278,39 @@ def _fold_form(state: State, event: Event) -> None:
     state["forms"] = tuple(sorted((*others, entry), key=lambda each: each.at)[-FORM_LIMIT:])
 
 
-def _fold_group(state: State, event: Event) -> None:
+def _fold_group(state: State, event: Event, _reading: Reading) -> None:
     if event.group_id is not None and event.group_id not in state["groups"]:
         state["groups"] = tuple(sorted((*state["groups"], event.group_id)))[-GROUP_LIMIT:]
 
 
-def _fold_unsubscribed(state: State, event: Event) -> None:
+def _fold_unsubscribed(state: State, event: Event, _reading: Reading) -> None:
     address = event.properties.get("email") or state["traits"].get("email")
     if isinstance(address, str) and address and address.lower() not in state["unsubscribed"]:
         state["unsubscribed"] = tuple(sorted((*state["unsubscribed"], address.lower())))[-IDENTIFIER_LIMIT:]
     state["contacts"] = attention.with_unsubscribed(state["contacts"], event.timestamp)
 
 
-def _fold_subscribed(state: State, event: Event) -> None:
+def _fold_subscribed(state: State, event: Event, _reading: Reading) -> None:
     address = event.properties.get("email") or state["traits"].get("email")
     if isinstance(address, str):
         state["unsubscribed"] = tuple(each for each in state["unsubscribed"] if each != address.lower())
 
 
-def _fold_feedback(state: State, event: Event) -> None:
+def _fold_feedback(state: State, event: Event, _reading: Reading) -> None:
     if state["contacts"]:
         state["contacts"] = attention.with_feedback(state["contacts"], event)
 
 
-def _fold_answer(state: State, event: Event) -> None:
-    _fold_feedback(state, event)
+def _fold_answer(state: State, event: Event, reading: Reading) -> None:
+    _fold_feedback(state, event, reading)
     told = attention.answered(state["contacts"], event)
     if told is not None:
-        _fold_traits(state, dict([told]), event.timestamp, event.order)
+        _fold_traits(state, dict([told]), event, reading, "reply")
 
 
-SPECIAL: Mapping[str, Callable[[State, Event], None]] = {
+_MAY_NAME = frozenset({*CONTACTS, "$set", "$set_once"})
+
+SPECIAL: Mapping[str, Callable[[State, Event, Reading], None]] = {
     "Product Viewed": _fold_interest,
     "Product Added": _fold_added,
     "Product Removed": _fold_cart,

@@ -1,4 +1,4 @@
-"""The verb `merge`: an anonymous profile turns out to belong to a known person."""
+"""The verb `merge`: two profiles turn out to be one person's, as when a browser signs in."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,9 @@ from typing import Any
 
 from backend.domain import attention, consent, exposure, habit, session, trait
 from backend.domain.cart import LOG_LIMIT, cart_of
-from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
+from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
+from backend.domain.identifier import IDENTIFIER_LIMIT
+from backend.domain.identifier import joined as one_identifier
 from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
@@ -16,7 +18,7 @@ from backend.domain.trait import Logs, TraitLog
 
 
 def merge(known: Profile, anonymous: Profile) -> Profile:
-    """`known` as if it had folded the events of `anonymous` too; id and user id stay those of `known`."""
+    """`known` as if it had folded the events of `anonymous` too; its id and user id stay."""
     counts = dict(known.counts)
     for name, count in anonymous.counts.items():
         counts[name] = counts.get(name, 0) + count
@@ -66,7 +68,12 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         unsubscribed=tuple(sorted({*known.unsubscribed, *anonymous.unsubscribed})),
         consents=consent.merged(known.consents, anonymous.consents),
         person=known.person if known.first_seen is not None or known.members else anonymous.person,
-        members=_union(known.members, (anonymous.id, *anonymous.members)),
+        members=(members := _union(known.members, (anonymous.id, *anonymous.members))),
+        refused={
+            each: moment
+            for each, moment in (*anonymous.refused.items(), *known.refused.items())
+            if each not in members and each != known.id
+        },
         contacts=attention.merged(known.contacts, anonymous.contacts),
         exposures=(exposures := exposure.merged(known.exposures, anonymous.exposures)),
         attended_until=exposure.attended_until(exposures),
@@ -159,16 +166,7 @@ def _merged_identifiers(a: tuple[Identifier, ...], b: tuple[Identifier, ...]) ->
     for each in b:
         key = (each.kind, each.value, each.source)
         same = joined.get(key)
-        joined[key] = (
-            each
-            if same is None
-            else replace(
-                same,
-                first_seen=min(same.first_seen, each.first_seen),
-                last_seen=max(same.last_seen, each.last_seen),
-                verified_at=same.verified_at or each.verified_at,
-            )
-        )
+        joined[key] = each if same is None else one_identifier(same, each)
     return tuple(joined.values())[:IDENTIFIER_LIMIT]
 
 

@@ -117,7 +117,10 @@ class FormField:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identifier:
-    """One way to name or reach this person, and where we have it from; `verified_at` is None for a mere claim."""
+    """One way to name or reach this person, and where we have it from; `verified_at` is None for a mere claim.
+
+    `page` and `field` are where it was typed last, for what comes from a form.
+    """
 
     kind: str
     value: str
@@ -125,6 +128,8 @@ class Identifier:
     first_seen: datetime
     last_seen: datetime
     verified_at: datetime | None = None
+    page: str | None = None
+    field: str | None = None
 
 
 class Standing(NamedTuple):
@@ -146,7 +151,8 @@ class Profile:
 
     The last group of fields holds what folding needs and
     the API does not show: `person` (whom choices by hash are made for; it outlives a merge), `members` (ids of the
-    visitors that were merged into this one), `trait_times` (when each trait was last said), `trait_logs` (operations on
+    visitors that were merged into this one), `refused` (ids of visitors that somebody took out again, with when: no
+    browser's word merges them once more), `trait_times` (when each trait was last said), `trait_logs` (operations on
     traits, for late ones), `session_spans` (the latest sessions, for counting late events into the right one),
     `cart_log` (the cart's changes since the last order, so that a late one finds its place), `page_at` and `device_at`
     (when those were told of), `page_since` (when the page was opened), `contacts` (what was said to them), `exposures`
@@ -183,6 +189,7 @@ class Profile:
 
     person: str = ""
     members: tuple[str, ...] = ()
+    refused: Mapping[str, datetime] = field(default_factory=dict)
     trait_times: Mapping[str, datetime] = field(default_factory=dict)
     trait_logs: Logs = field(default_factory=dict)
     session_spans: tuple[tuple[datetime, datetime], ...] = ()

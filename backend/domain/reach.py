@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backend.domain.identifier import verified
 from backend.domain.message import ON_SITE
 from backend.domain.profile import Profile
 from backend.domain.site import Policy
@@ -62,8 +63,9 @@ def _by_mail(profile: Profile, policy: Policy) -> Reach | str:
     said = profile.traits.get("email")
     if isinstance(said, str) and "@" in said:
         return _unless_unsubscribed(profile, said.strip())
-    typed = [each for each in profile.identifiers if each.kind == "email"]
-    usable = [each for each in typed if each.verified_at is not None or each.source != "form_field"]
+    typed = [each for each in profile.identifiers if each.kind == "email" and "@" in each.value]
+    proven = verified(typed)
+    usable = [each for each in typed if each.source != "form_field" or (each.kind, each.value) in proven]
     if not usable and typed:
         if not policy.unverified_email:
             return "unverified_contact"

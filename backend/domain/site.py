@@ -14,9 +14,10 @@ class Policy:
     """What a site allows: `max_event_age` is how old an event may be and still start something, live.
 
     `require_signature`: an `identify` from a page must carry a valid `userHash` to link its visitor to the user.
-    `unverified_email`: an address that was only typed into a form field may be written to. `caps` and `quiet_hours` are
-    documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up after somebody waved a
-    message away, twice as long after each further time; `holdout` percent of the people get nothing at all.
+    `unverified_email`: an address that was only typed into a form field may be written to. `phone_region` is the
+    country (such as AT) of phone numbers that name none, `placeholders` are further values that identify nobody. `caps`
+    and `quiet_hours` are documents as in a rule, for all rules together; `dismiss_backoff` is how long nothing pops up
+    after somebody waved a message away, twice as long after each further time; `holdout` percent get nothing at all.
     `webhook_retention` is how long webhooks that came to their end are kept. `rfm` and `loyalty` are documents too:
     thresholds of scores, and levels (see `domain/fact/standards`).
 
@@ -35,6 +36,8 @@ class Policy:
     retention: Mapping[str, timedelta] = field(default_factory=dict)
     hide_query: tuple[str, ...] = ()
     access_log_kept: timedelta = timedelta(days=400)
+    phone_region: str | None = None
+    placeholders: tuple[str, ...] = ()
     caps: tuple[Mapping[str, Any], ...] = ()
     quiet_hours: Mapping[str, Any] | None = None
     dismiss_backoff: timedelta = timedelta(days=1)

@@ -1,17 +1,9 @@
 """What is an unsubscribe link? A sealed name of one subscription, which only this installation can make and read."""
 
-import hashlib
-import hmac
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Self
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
-LONGEST_TOKEN = 1_000
-"""Characters; an address has at most 254."""
+from backend.domain.sealed import seal_text, unseal_text
 
 _SEPARATOR = "\n"
 _PURPOSE = b"chimein unsubscribe link 1"
@@ -38,22 +30,13 @@ def normalised_email(address: str) -> str:
 
 def seal(secret: str, subscription: Subscription) -> str:
     """The token of a link: opaque, without an address in it that logs could leak, the same each time."""
-    plain = _SEPARATOR.join((subscription.site_id, subscription.kind, subscription.value)).encode()
-    return urlsafe_b64encode(_cipher(secret).encrypt(plain, [_PURPOSE])).rstrip(b"=").decode()
+    return seal_text(secret, _PURPOSE, _SEPARATOR.join((subscription.site_id, subscription.kind, subscription.value)))
 
 
 def unseal(secret: str, token: str) -> Subscription | None:
     """What a token names; None for whatever this installation did not make."""
-    if len(token) > LONGEST_TOKEN or not re.fullmatch(r"[A-Za-z0-9_-]+", token):
+    plain = unseal_text(secret, _PURPOSE, token)
+    if plain is None:
         return None
-    try:
-        plain = _cipher(secret).decrypt(urlsafe_b64decode(token + "=" * (-len(token) % 4)), [_PURPOSE])
-    except (InvalidTag, ValueError):
-        return None
-    site_id, kind, value = plain.decode().split(_SEPARATOR, 2)
+    site_id, kind, value = plain.split(_SEPARATOR, 2)
     return Subscription(site_id=site_id, kind=kind, value=value)
-
-
-def _cipher(secret: str) -> AESSIV:
-    # SIV needs no nonce, so a link stays the same and short; it is encrypted and authenticated at once.
-    return AESSIV(hmac.digest(secret.encode(), _PURPOSE, hashlib.sha512))

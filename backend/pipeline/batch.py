@@ -18,6 +18,14 @@ from backend.storage.messages import FEEDBACK
 RulesetOf = Callable[[str], Ruleset | None]
 
 
+class Poisoned(Exception):
+    """Some events cannot take effect; `reasons` tells why, by their index in the batch."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__(f"{len(reasons)} events cannot take effect")
+        self.reasons = reasons
+
+
 @dataclass(slots=True)
 class Batch:
     """The work of one transaction, by person; `kept` are the events of it with their index in what arrived."""
@@ -63,14 +71,26 @@ def gather(
     admission: Admission | None,
     now: datetime,
 ) -> Batch:
-    """The events that arrived and the visitors for whom something is due, by person, with what they are in already."""
+    """The events that arrived and the visitors for whom something is due, by person, with what they are in already.
+
+    Raises `Poisoned` for events that name nobody.
+    """
     sites = {site_id: ruleset_of(site_id) for site_id in {each.site_id for each in arrived}}
     kept: list[tuple[int, Arrived]] = []
+    nobody: dict[int, str] = {}
     for index, each in enumerate(arrived):
         ruleset = sites[each.site_id]
         if ruleset is not None:  # else the site was removed meanwhile
-            strict = ruleset.site.policy.require_signature
-            kept.append((index, people.believed(each, ruleset.site) if strict else each))
+            strict, reading = ruleset.site.policy.require_signature, ruleset.reading
+            if people.questionable(each.event, strict, reading):
+                found = people.believed(each, ruleset.site, reading)
+                if found is None:
+                    nobody[index] = "It identifies nobody: its ids are placeholders."
+                    continue
+                each = found
+            kept.append((index, each))
+    if nobody:
+        raise Poisoned(nobody)
     if kept:
         tombstones.share(connection)
     persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))

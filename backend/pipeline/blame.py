@@ -6,8 +6,8 @@ from datetime import datetime
 from backend.pipeline.admit import Admission
 from backend.pipeline.apply import apply
 from backend.pipeline.arrive import Arrived
+from backend.pipeline.batch import Poisoned
 from backend.pipeline.rulesets import Rulesets
-from backend.pipeline.walks import Poisoned
 from backend.runtime import Runtime
 from backend.storage.database import is_poison
 

@@ -22,6 +22,8 @@ def count_messages(
     """Counts that these messages have ended so, on the day of their making."""
     numbers: Counter[tuple[str, Key]] = Counter()
     for each in ended:
+        if not each.rule_id:
+            continue  # of no rule: nothing is compared
         site = sites.by_id(each.site_id)
         day = day_of(each.created_at, zone_of(site.timezone if site is not None else None))
         numbers[each.site_id, Key(each.rule_id, day, each.step, each.variant, each.channel, metric)] += by

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from backend.domain.event import Event
-from backend.domain.identity import known_visitor
+from backend.domain.identifier import Reading
 from backend.domain.past import Past, Since, by_name, together
 from backend.domain.site import Site
+from backend.pipeline.persons import as_believed
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
 from backend.storage import events, histories
@@ -43,6 +44,7 @@ class Reader:
         self.site = site
         self.until = until
         self._left_out = left_out
+        self._reading = Reading.of(site.policy)
 
     def lives(self, start: str, wanted: Callable[[ProfileHead], bool]) -> Iterator[list[Life]]:
         """Groups of visitors from the id `start` on, in order of id; those without any event are left out.
@@ -102,9 +104,7 @@ class Reader:
         """The event without a user id that was not believed when it came: it was stored as the browser's own then."""
         if self._left_out(event):
             return None
-        if event.user_id is None or visitor_id == known_visitor(self.site.id, event.user_id):
-            return event
-        return replace(event, user_id=None)
+        return as_believed(visitor_id, event, self.site, self._reading)
 
     def parts(self, head: ProfileHead) -> Iterator[list[Event]]:
         """The events of one visitor in pieces; what happened at one instant is in one piece."""

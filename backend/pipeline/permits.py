@@ -48,17 +48,20 @@ class Permits:
         site = self.sites.by_id(message.site_id)
         profile = visitors.load_profile(conn, message.visitor_id)
         enrolment = enrolments.get(conn, message.visitor_id, message.enrolment_id)
-        rule = self._rule(conn, message, enrolment)
-        reason = recheck(
-            message,
-            now,
-            site=site,
-            rule=rule,
-            profile=profile,
-            trigger=None if enrolment is None else enrolment.trigger,
-            history=past_for(conn, profile, rule, now),
-            unsubscribed=_unsubscribed(conn, message, self.sites),
-        )
+        if message.rule_id:
+            rule = self._rule(conn, message, enrolment)
+            reason = recheck(
+                message,
+                now,
+                site=site,
+                rule=rule,
+                profile=profile,
+                trigger=None if enrolment is None else enrolment.trigger,
+                history=past_for(conn, profile, rule, now),
+                unsubscribed=_unsubscribed(conn, message, self.sites),
+            )
+        else:
+            reason = _of_no_rule(message, now, site, profile, _unsubscribed(conn, message, self.sites))
         if reason is None:
             assert site is not None
             assert profile is not None
@@ -96,6 +99,17 @@ def past_for(conn: Connection, profile: Profile | None, rule: CompiledRule | Non
     wanted = [(member, *each) for member in visitors.members_of(profile) for each in since.items()]
     found = events.history_since(conn, wanted)
     return Past(by_name((event for _, event in found), rule.history), complete=True, since=since)
+
+
+def _of_no_rule(
+    message: Message, now: datetime, site: Site | None, profile: Profile | None, unsubscribed: bool
+) -> str | None:
+    """Why a mail that no rule sends, such as one that asks for a confirmation, must not go out."""
+    if now >= message.expires_at:
+        return "expired"
+    if site is None or profile is None:
+        return "no_address"
+    return "unsubscribed" if unsubscribed else None
 
 
 def _unsubscribed(conn: Connection, message: Message, sites: SiteCache) -> bool:

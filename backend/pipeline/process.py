@@ -21,6 +21,7 @@ from backend.errors import ChimeinError
 from backend.pipeline.admit import Admission, without_erased
 from backend.pipeline.apply import Effects, apply
 from backend.pipeline.arrive import Arrived, one
+from backend.pipeline.batch import Poisoned
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
@@ -28,7 +29,6 @@ from backend.pipeline.learn_names import NameLearner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
-from backend.pipeline.walks import Poisoned
 from backend.runtime import Runtime
 from backend.storage import dead, enrolments, partitions, visitors
 from backend.storage.database import Connection, is_poison, is_transient

@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.domain.engine import Segments
 from backend.domain.event import Event
+from backend.domain.identifier import Reading
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.mistakes import Mistakes
 from backend.domain.profile import Profile
@@ -91,10 +92,12 @@ def _event(site: Site, order: int, moment: datetime, kind: str, raw: bytes) -> E
 
 def histories_of(site: Site, events: Sequence[Event]) -> list[tuple[Profile, list[Event]]]:
     """Each person with their events, in the order of their ids; of a message id that a person sent twice, the first."""
-    persons = Persons()
+    persons, reading = Persons(), Reading.of(site.policy)
     seen: list[tuple[str, Event]] = []
     for event in events:
-        arrived = people.believed(Arrived(site.id, _visitor(site, event), event, "", 0, ""), site)
+        arrived = people.believed(Arrived(site.id, _visitor(site, event), event, "", 0, ""), site, reading)
+        if arrived is None:
+            continue
         people.link(persons, [arrived])
         person_id = persons.of(arrived.visitor_id)
         persons.profiles[person_id] = _met(persons.get(site.id, person_id), arrived.event)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backend.domain.engine import MERGED, denial_of
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.message import Message
 from backend.domain.profile import Profile
@@ -45,6 +46,22 @@ class Viewer:
         """
         return self.user_id is not None or (anonymous_id is not None and anonymous_id == self.anonymous_id)
 
+    def profiles(self, connection: Connection) -> list[Profile]:
+        """The persons whose messages these may be, without whoever used this browser before.
+
+        A browser belongs to the first person who was known on it. Who says to be another one sees nothing of theirs,
+        even where the page went on under the same anonymous id.
+        """
+        named = self.user_id if self.user_id is not None else self.claimed_id
+        known_id = None if named is None else known_visitor(self.site.id, named)
+        known = None if known_id is None else visitors.load_profile(connection, known_id)
+        found = {} if known is None else {known.id: known}
+        if self.anonymous_id is not None:
+            own = visitors.load_profile(connection, anonymous_visitor(self.site.id, self.anonymous_id))
+            if own is not None and (named is None or own.user_id is None or own.id in found):
+                found[own.id] = own
+        return list(found.values())
+
 
 def viewer(site: Site, anonymous_id: str | None, user_id: str | None, signature: str | None) -> Viewer:
     """Who this is; raises `Forbidden` for a wrong signature, `Malformed` when nobody is named.
@@ -67,22 +84,49 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
     """
     now = rt.clock()
     with rt.db.read() as connection:
-        profiles = {
-            profile.id: profile
-            for visitor_id in who.visitor_ids
-            if (profile := visitors.load_profile(connection, visitor_id)) is not None
-        }
         found: list[tuple[Message, Profile]] = []
-        for profile in profiles.values():
-            members = visitors.members_of(profile)
-            waiting = messages.waiting_on_site(connection, members, now)
+        for profile in who.profiles(connection):
+            waiting = messages.waiting_on_site(connection, visitors.members_of(profile), now)
             found.extend((each, profile) for each in waiting if who.may_see(each.anonymous_id))
         if not found:
             return []
         rulesets.refresh(connection)
         closed = {message.id: _closed(rt, connection, rulesets, message, profile) for message, profile in found}
+        closed |= dict.fromkeys(_said_before(connection, rulesets, found), MERGED)
     _give_up(rt, [(message, reason) for message, _ in found if (reason := closed[message.id]) is not None])
     return [message for message, _ in found if closed[message.id] is None]
+
+
+CONVERSATION = 50
+"""Messages of a conversation that a page is told at most, the latest ones."""
+
+
+def conversation(rt: Runtime, who: Viewer) -> list[Message]:
+    """What was said in the chat and seen there, and what was replied, oldest first: for whoever may see it.
+
+    A proven user has it on every device; a browser that proves nothing only what began in it.
+    """
+    with rt.db.read() as connection:
+        found = [
+            message
+            for profile in who.profiles(connection)
+            for message in messages.talked(connection, visitors.members_of(profile), CONVERSATION)
+            if who.may_see(message.anonymous_id)
+        ]
+    return sorted(found, key=lambda each: (each.created_at, each.id))[-CONVERSATION:]
+
+
+def streams(rt: Runtime, who: Viewer) -> tuple[str, ...]:
+    """The ids under which something may come for this viewer; not those of whoever used this browser before."""
+    with rt.db.read() as connection:
+        profiles = who.profiles(connection)
+        strangers = set[str]()
+        if who.anonymous_id is not None:
+            own = visitors.load_profile(connection, anonymous_visitor(who.site.id, who.anonymous_id))
+            if own is not None and all(own.id != each.id for each in profiles):
+                strangers.update(visitors.members_of(own))
+    ids = dict.fromkeys((*who.visitor_ids, *(each.id for each in profiles)))
+    return tuple(each for each in ids if each not in strangers)
 
 
 def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Message, profile: Profile) -> str | None:
@@ -102,6 +146,24 @@ def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Me
         history=past_for(connection, profile, rule, now),
         unsubscribed=False,
     )
+
+
+def _said_before(connection: Connection, rulesets: Rulesets, found: Sequence[tuple[Message, Profile]]) -> list[str]:
+    """Messages whose like waits already, decided for another visitor who turned out to be the same person."""
+    first: dict[tuple[str, str, str], Message] = {}
+    again: list[str] = []
+    for message, profile in sorted(found, key=lambda pair: (pair[0].created_at, pair[0].id)):
+        earlier = first.setdefault((profile.id, message.rule_id, message.step), message)
+        if earlier.visitor_id == message.visitor_id:
+            continue
+        ruleset = rulesets.of(message.site_id)
+        rule = ruleset.by_id.get(message.rule_id) if ruleset is not None else None
+        one, other = (enrolments.get(connection, each.visitor_id, each.enrolment_id) for each in (earlier, message))
+        if rule is None or one is None or other is None or one.key != other.key:
+            continue
+        if denial_of(rule.rule.spec.reentry, [one], one.key, other.entered_at) is not None:
+            again.append(message.id)
+    return again
 
 
 def _give_up(rt: Runtime, closed: Sequence[tuple[Message, str]]) -> None:

@@ -11,7 +11,7 @@ from backend.domain.engine import SIGNALS, Advance, PastNeeded, Ruleset, Version
 from backend.domain.event import Event
 from backend.domain.past import Past, Since, by_name, together
 from backend.domain.profile import NAME_LIMIT
-from backend.pipeline.batch import Batch, RulesetOf
+from backend.pipeline.batch import Batch, Poisoned, RulesetOf
 from backend.pipeline.rulesets import learn
 from backend.storage import events, visitors
 from backend.storage.database import Connection
@@ -22,14 +22,6 @@ _MOMENT = attrgetter("timestamp", "order")
 
 NOTHING_AT_HAND = Past({})
 """The past of those about whom nothing was fetched: it may be shared, since nothing can be added to it."""
-
-
-class Poisoned(Exception):
-    """Some events cannot take effect; `reasons` tells why, by their index in the batch."""
-
-    def __init__(self, reasons: dict[int, str]) -> None:
-        super().__init__(f"{len(reasons)} events cannot take effect")
-        self.reasons = reasons
 
 
 @dataclass(slots=True)

@@ -1,7 +1,6 @@
 """How everything that is kept of one visitor is written."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from marshmallow import fields
@@ -9,21 +8,12 @@ from marshmallow import fields
 from backend.domain.profile import Profile
 from backend.schemas.enrolment import EnrolmentOut
 from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.merge import MergeRecordOut
 from backend.schemas.message import MessageOut
 from backend.schemas.privacy import AccessOut, ChoiceOut
 from backend.schemas.stored_event import EventOut
 from backend.schemas.visitor import VisitorOut
 from backend.schemas.webhook import WebhookOut
-
-
-class MergeOut(StrictSchema):
-    """One visitor turned out to be another: by which call, and when."""
-
-    visitor_id = fields.String()
-    member_id = fields.String()
-    source = fields.String(metadata={"example": "identify"})
-    message_id = fields.String()
-    at = Moment()
 
 
 class StandingOut(StrictSchema):
@@ -43,15 +33,10 @@ class ExportOut(StrictSchema):
     messages = fields.List(fields.Nested(MessageOut))
     webhooks = fields.List(fields.Nested(WebhookOut))
     enrolments = fields.List(fields.Nested(EnrolmentOut))
-    merges = fields.List(fields.Nested(MergeOut))
+    merges = fields.List(fields.Nested(MergeRecordOut))
     consents = fields.List(fields.Nested(ChoiceOut))
     segments = fields.List(fields.Nested(StandingOut))
     access_log = fields.List(fields.Nested(AccessOut))
-
-
-def merge_view(row: tuple[str, str, str, str, datetime]) -> dict[str, Any]:
-    """A merge as `MergeOut` dumps it."""
-    return dict(zip(("visitor_id", "member_id", "source", "message_id", "at"), row, strict=True))
 
 
 def standings_view(profile: Profile, names: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -24,5 +24,15 @@ def page_message(message: Message) -> dict[str, Any]:
     }
 
 
+def conversation_item(message: Message) -> dict[str, Any]:
+    """A message that was seen, with the moment, and what was replied to it."""
+    return {
+        **page_message(message),
+        "shown_at": None if message.shown_at is None else _moment(message.shown_at),
+        "reply": message.reply,
+        "replied_at": None if message.replied_at is None else _moment(message.replied_at),
+    }
+
+
 def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

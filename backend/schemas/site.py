@@ -39,6 +39,13 @@ def _retention(span: timedelta) -> None:
         raise ValidationError(f"Must be at least {format_duration(SHORTEST_RETENTION)}.")
 
 
+def _region(code: str | None) -> None:
+    import phonenumbers  # takes its time to load, and only this looks at all regions
+
+    if code is not None and code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError("Must be the two capital letters of a country, such as AT.")
+
+
 _KEY = validate.Regexp(r"[A-Za-z0-9_.~-]{1,100}\Z", error="Must be 1 to 100 letters, digits or any of _ . ~ -")
 
 
@@ -96,6 +103,24 @@ class PolicyFields(StrictSchema):
     )
     unverified_email = Flag(
         metadata={"description": "An address that was only typed into a form field may be written to."}
+    )
+    phone_region = fields.String(
+        allow_none=True,
+        validate=_region,
+        metadata={
+            "description": "The country, by its two letters, of phone numbers that name none. Without one, only those "
+            "that begin with + are normalised.",
+            "example": "AT",
+        },
+    )
+    placeholders = fields.List(
+        Line(longest=100),
+        validate=validate.Length(max=500),
+        metadata={
+            "description": "Further values that identify nobody, beside null, undefined, 0000 and their like: as a "
+            "user id, an anonymous id or an address they are not looked at. Compared without case.",
+            "example": ["guest@shop.example", "no-id"],
+        },
     )
     caps = Written(
         read_caps,
@@ -282,6 +307,8 @@ def _policy(told: Mapping[str, Any], consent: ConsentPolicy) -> dict[str, Any]:
     if "consent" in values:
         asked = replace(consent, **values["consent"])
         values["consent"] = NOTHING_ASKED if asked == NOTHING_ASKED else asked
+    if "placeholders" in values:
+        values["placeholders"] = tuple(values["placeholders"])
     if "hide_query" in values:
         values["hide_query"] = tuple(dict.fromkeys(name.lower() for name in values["hide_query"]))
     return values

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from backend.domain.consent import standing
+from backend.domain.identifier import verified
 from backend.domain.profile import CartItem, Profile, Touch
 from backend.schemas.fields import Moment, Money, StrictSchema
 
@@ -90,13 +91,26 @@ class FormFieldOut(StrictSchema):
 
 
 class IdentifierOut(StrictSchema):
-    """One way to name or reach this person; without `verified_at` it is a mere claim."""
+    """One way to name or reach this person, and where it is from; what is not `verified` is a mere claim."""
 
-    kind = fields.String(metadata={"example": "email"})
-    value = fields.String()
-    source = fields.String()
+    kind = fields.String(
+        metadata={"description": "anonymous_id, user_id, email, phone, telegram, whatsapp, viber", "example": "email"}
+    )
+    value = fields.String(metadata={"description": "Normalised; as it was typed where it cannot be."})
+    source = fields.String(
+        metadata={
+            "description": "event (the browser's own id), form_field (typed, sent or not), identify, signed, api, "
+            "operator, reply, double_opt_in",
+            "example": "form_field",
+        }
+    )
+    page = fields.String(allow_none=True, metadata={"description": "Where it was typed last.", "example": "/checkout"})
+    field = fields.String(allow_none=True, metadata={"example": "email"})
     first_seen = Moment()
     last_seen = Moment()
+    verified = fields.Boolean(
+        metadata={"description": "Whether it is proven, by whatever source, that the value is this person's."}
+    )
     verified_at = Moment(allow_none=True)
 
 
@@ -217,6 +231,7 @@ def visitor_view(
     return plain | {
         **_memberships(profile, segments),
         "consent": standing(profile.consents),
+        "identifiers": _identifiers(profile),
         "traits": dict(profile.traits),
         "counts": dict(profile.counts),
         "last_at": dict(profile.last_at),
@@ -235,9 +250,18 @@ def visitor_view(
 
 
 _PLAIN = (
-    *("id", "anonymous_ids", "user_id", "identifiers", "stage", "device"),
+    *("id", "anonymous_ids", "user_id", "stage", "device"),
     *("first_seen", "last_seen", "sessions", "searches", "forms", "groups", "unsubscribed"),
 )
+
+
+def _identifiers(profile: Profile) -> list[dict[str, Any]]:
+    """Each as it is kept; what one source has proven of a value is so for all."""
+    proven = verified(profile.identifiers)
+    return [
+        {**asdict(each), "verified": (key := (each.kind, each.value)) in proven, "verified_at": proven.get(key)}
+        for each in profile.identifiers
+    ]
 
 
 def _memberships(profile: Profile, segments: Mapping[str, str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column
 
 from backend.domain.enrolment import DEFERRED, Enrolment
 from backend.schemas.documents import decode_enrolment, encode_enrolment
-from backend.storage.bulk import rows_of, upsert_rows
+from backend.storage.bulk import delete_rows, rows_of, upsert_rows
 from backend.storage.tables import enrolments
 from backend.storage.times import to_micros
 
@@ -53,6 +53,12 @@ def save(connection: Connection, changed: Iterable[Enrolment]) -> None:
         for each in changed
     ]
     upsert_rows(connection, enrolments, rows, keys=2)
+
+
+def give(connection: Connection, given: Collection[Enrolment], to: str) -> None:
+    """Makes these enrolments those of another visitor."""
+    delete_rows(connection, enrolments, [(each.visitor_id, each.id) for each in given])
+    save(connection, [each.but(visitor_id=to) for each in given])
 
 
 def get(connection: Connection, visitor_id: str, enrolment_id: str) -> Enrolment | None:

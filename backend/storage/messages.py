@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, or_, select, update
 
 from backend.domain.message import ON_SITE, Message
 from backend.schemas.documents import decode_content, encode_content
-from backend.storage.bulk import insert_rows
+from backend.storage.bulk import insert_rows, rows_of
 from backend.storage.tables import messages
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
@@ -62,6 +62,19 @@ def addresses(connection: Connection, members: Collection[str]) -> list[str]:
     """Where these visitors were written to."""
     query = select(messages.c.address).where(messages.c.visitor_id.in_(list(members)), messages.c.address.is_not(None))
     return [each for each in connection.scalars(query.distinct()) if each is not None]
+
+
+def talked(connection: Connection, members: Collection[str], most: int) -> list[Message]:
+    """The latest messages of a visitor's conversation, oldest first: seen in the chat, or replied to on the site."""
+    in_chat = and_(messages.c.channel == "chat", messages.c.shown_at.is_not(None))
+    replied = and_(messages.c.channel.in_(list(ON_SITE)), messages.c.replied_at.is_not(None))
+    query = (
+        select(messages)
+        .where(messages.c.visitor_id.in_(list(members)), or_(in_chat, replied))
+        .order_by(messages.c.created_at.desc(), messages.c.id.desc())
+        .limit(most)
+    )
+    return [message_of(row) for row in connection.execute(query)][::-1]
 
 
 def list_messages(
@@ -129,6 +142,25 @@ def record_feedback(
             # What they wrote themselves says more than the button that they pressed.
             wanted = and_(mine, messages.c.reply.is_(None))
             connection.execute(update(messages).where(wanted).values(reply=pressed[:10_000]))
+
+
+def of_enrolments(connection: Connection, visitor_id: str, enrolment_ids: Collection[str]) -> dict[str, str]:
+    """The enrolment of each of a visitor's messages that these led to, by the message's id."""
+    among = {messages.c.visitor_id: [visitor_id], messages.c.enrolment_id: enrolment_ids}
+    return dict(rows_of(connection, (messages.c.id, messages.c.enrolment_id), among))
+
+
+def give(connection: Connection, visitor_id: str, enrolment_ids: Collection[str], to: str) -> None:
+    """Makes what these enrolments said that of another visitor; what is just being handed over stays where it is."""
+    connection.execute(
+        update(messages)
+        .where(
+            messages.c.visitor_id == visitor_id,
+            messages.c.enrolment_id.in_(list(enrolment_ids)),
+            messages.c.status != "sending",
+        )
+        .values(visitor_id=to)
+    )
 
 
 def set_status(

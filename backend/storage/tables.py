@@ -144,16 +144,6 @@ Index(
     postgresql_where=text("wake_at IS NOT NULL"),
 )
 
-merges = Table(
-    "merges",
-    metadata,
-    Column("visitor_id", Text, primary_key=True),
-    Column("member_id", Text, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-)
-
 events = Table(
     "events",
     metadata,
@@ -318,6 +308,19 @@ unsubscribes = Table(
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+# Who is who: merges, and what of them was taken back.
+merges = Table(
+    "merges",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("member_id", "site_id", "source", "message_id")),
+    Column("author", Text),  # the name of the token, of what the API said
+    Column("at", BigInteger, nullable=False),
+    *(Column("undone_at", BigInteger), Column("undone_by", Text)),
+)
+Index("ix_merges_member_id", merges.c.member_id)
 
 PER_VISITOR = tuple(
     table for table in metadata.sorted_tables if next(iter(table.primary_key.columns)).name == "visitor_id"

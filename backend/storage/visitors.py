@@ -5,14 +5,15 @@ from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
+from backend.domain.identifier import as_known
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
 from backend.storage.tables import PER_VISITOR, merges, segment_members, visitors
-from backend.storage.times import from_micros, to_micros
+from backend.storage.times import to_micros
 
 AT_ONCE = 500
 """Rows that the database takes in while the next are encoded."""
@@ -113,7 +114,7 @@ def find(
         same = all(each is not None and one is not None and each.id == one.id for each in profiles)
         if one is None or not same or after is not None:
             return []
-        fits = (email is None or _email(one) == email.lower()) and (stage is None or one.stage == stage)
+        fits = (email is None or _email(one) == as_known("email", email)) and (stage is None or one.stage == stage)
         fits = fits and (segment is None or one.is_in(segment))
         return [one] if fits and one.site_id == site_id else []
     query = select(visitors.c.profile).where(visitors.c.merged_into.is_(None))
@@ -123,7 +124,7 @@ def find(
     else:
         query = query.where(visitors.c.visitor_id.in_(few))  # by their keys; the site's index would find everybody
     if email is not None:
-        query = query.where(visitors.c.email == email.lower())
+        query = query.where(visitors.c.email == as_known("email", email))
     if stage is not None:
         query = query.where(visitors.c.stage == stage)
     if segment is not None:
@@ -172,20 +173,13 @@ def in_order_of_id(site_id: str) -> ColumnElement[bool]:
     return func.coalesce(visitors.c.site_id, "") == site_id
 
 
-def record_merge(connection: Connection, rows: Sequence[tuple[str, str, str, str, datetime]]) -> None:
-    """Journals merges as (visitor id, member id, source, message id, at)."""
-    insert_rows(connection, merges, [(*row[:4], to_micros(row[4])) for row in rows], ignore=True)
-
-
-def list_merges(
-    connection: Connection, ids: Collection[str], limit: int, after: tuple[str, str] | None = None
-) -> list[tuple[str, str, str, str, datetime]]:
-    """The journal of these visitors as (visitor id, member id, source, message id, at), behind the place `after`."""
-    query = select(merges).where(merges.c.visitor_id.in_(list(ids)))
-    if after is not None:
-        query = query.where(tuple_(merges.c.visitor_id, merges.c.member_id) > tuple_(*after))
-    rows = connection.execute(query.order_by(merges.c.visitor_id, merges.c.member_id).limit(limit))
-    return [(*row[:4], from_micros(row[4])) for row in rows]
+def relink(connection: Connection, moved: Sequence[tuple[str, str | None]]) -> None:
+    """Changes to whom visitors belong, as (visitor id, the id of the person; None: to themselves)."""
+    groups: dict[str | None, list[str]] = {}
+    for visitor_id, person_id in moved:
+        groups.setdefault(person_id, []).append(visitor_id)
+    for person_id, ids in groups.items():
+        connection.execute(update(visitors).where(visitors.c.visitor_id.in_(ids)).values(merged_into=person_id))
 
 
 def lock_person(connection: Connection, site_id: str, visitor_id: str) -> dict[str, Stored]:
@@ -210,7 +204,13 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
     ids = list(lock_person(connection, site_id, visitor_id))
     for table in PER_VISITOR if ids else ():
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
+    connection.execute(delete(merges).where(merges.c.member_id.in_(ids)))
     return bool(ids)
+
+
+def remove(connection: Connection, visitor_id: str) -> None:
+    """Removes the row of a visitor of whom nothing is left."""
+    connection.execute(delete(visitors).where(visitors.c.visitor_id == visitor_id))
 
 
 def members_of(profile: Profile) -> list[str]:
@@ -246,4 +246,4 @@ def _email(profile: Profile) -> str | None:
         if not typed:
             return None
         told = max(typed, key=lambda each: each.last_seen).value
-    return told.lower()[:320]
+    return as_known("email", told)[:320]

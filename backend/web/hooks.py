@@ -1,12 +1,15 @@
-"""What mails lead to: the unsubscribe link. Mail scanners open every link, so only a POST changes anything."""
+"""What mails lead to: unsubscribing and confirming. Scanners open every link, so only a POST changes anything."""
 
 import secrets
 
 import structlog
 from flask import Blueprint, Response, make_response, render_template, request
 
+from backend.domain.confirmation import Confirmation
+from backend.domain.confirmation import unseal as unseal_confirmation
 from backend.domain.unsubscribe import Subscription, unseal
 from backend.errors import ChimeinError, NotFound
+from backend.pipeline.confirm import confirm as verify_address
 from backend.pipeline.subscribe import resubscribe, unsubscribe
 from backend.storage import unsubscribes
 from backend.web.context import runtime
@@ -44,11 +47,12 @@ def change(token: str) -> Response:
 @blueprint.errorhandler(Exception)
 def wrong(error: Exception) -> Response:
     """People come here from a mail: they read a sentence, not JSON."""
+    template = "confirm.html" if request.path.startswith("/c/") else "unsubscribe.html"
     status = error.status if isinstance(error, ChimeinError) else getattr(error, "code", None)
     if status == 404:
-        return _page("unknown", status=404)
-    log.error("unsubscribe_failed", exc_info=error)
-    return _page("broken", status=status if isinstance(status, int) and 400 <= status < 600 else 500)
+        return _page("unknown", status=404, template=template)
+    log.error("link_failed", exc_info=error)
+    return _page("broken", template=template, status=status if isinstance(status, int) and 400 <= status < 600 else 500)
 
 
 def _subscription(token: str) -> Subscription:
@@ -59,12 +63,45 @@ def _subscription(token: str) -> Subscription:
     return subscription
 
 
-def _page(state: str, subscription: Subscription | None = None, status: int = 200) -> Response:
+@blueprint.get("/c/<token>")
+def ask(token: str) -> Response:
+    """Asks whether the address is theirs."""
+    confirmation = _confirmation(token)
+    if confirmation.expires_at <= runtime().clock():
+        return _page("over", confirmation, status=410, template="confirm.html")
+    return _page("ask", confirmation, template="confirm.html")
+
+
+@blueprint.post("/c/<token>")
+def confirm(token: str) -> Response:
+    """Whoever presses the button reads the mails of this address."""
+    confirmation = _confirmation(token)
+    if confirmation.expires_at <= runtime().clock():
+        return _page("over", confirmation, status=410, template="confirm.html")
+    if not verify_address(runtime(), confirmation):
+        raise NotFound("This link leads nowhere.")
+    return _page("done", confirmation, template="confirm.html")
+
+
+def _confirmation(token: str) -> Confirmation:
+    rt = runtime()
+    confirmation = unseal_confirmation(rt.settings.secret_key, token)
+    if confirmation is None or rt.sites.by_id(confirmation.site_id) is None:
+        raise NotFound("This link leads nowhere.")
+    return confirmation
+
+
+def _page(
+    state: str,
+    subscription: Subscription | Confirmation | None = None,
+    status: int = 200,
+    template: str = "unsubscribe.html",
+) -> Response:
     site = None if subscription is None else runtime().sites.by_id(subscription.site_id)
     nonce = secrets.token_urlsafe(16)
     response = make_response(
         render_template(
-            "unsubscribe.html",
+            template,
             state=state,
             nonce=nonce,
             site=None if site is None else site.name,

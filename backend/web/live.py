@@ -10,9 +10,9 @@ from flask import Blueprint, Response, current_app, request
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Forbidden, Malformed, Unauthorized
 from backend.pipeline.rulesets import Rulesets
-from backend.pipeline.show import Viewer, viewer, waiting
+from backend.pipeline.show import Viewer, conversation, streams, viewer, waiting
 from backend.runtime import Runtime
-from backend.schemas.page_message import page_message
+from backend.schemas.page_message import conversation_item, page_message
 from backend.storage.live import Subscription
 from backend.web.context import runtime
 from backend.web.cors import allow, preflight
@@ -42,6 +42,7 @@ _decode = msgspec.json.Decoder(Hello).decode
 
 blueprint.add_url_rule("/live", "live_preflight", preflight, methods=["OPTIONS"])
 inbox.add_url_rule("/inbox", "inbox_preflight", preflight, methods=["OPTIONS"])
+inbox.add_url_rule("/conversation", "talk_preflight", preflight, methods=["OPTIONS"])
 
 
 @blueprint.route("/live", methods=["POST"], provide_automatic_options=False)
@@ -51,7 +52,7 @@ def stream() -> Response:
     try:
         rt = runtime()
         site, who = _viewer(rt)
-        subscription = rt.live.subscribe(who.visitor_ids)
+        subscription = rt.live.subscribe(streams(rt, who))
         reply = Response(_frames(rt, _rulesets(rt), who, subscription), mimetype="text/event-stream")
         reply.call_on_close(lambda: rt.live.unsubscribe(subscription))
     except ChimeinError as error:
@@ -76,6 +77,20 @@ def poll() -> Response:
     return allow(reply, site)
 
 
+@inbox.route("/conversation", methods=["POST"], provide_automatic_options=False)
+def talk() -> Response:
+    """What was said in the chat so far, on whichever device: for a proven user; else what began in this browser."""
+    site: Site | None = None
+    try:
+        rt = runtime()
+        site, who = _viewer(rt)
+        items = [conversation_item(each) for each in conversation(rt, who)]
+    except ChimeinError as error:
+        return allow(answer(error), site)
+    body = json.dumps({"items": items})
+    return allow(Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"}), site)
+
+
 def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscription) -> Iterator[str]:
     number = 0
     try:
@@ -87,6 +102,8 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
             note = subscription.next(HEARTBEAT_SECONDS)
             if note is None:
                 yield ": hb\n\n"
+            elif note["event"] == "moved":
+                return  # the visitor is somebody else now: the page comes back, and is told what is theirs
             elif who.may_see(note.get("anonymous_id")):
                 number += 1
                 yield _frame(number, str(note["event"]), note["data"])

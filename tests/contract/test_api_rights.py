@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
-from backend.domain.profile import Profile
+from backend.domain.profile import Identifier, Profile
 from backend.runtime import Runtime
-from backend.storage import visitors, webhooks
+from backend.storage import merges, visitors, webhooks
 from tests.contract.conftest import RULE, SEGMENT, Api
 from tests.contract.test_api_webhooks import a_webhook
 
@@ -66,6 +67,11 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("PUT", "/sites/<site>/visitors/<visitor_id>/consent"): (RECORD, {"marketing": False}),
     ("GET", "/sites/<site>/access-log"): (ADMINISTER, None),
     ("GET", "/sites/<site>/privacy"): (READ, None),
+    ("POST", "/sites/<site>/visitors/<visitor_id>/identifiers"): (RULES, {"kind": "email", "value": "a@b.example"}),
+    ("POST", "/sites/<site>/visitors/<visitor_id>/identifiers/confirm"): (RULES, {"value": "a@b.example"}),
+    ("POST", "/sites/<site>/visitors/<visitor_id>/merge"): (RULES, {"with": "b" * 32}),
+    ("GET", "/sites/<site>/visitors/<visitor_id>/merges"): (READ, None),
+    ("POST", "/sites/<site>/visitors/<visitor_id>/merges/<merge_id>/undo"): (RULES, None),
     ("GET", "/sites/<site>/messages"): (READ, None),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
@@ -80,11 +86,18 @@ CASES = [pytest.param(method, path, id=f"{method} {path}") for method, path in R
 
 @pytest.fixture
 def visitor(rt: Runtime, site: str) -> str:
-    visitor_id = "a" * 32
+    """Somebody with an address; `b…` is somebody else, and `c…` was merged into the first."""
+    made = [Profile(id=each * 32, site_id=site, last_seen=rt.clock(), first_seen=rt.clock()) for each in "abc"]
+    address = Identifier(
+        kind="email", value="a@b.example", source="form_field", first_seen=rt.clock(), last_seen=rt.clock()
+    )
+    first = replace(made[0], anonymous_ids=("ann",), identifiers=(address,), members=("c" * 32,))
     with rt.db.begin() as conn:
-        profile = Profile(id=visitor_id, site_id=site, last_seen=rt.clock(), first_seen=rt.clock())
-        visitors.save(conn, [visitors.Stored(profile, None)], [])
-    return visitor_id
+        rows = [visitors.Stored(first, None), visitors.Stored(made[1], None), visitors.Stored(made[2], "a" * 32)]
+        visitors.save(conn, rows, [])
+        merge = {"visitor_id": "a" * 32, "member_id": "c" * 32, "site_id": site, "source": "api", "message_id": ""}
+        merges.record(conn, [merges.Merge(id="d" * 32, at=rt.clock(), **merge)])
+    return "a" * 32
 
 
 @pytest.fixture
@@ -100,7 +113,7 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Calla
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
     group = api.post(f"/sites/{site}/segments", {"name": "List", "manual": True}).json["id"]
     ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}
-    ids |= {"<webhook_id>": webhook, "<segment_id>": group}
+    ids |= {"<webhook_id>": webhook, "<segment_id>": group, "<merge_id>": "d" * 32}
 
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():

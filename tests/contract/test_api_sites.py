@@ -44,6 +44,8 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "retention": {"Page Viewed": "90d", "*": "400d"},
             "hide_query": ["email"],
             "access_log_kept": "30d",
+            "phone_region": "AT",
+            "placeholders": ["no-id"],
             "caps": [{"count": 1, "per": "session", "channels": ["popup", "chat"]}, {"count": 3, "within": "7d"}],
             "quiet_hours": {"from": "21:00", "to": "09:00", "then": "next_available"},
             "dismiss_backoff": "2d",

@@ -157,6 +157,8 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/v1/inbox":
             self.site.inbox_calls.append(body)
             self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1})
+        elif path == "/v1/conversation":
+            self.reply(200, {"items": []})
         elif path == "/v1/live":
             self.live(body)
         else:

@@ -1,5 +1,6 @@
 """The verb `advance`: one visitor through a stretch of time, live and simulated alike."""
 
+from backend.domain.engine.joined import MERGED, superfluous
 from backend.domain.engine.membership import SIGNALS
 from backend.domain.engine.reentry import denial_of
 from backend.domain.engine.result import Advance, Collision, Denial, PastNeeded, VersionNeeded
@@ -8,6 +9,7 @@ from backend.domain.engine.segments import Segments
 from backend.domain.engine.walk import advance, rebuild
 
 __all__ = [
+    "MERGED",
     "SIGNALS",
     "Advance",
     "Collision",
@@ -19,4 +21,5 @@ __all__ = [
     "advance",
     "denial_of",
     "rebuild",
+    "superfluous",
 ]

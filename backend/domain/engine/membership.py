@@ -9,6 +9,7 @@ from backend.domain.condition.turning import next_turn
 from backend.domain.engine.result import PastNeeded
 from backend.domain.engine.segments import CompiledSegment, Segments
 from backend.domain.event import SIGNAL, Event
+from backend.domain.identifier import NOTED
 from backend.domain.past import END_OF_MOMENT
 from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule
@@ -26,7 +27,7 @@ ENTERED = "Segment Entered"
 LEFT = "Segment Left"
 """The signals that mark a change which time alone brought about."""
 
-SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, CHANGED})
+SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, CHANGED, NOTED})
 """The names of what is nobody's doing: no profile counts it."""
 
 NOBODY = Standing()

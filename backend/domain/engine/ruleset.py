@@ -12,6 +12,7 @@ from backend.domain.engine.result import VersionNeeded
 from backend.domain.engine.segments import Segments
 from backend.domain.event import Event
 from backend.domain.fact import STANDARD, Standards
+from backend.domain.identifier import PLAIN, Reading
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
 from backend.domain.site import Site
@@ -29,7 +30,8 @@ class Ruleset:
     marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
     is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
     as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new,
-    `standards` what facts are measured by.
+    `standards` what facts are measured by,
+    `reading` how it reads addresses.
     """
 
     site: Site
@@ -47,6 +49,7 @@ class Ruleset:
     winners: Winners
     standards: Standards = STANDARD
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
+    reading: Reading = PLAIN
 
     @classmethod
     def of(
@@ -86,6 +89,7 @@ class Ruleset:
             goals=_by_goal(ordered),
             winners=winners or {},
             standards=Standards.of(site.policy, intervals),
+            reading=Reading.of(site.policy),
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:

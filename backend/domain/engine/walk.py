@@ -11,6 +11,7 @@ from functools import cached_property
 
 from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.engine.hops import SHOWN, hops_of, traced
+from backend.domain.engine.joined import end_superfluous
 from backend.domain.engine.measure import measure
 from backend.domain.engine.membership import Membership
 from backend.domain.engine.move import CHANGED, settle
@@ -112,6 +113,8 @@ class Walk:
                 present = ruleset.by_id.get(enrolment.rule_id)
                 if present is not None and present.rule.version != enrolment.rule_version:
                     self._settle(enrolment, present)
+        if self.waiting and profile.members:
+            end_superfluous(self)
 
     @cached_property
     def steps(self) -> Steps:
@@ -142,7 +145,7 @@ class Walk:
         stage, traits, sessions = profile.stage, profile.traits, profile.sessions
         membership = self.membership
         parts = membership.parts() if membership is not None else []
-        fold_into(profile, event)
+        fold_into(profile, event, self.ruleset.reading)
         changes = membership.fold(event, parts) if membership is not None else ()
         if profile.contacts:
             measure(self, event)

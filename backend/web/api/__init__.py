@@ -13,6 +13,8 @@ from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
 from backend.web.api import (
     docs,
+    identifiers,
+    merges,
     messages,
     privacy,
     reports,
@@ -82,7 +84,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, traits, vocabularies, privacy, messages, webhooks),
+        *(visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

@@ -12,13 +12,14 @@ from backend.domain.site import Site
 from backend.pipeline import access
 from backend.runtime import Runtime
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
-from backend.schemas.export import MergeOut, StandingOut, merge_view, standings_view
+from backend.schemas.export import StandingOut, standings_view
+from backend.schemas.merge import MergeRecordOut, merge_view
 from backend.schemas.message import MessageOut, message_view
 from backend.schemas.privacy import AccessOut, ChoiceOut, access_view
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut, visitor_view
 from backend.schemas.webhook import WebhookOut, webhook_view
-from backend.storage import access_log, enrolments, events, messages, segments, visitors, webhooks
+from backend.storage import access_log, enrolments, events, merges, messages, segments, visitors, webhooks
 from backend.storage.database import Connection
 
 AT_ONCE = 500
@@ -112,10 +113,10 @@ def _parts(rt: Runtime, site: Site, profile: Profile) -> Iterator[_Part]:
     yield _Part(
         "merges",
         "merge",
-        lambda conn, before: visitors.list_merges(conn, members, AT_ONCE, before),
-        lambda row: row[:2],
+        lambda conn, before: merges.list_merges(conn, members, AT_ONCE, before),
+        merges.cursor_of,
         merge_view,
-        MergeOut(),
+        MergeRecordOut(),
     )
     yield _once("consents", "consent", list(reversed(profile.consents)), lambda each: each, ChoiceOut())
     with rt.db.read() as connection:

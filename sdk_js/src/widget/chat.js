@@ -8,7 +8,7 @@ const OPEN = 'chimein:open'; // in the session storage: this tab's panel stays o
 
 /**
  * Makes the corner in `root`. `thread` holds what was said; `on` gets `clicked(message, url)`, `answered(message, option)`,
- * `replied(text)`.
+ * `replied(text)`, `opened()`.
  */
 export function makeChat(root, words, thread, on) {
   const status = h('div', { class: 'unseen', role: 'status' });
@@ -62,6 +62,7 @@ export function makeChat(root, words, thread, on) {
     thread.keep();
     remember('1');
     launcher.hidden = true;
+    on.opened();
     // A finger would call up the keyboard before there was anything to read.
     if (byVisitor) focus(matchMedia('(hover: hover)').matches ? panel.field : panel.element);
   }
@@ -84,9 +85,14 @@ export function makeChat(root, words, thread, on) {
       h('div', { class: 'foot' }, composer.form),
     );
     panel = { element, log, field: composer.field };
-    thread.items.forEach(say);
     corner.insertBefore(element, launcher);
-    log.scrollTop = log.scrollHeight;
+    refresh();
+  }
+
+  function refresh() {
+    if (!panel) return;
+    panel.log.replaceChildren();
+    thread.items.forEach(say);
   }
 
   function say(item) {
@@ -158,6 +164,7 @@ export function makeChat(root, words, thread, on) {
       shut();
     },
     say,
+    refresh,
     tease,
     hideTeaser,
     /** When the bubble that stands came, in milliseconds; 0 where none does. */

@@ -2,6 +2,7 @@
 import { makeAttention } from './attention.js';
 import { makeChat } from './chat.js';
 import { makeClaim } from './claim.js';
+import { makeHistory } from './history.js';
 import { makeRoot } from './host.js';
 import { makeStore, safely } from './store.js';
 import { showPopup } from './popup.js';
@@ -25,9 +26,11 @@ window.chimein.widget((context) => {
   const words = texts();
   const root = makeRoot(nonce);
   const thread = makeThread(store);
+  const history = makeHistory(context, thread, () => chat.refresh());
   const chat = makeChat(root, words, thread, {
     clicked: (message, url) => report('Clicked', message, { target: 'button', url }),
     answered: pressed,
+    opened: () => history(),
     replied(text) {
       answer(thread.last(), text);
       chat.say(thread.items[thread.items.length - 1]);

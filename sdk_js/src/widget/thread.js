@@ -21,6 +21,11 @@ export function makeThread({ read, write }) {
       items.push(item);
       save();
     },
+    /** What was said earlier, elsewhere. */
+    before(earlier) {
+      items.unshift(...earlier);
+      save();
+    },
     remove(id) {
       items = items.filter((item) => item.id !== id);
       save();
