@@ -8,7 +8,7 @@ from typing import Any
 from backend.domain import attention, exposure, session
 from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, IDENTIFIER_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
-from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
+from backend.domain.profile import STAGES_KEPT, FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
 
@@ -66,6 +66,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         exposures=(exposures := exposure.merged(known.exposures, anonymous.exposures)),
         attended_until=exposure.attended_until(exposures),
         woken_at=max((each for each in (known.woken_at, anonymous.woken_at) if each), default=None),
+        **_merged_history(known, anonymous),
     )
     return replace(joined, stage=stage_of(joined), **_merged_segments(known, anonymous))
 
@@ -83,6 +84,14 @@ def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
         standings[segment_id] = Standing(entered, left, due)
     lived = [each.segments_built for each in (known, anonymous) if each.first_seen is not None or each.segments_at]
     return {"segments": standings, "segments_at": None, "segments_built": min(lived, default=0)}
+
+
+def _merged_history(known: Profile, anonymous: Profile) -> dict[str, Any]:
+    """The stages that both were in, by the newer definition of the funnel where only one of them knows it."""
+    lived = [each for each in (known, anonymous) if each.first_seen is not None or each.stage_history]
+    built = max((each.stages_built for each in lived), default=known.stages_built)
+    entries = [entry for each in lived if each.stages_built == built for entry in each.stage_history]
+    return {"stage_history": tuple(sorted(entries, key=lambda each: each.at)[-STAGES_KEPT:]), "stages_built": built}
 
 
 def _later(a: datetime | None, b: datetime | None) -> bool:

@@ -12,6 +12,9 @@ from backend.domain.exposure import Exposure
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
 """The built-in funnel, in order."""
 
+STAGES_KEPT = 20
+"""Stages that a profile remembers to have entered, the latest: reports know of all."""
+
 NAME_LIMIT = 250
 """Event names counted for one visitor; further names are stored but not counted."""
 
@@ -124,6 +127,13 @@ class Identifier:
     verified_at: datetime | None = None
 
 
+class StageAt(NamedTuple):
+    """When a visitor came into a stage of the funnel."""
+
+    stage: str
+    at: datetime
+
+
 class Standing(NamedTuple):
     """How a visitor stands with a segment; a tuple, since every profile carries many.
 
@@ -149,7 +159,8 @@ class Profile:
     event marks, such as a pause, have been noticed) and `wake_at` (when the next of them comes), `segments` (how they
     stand with those of the site, by id; without those that never concerned them), `segments_at` (the moment at which
     these were asked last; None: all are to be asked anew) and `segments_built` (the newest version of the site's
-    segments that has been asked).
+    segments that has been asked). A stage of the site's own stands among `segments` too, under a key of its own;
+    `stages_built` is the definition of the site's funnel that `stage_history` follows.
     """
 
     id: str
@@ -173,6 +184,7 @@ class Profile:
     groups: tuple[str, ...] = ()
     page: Mapping[str, str] = field(default_factory=dict)
     unsubscribed: tuple[str, ...] = ()
+    stage_history: tuple[StageAt, ...] = ()
 
     person: str = ""
     members: tuple[str, ...] = ()
@@ -190,6 +202,7 @@ class Profile:
     segments: Mapping[str, Standing] = field(default_factory=dict)
     segments_at: datetime | None = None
     segments_built: int = 0
+    stages_built: int = 0
 
     def is_in(self, segment_id: str) -> bool:
         """Whether this visitor is a member of the segment with this id."""

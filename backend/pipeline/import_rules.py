@@ -74,7 +74,10 @@ def import_rules(
     mistakes = Mistakes()
     with db.read() as connection:
         known = segments.known(connection, site.id)
-    given = [_checked(document, index, allow_private, known, mistakes) for index, document in enumerate(documents)]
+    given = [
+        _checked(document, index, allow_private, known, site.funnel.names, mistakes)
+        for index, document in enumerate(documents)
+    ]
     mistakes.raise_if_any()
     try:
         with db.begin() as connection:
@@ -118,7 +121,7 @@ def _import(connection: Connection, site: Site, documents: Documents, how: _How)
     for index, (document, rule_id, found) in enumerate(zip(documents, ids, matched, strict=True)):
         if found is not None and not document.get("key"):
             document = {**document, "key": found.document.get("key")}
-        spec = parse_rule(document, segments=known)
+        spec = parse_rule(document, segments=known, stages=site.funnel.names)
         change = _change(index, document, rule_id, spec, found, how.keep_status)
         changes.append(change)
         stored = _save(connection, site.id, change, spec, how)
@@ -188,7 +191,12 @@ def _note_twins(documents: Documents, mistakes: Mistakes) -> None:
 
 
 def _checked(
-    document: object, index: int, allow_private: str, known: Mapping[str, str], mistakes: Mistakes
+    document: object,
+    index: int,
+    allow_private: str,
+    known: Mapping[str, str],
+    stages: Sequence[str],
+    mistakes: Mistakes,
 ) -> dict[str, Any]:
     """The document, where the rule can work; its mistakes are noted below `rules` and its place."""
     noted = Mistakes()
@@ -199,7 +207,7 @@ def _checked(
         if document.get("id") is not None and not isinstance(document["id"], str):
             noted.add(("id",), "Expected text. An id that is all digits needs quotes in YAML.")
     try:
-        refuse_targets(parse_rule(document, segments=known).document.get("steps"), allow_private, noted)
+        refuse_targets(parse_rule(document, segments=known, stages=stages).document.get("steps"), allow_private, noted)
     except RuleErrors as error:
         noted.errors = error.errors | noted.errors
     if noted.errors:

@@ -118,12 +118,12 @@ def simulate_over(
 
 
 def asked_for(connection: Connection, site: Site, rules: Iterable[Rule]) -> Segments | None:
-    """The segments that these rules ask for; all others need not be asked."""
+    """The segments that these rules ask for, and a funnel of the site's own; all others need not be asked."""
     named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
-    if not named:
+    if not named and not site.funnel.own:
         return None
     found = load_segments(connection, site.id).get(site.id, [])
-    return Segments(found).only(each.id for each in found if named & {each.id, each.spec.name})
+    return Segments(found, site.funnel).only(each.id for each in found if named & {each.id, each.spec.name})
 
 
 def read_place(cursor: str | None) -> tuple[str, int]:

@@ -87,7 +87,7 @@ def written_rules(site: Site, texts: Sequence[str], segments: Mapping[str, str] 
     mistakes.raise_if_any()
     for path, each in found:
         try:
-            parse_rule(each.value, segments=known)
+            parse_rule(each.value, segments=known, stages=site.funnel.names)
         except RuleErrors as error:
             _note(error.errors, path, each, mistakes)
     mistakes.raise_if_any()
@@ -95,7 +95,12 @@ def written_rules(site: Site, texts: Sequence[str], segments: Mapping[str, str] 
     documents = resolved([each.value for _, each in found], ids, [], mistakes)
     mistakes.raise_if_any()
     return [
-        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document, segments=known), status="active")
+        Rule(
+            id=rule_id,
+            site_id=site.id,
+            spec=parse_rule(document, segments=known, stages=site.funnel.names),
+            status="active",
+        )
         for rule_id, document in zip(ids, documents, strict=True)
     ]
 

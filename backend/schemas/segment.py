@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from backend.domain.segment import LONGEST_DESCRIPTION, LONGEST_NAME
-from backend.schemas.fields import Moment, StrictSchema
+from backend.schemas.fields import Flag, Moment, StrictSchema
 from backend.schemas.rule import CONDITION
 from backend.schemas.visitor import VisitorOut
 
@@ -19,6 +19,9 @@ EXAMPLE: dict[str, Any] = {
     },
 }
 """A segment that people enter and leave though nothing happens."""
+
+MOST_PROBLEMS = 1_000
+"""Rows that the answer to an import tells of, where it is not made of lines."""
 
 MOST_AT_ONCE = 1_000
 """Visitors that one request puts on a list."""
@@ -91,3 +94,47 @@ class MemberOut(VisitorOut):
     """A visitor, and since when they are a member."""
 
     entered_at = Moment()
+    left_at = Moment(allow_none=True, metadata={"description": "When they had left it before."})
+
+
+class ImportQuery(StrictSchema):
+    """What to do with the visitors of a file."""
+
+    remove = Flag(load_default=False, metadata={"description": "Take them off the list."})
+    dry_run = Flag(load_default=False, metadata={"description": "Only tell what would become of each row."})
+
+
+class ProblemOut(StrictSchema):
+    """A row that was left out."""
+
+    line = fields.Integer(metadata={"description": "Of the file, from 1; that at which the row ends.", "example": 17})
+    code = fields.String(validate=validate.OneOf(("broken", "not_found", "ambiguous", "unnamed")))
+    message = fields.String(metadata={"example": 'No visitor has the email "jo@shop.example".'})
+
+
+class ImportOut(StrictSchema):
+    """What came of a file; who is put on the list takes their turn in the log, like any event."""
+
+    rows = fields.Integer(metadata={"description": "Rows that were looked at; empty lines are none."})
+    accepted = fields.Integer()
+    not_found = fields.Integer(metadata={"description": "Rows that name nobody of this site."})
+    ambiguous = fields.Integer(metadata={"description": "Rows that several visitors match."})
+    broken = fields.Integer(metadata={"description": "Rows that cannot be read."})
+    unnamed = fields.Integer(metadata={"description": "Visitors who have no id by which the log could name them."})
+    stopped_at = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Only where the log stayed full: the line from which on nothing was done; send again."},
+    )
+    problems = fields.List(
+        fields.Nested(ProblemOut), metadata={"description": f"The first {MOST_PROBLEMS}; as lines, all of them."}
+    )
+
+
+class ExportQuery(StrictSchema):
+    """How the file is written."""
+
+    format = fields.String(
+        load_default="csv",
+        validate=validate.OneOf(("csv", "jsonl")),
+        metadata={"description": "csv has a first line with the columns' names; jsonl is one JSON object a line."},
+    )

@@ -9,13 +9,15 @@ from typing import Any
 from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from backend.domain.calendar import read_quiet_hours
-from backend.domain.mistakes import Mistakes
+from backend.domain.funnel import BUILT_IN, Funnel, read_stages
+from backend.domain.mistakes import WHOLE, Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
 from backend.domain.site import Attention, Policy, Site
 from backend.domain.webhook import webhook_secret
 from backend.schemas.capture import CAPTURE, AttentionFields, CaptureFields, attention_view, capture_of
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
+from backend.schemas.rule import CONDITION
 
 
 def _name(text: str) -> None:
@@ -23,11 +25,6 @@ def _name(text: str) -> None:
         raise ValidationError("Must not hold a slash: the name stands in addresses.")
     if re.fullmatch(r"[0-9a-f]{32}", text):
         raise ValidationError("Must not look like an id.")
-
-
-def _stages(names: list[str]) -> None:
-    if tuple(names) != STAGES:
-        raise ValidationError(f"A site cannot define its own stages yet: leave them out, or write {', '.join(STAGES)}.")
 
 
 _KEY = validate.Regexp(r"[A-Za-z0-9_.~-]{1,100}\Z", error="Must be 1 to 100 letters, digits or any of _ . ~ -")
@@ -49,6 +46,20 @@ class Written(fields.Field[Any]):
         if mistakes:
             raise ValidationError(mistakes.errors)
         return tuple(value) if isinstance(value, list) else value
+
+
+class StageList(fields.Raw):
+    """The stages of a funnel, as they are written; segments that they name are looked for later."""
+
+    def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return list(value)
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        mistakes = Mistakes()
+        read_stages(value, (), mistakes)
+        if mistakes:
+            raise ValidationError(mistakes.errors.get(WHOLE, mistakes.errors))
+        return tuple(value)
 
 
 class PolicyFields(StrictSchema):
@@ -113,10 +124,29 @@ class SiteFields(StrictSchema):
     )
     timezone = TimeZone(metadata={"description": "Its IANA name; UTC where left out.", "example": "Europe/Vienna"})
     currency = Currency(metadata={"description": "Of all its money; USD where left out.", "example": "EUR"})
-    stages = fields.List(
-        fields.String(),
-        validate=_stages,
-        metadata={"description": "The funnel in order; still the same for every site."},
+    stages = StageList(
+        metadata={
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"type": "string", "enum": list(STAGES)},
+                    {
+                        "type": "object",
+                        "properties": {"name": {"type": "string"}, "enter": CONDITION, "leave": CONDITION},
+                        "required": ["name"],
+                    },
+                ]
+            },
+            "description": "The funnel in order: built-in stages by name, and own ones. Who is in several is in the "
+            "furthest, who is in none in the first. An own one is entered when `enter` holds, and left when it no "
+            "longer does, or with `leave` when that holds. Another definition is applied to all stored events (see "
+            "`GET funnel`); no rule starts by that.",
+            "example": [
+                *("new", "interested"),
+                {"name": "trial", "enter": {"performed": "Trial Started"}, "leave": {"performed": "Trial Ended"}},
+                "customer",
+            ],
+        },
     )
     policy = fields.Nested(PolicyFields, metadata={"description": "What the site allows."})
     capture = fields.Nested(CaptureFields, metadata={"description": "What its pages report by themselves."})
@@ -163,12 +193,16 @@ _document = _Document()
 _policy_names = tuple(PolicyFields().fields)
 
 
-def changed(site: Site, changes: Mapping[str, Any]) -> Site:
-    """The site with what `SitePatch` or `SiteIn` loaded put in; its parts are merged key by key."""
-    values = dict(changes)
-    for name in ("origins", "stages"):
-        if name in values:
-            values[name] = tuple(values[name])
+def changed(site: Site, changes: Mapping[str, Any], funnel: Funnel | None = None) -> Site:
+    """The site with what `SitePatch` or `SiteIn` loaded put in; its parts are merged key by key.
+
+    `funnel` is what its `stages` make.
+    """
+    values = {key: value for key, value in changes.items() if key != "stages"}
+    if funnel is not None:
+        values["funnel"] = funnel
+    if "origins" in values:
+        values["origins"] = tuple(values["origins"])
     if "policy" in values:
         values["policy"] = replace(site.policy, **values["policy"])
     if "attention" in values:
@@ -179,20 +213,33 @@ def changed(site: Site, changes: Mapping[str, Any]) -> Site:
 
 def dump_document(site: Site) -> str:
     """The site without id, name and keys, as the JSON text of its column."""
-    return json.dumps(_document.dump(site_view(site)), ensure_ascii=False)
+    document = _document.dump(site_view(site))
+    return json.dumps(document | {"stages_revision": site.funnel.revision}, ensure_ascii=False)
 
 
 def load_document(text: str) -> dict[str, Any]:
     """The fields of `Site` that the column holds; what a later version may have added is left out."""
-    values = _document.load(json.loads(text))
+    told = json.loads(text)
+    values = _document.load({key: value for key, value in told.items() if key != "stages"})
     return {
         **values,
         "origins": tuple(values.get("origins", ())),
-        "stages": tuple(values.get("stages", STAGES)),
+        "funnel": _funnel(told.get("stages", STAGES), told.get("stages_revision", 0)),
         "policy": Policy(**values.get("policy", {})),
         "capture": {**CAPTURE, **values.get("capture", {})},
         "attention": Attention(**_attention(values.get("attention", {}))),
     }
+
+
+def _funnel(document: list[Any], revision: int) -> Funnel:
+    """The funnel that was kept; the built-in one where this version of chimein no longer understands it."""
+    if tuple(document) == STAGES:
+        return replace(BUILT_IN, revision=revision) if revision else BUILT_IN
+    mistakes = Mistakes(lenient=True)
+    stages = read_stages(document, (), mistakes)
+    if mistakes:
+        return replace(BUILT_IN, revision=revision)
+    return Funnel(stages=stages, document=tuple(document), revision=revision)
 
 
 def _attention(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +252,7 @@ def site_view(site: Site) -> dict[str, Any]:
         **{name: getattr(site, name) for name in ("id", "name", "write_key", "secret_key", "timezone", "currency")},
         "webhook_secret": webhook_secret(site.secret_key),
         "origins": list(site.origins),
-        "stages": list(site.stages),
+        "stages": list(site.funnel.document),
         "policy": {name: getattr(site.policy, name) for name in _policy_names},
         "capture": capture_of(site),
         "attention": attention_view(site.attention),

@@ -1,12 +1,12 @@
 """How a visitor is written in the API: the profile, times in UTC, money as text with its currency beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from marshmallow import fields
 
-from backend.domain.profile import CartItem, Profile, Touch
+from backend.domain.profile import STAGES_KEPT, CartItem, Profile, StageAt, Touch
 from backend.schemas.fields import Moment, Money, StrictSchema
 
 
@@ -116,6 +116,14 @@ class FormerMembershipOut(StrictSchema):
     left_at = Moment()
 
 
+class StageEntryOut(StrictSchema):
+    """A stage that the visitor came into; `left_at` is when they came into the next."""
+
+    stage = fields.String(metadata={"example": "cart"})
+    entered_at = Moment()
+    left_at = Moment(allow_none=True)
+
+
 class VisitorOut(StrictSchema):
     """One visitor: everything folded from their events."""
 
@@ -125,6 +133,10 @@ class VisitorOut(StrictSchema):
     traits = fields.Dict(keys=fields.String(), metadata={"example": {"first_name": "Ada"}})
     identifiers = fields.List(fields.Nested(IdentifierOut))
     stage = fields.String(metadata={"example": "cart"})
+    stage_history = fields.List(
+        fields.Nested(StageEntryOut),
+        metadata={"description": f"The last {STAGES_KEPT} stages that they came into, in order."},
+    )
     device = fields.Nested(DeviceOut)
     first_seen = Moment(allow_none=True)
     last_seen = Moment(allow_none=True)
@@ -156,6 +168,7 @@ def visitor_view(profile: Profile, currency: str, segments: Mapping[str, str]) -
     plain = {name: getattr(profile, name) for name in _PLAIN}
     return plain | {
         **_memberships(profile, segments),
+        "stage_history": _stages(profile.stage_history),
         "traits": dict(profile.traits),
         "counts": dict(profile.counts),
         "last_at": dict(profile.last_at),
@@ -176,6 +189,14 @@ _PLAIN = (
     *("id", "anonymous_ids", "user_id", "identifiers", "stage", "device"),
     *("first_seen", "last_seen", "sessions", "searches", "forms", "groups", "unsubscribed"),
 )
+
+
+def _stages(history: Sequence[StageAt]) -> list[dict[str, Any]]:
+    left = [*(each.at for each in history[1:]), None]
+    return [
+        {"stage": each.stage, "entered_at": each.at, "left_at": until}
+        for each, until in zip(history, left, strict=False)
+    ]
 
 
 def _memberships(profile: Profile, segments: Mapping[str, str]) -> dict[str, Any]:

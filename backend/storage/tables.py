@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 from backend.storage.whole import Whole
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest version in `migrations/versions`; a process does not start on another."""
 
 metadata = MetaData(
@@ -320,4 +320,28 @@ unsubscribes = Table(
     Column("value", Text, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+# The funnel.
+
+stage_entries = Table(
+    "stage_entries",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("site_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),  # of the site's funnel
+    Column("stage", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("device", Text, nullable=False),
+)
+Index(
+    "ix_stage_entries_site_id_at",  # holds all that a report reads
+    *(stage_entries.c[name] for name in ("site_id", "at", "visitor_id", "revision", "stage", "source", "device")),
+)
+Index(
+    "ix_visitors_site_id_merged_into",
+    *(visitors.c[name] for name in ("site_id", "visitor_id", "merged_into")),
+    sqlite_where=text("merged_into IS NOT NULL"),
+    postgresql_where=text("merged_into IS NOT NULL"),
 )

@@ -9,10 +9,19 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func,
 
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
-from backend.schemas.documents import decode_profile, encode_profile
+from backend.schemas.documents import decode_profile, encode_profile, profile_reader
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, merges, messages, segment_members, visitors, webhooks
-from backend.storage.times import to_micros
+from backend.storage.tables import (
+    enrolments,
+    events,
+    merges,
+    messages,
+    segment_members,
+    stage_entries,
+    visitors,
+    webhooks,
+)
+from backend.storage.times import from_micros, to_micros
 
 AT_ONCE = 500
 """Rows that the database takes in while the next are encoded."""
@@ -86,6 +95,53 @@ def load_profile(connection: Connection, visitor_id: str) -> Profile | None:
             return stored.profile
         visitor_id = stored.merged_into
     return None
+
+
+def ids_of_emails(connection: Connection, site_id: str, emails: Collection[str]) -> dict[str, list[str]]:
+    """The visitors that are found under each of these addresses (in small letters), by id, at most a few of each."""
+    found: dict[str, list[str]] = {}
+    if emails:
+        columns = (visitors.c.email, visitors.c.visitor_id)
+        among = {visitors.c.site_id: [site_id], visitors.c.email: emails}
+        for email, visitor_id in rows_of(connection, columns, among, " AND merged_into IS NULL"):
+            found.setdefault(email, []).append(visitor_id)
+    return found
+
+
+def named(connection: Connection, site_id: str, ids: Collection[str]) -> dict[str, Profile]:
+    """By each of these ids the site's visitor that it belongs to now; of the profile only by what it is named."""
+    found: dict[str, Profile] = {}
+    links: dict[str, str] = {}
+    wanted = set(ids)
+    for _ in range(2):
+        for visitor_id, merged_into, text in rows_of(connection, _LOADED, {visitors.c.visitor_id: wanted}):
+            if merged_into is None:
+                found[visitor_id] = _read_names(text)
+            else:
+                links[visitor_id] = merged_into
+        wanted = set(links.values()) - found.keys()
+        if not wanted:
+            break
+    found |= {each: found[person] for each, person in links.items() if person in found}
+    return {each: profile for each, profile in found.items() if profile.site_id == site_id}
+
+
+_read_names = profile_reader(("anonymous_ids", "user_id"))
+
+
+def members(
+    connection: Connection, segment_id: str, after: str, limit: int, parts: Collection[str]
+) -> list[tuple[Profile, str | None, datetime]]:
+    """Members of a segment in order of id, beginning behind `after`: (these parts of the profile, email, entered at)."""
+    query = (
+        select(visitors.c.profile, visitors.c.email, segment_members.c.entered_at)
+        .join(visitors, visitors.c.visitor_id == segment_members.c.visitor_id)
+        .where(segment_members.c.segment_id == segment_id, segment_members.c.visitor_id > after)
+        .order_by(segment_members.c.visitor_id)
+        .limit(limit)
+    )
+    read = profile_reader(tuple(parts))
+    return [(read(row.profile), row.email, from_micros(row.entered_at)) for row in connection.execute(query)]
 
 
 def find(
@@ -187,7 +243,7 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
         return False
     ids = members_of(profile)
     load(connection, ids, lock=True)  # whoever folds for them now ends first
-    for table in (events, enrolments, messages, webhooks, merges, segment_members, visitors):
+    for table in (events, enrolments, messages, webhooks, merges, segment_members, stage_entries, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return True
 

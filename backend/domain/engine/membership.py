@@ -8,6 +8,7 @@ from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.condition.turning import next_turn
 from backend.domain.engine.result import PastNeeded
 from backend.domain.engine.segments import CompiledSegment, Segments
+from backend.domain.engine.stages import note_stage
 from backend.domain.event import SIGNAL, Event
 from backend.domain.past import END_OF_MOMENT
 from backend.domain.profile import Profile, Standing
@@ -23,9 +24,10 @@ REMOVED = "Segment Member Removed"
 
 ENTERED = "Segment Entered"
 LEFT = "Segment Left"
+STAGE = "Stage Entered"
 """The signals that mark a change which time alone brought about."""
 
-SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT})
+SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, STAGE})
 """The names of what is nobody's doing: no profile counts it."""
 
 NOBODY = Standing()
@@ -64,24 +66,48 @@ class Membership:
         event, which then is what they enter by.
         """
         profile, segments = self._profile, self.segments
+        self.restage()
         built = profile.segments_built
-        if built >= segments.revision:
+        if built >= segments.revision and not self.walk.behind:
             return
-        profile.__dict__["segments_built"] = segments.revision
+        profile.__dict__["segments_built"] = max(built, segments.revision)
         if self._is_new():
             return
         newer = frozenset(place for place, each in enumerate(segments.all) if each.segment.revision > built)
+        if self.walk.behind:
+            newer |= segments.staged
         latest = max(filter(None, (at, profile.last_seen, profile.segments_at)))
         self.walk.past.cut = (at, order - 1) if latest == at else (latest, END_OF_MOMENT)
-        merged = built > 0 and profile.segments_at is None
-        self._ask(newer, latest)
+        self._ask_some(newer, latest)
         self._forget_the_gone()
+
+    def restage(self) -> None:
+        """Writes into the profile in which stage of the site's own funnel it is: folding knows the built-in one."""
+        stages = self.segments.stages
+        if stages is not None:
+            stage = stages.of(self._profile)
+            if stage != self._profile.stage:
+                self._profile.__dict__["stage"] = stage
+
+    def restaged(self, at: datetime) -> None:
+        """Asks for the stage, and those that ask for it, without a word: what is known of it was written anew."""
+        self.restage()
+        self.walk.past.cut = (at, END_OF_MOMENT)
+        self._ask_some(self.segments.by_stage(), at)
+
+    def _ask_some(self, places: frozenset[int], at: datetime) -> list[Change]:
+        """Asks these; where all are to be asked after a merge, that is still to be done."""
+        profile = self._profile
+        merged = profile.segments_built > 0 and profile.segments_at is None
+        changes = self._ask(places, at)
         if merged:
-            profile.__dict__["segments_at"] = None  # the others are still to be asked
+            profile.__dict__["segments_at"] = None
+        return changes
 
     def fold(self, event: Event, before: list[Any]) -> list[Change]:
         """What an event changes, which was folded just now; `before` are the parts as they were."""
         profile, segments = self._profile, self.segments
+        self.restage()
         if profile.segments_at is None:
             places = frozenset(range(len(segments.all)))
         else:
@@ -167,19 +193,23 @@ class Membership:
             if after != before:
                 standings[each.id] = after
             if (after.entered_at is not None) is not was:
-                changes.append(Change(each.id, not was))
+                if place in self.segments.staged:
+                    self.restage()
+                else:
+                    changes.append(Change(each.id, not was))
                 todo = todo.union(self.segments.followers(each.id))
         self.due = segments_due(profile, self.segments)
         self.walk.result.woken = True
+        if self.segments.stages is not None:
+            note_stage(self.walk, at)
         return changes
 
     def _standing(self, each: CompiledSegment, before: Standing, moment: Moment, given: bool | None) -> Standing:
         was = before.entered_at is not None
-        if each.test is None:
-            holds = was if given is None else given
-        else:
-            holds = each.test(moment)
-        due = next_turn(each.test, each.turning, moment, holds) if each.test and each.turning else None
+        test, _ = each.asked(was)
+        holds = test(moment) if test is not None else was if given is None else given
+        test, turning = each.asked(holds)
+        due = next_turn(test, turning, moment, holds) if test and turning else None
         if holds is was:
             return before if due == before.due_at else before._replace(due_at=due)
         if holds:

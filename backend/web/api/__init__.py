@@ -13,6 +13,8 @@ from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
 from backend.web.api import (
     docs,
+    funnels,
+    lists,
     messages,
     reports,
     rule_imports,
@@ -78,7 +80,8 @@ def register(app: Flask) -> None:
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
     for module in (
-        *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
+        *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
+        funnels,
         *(visitors, messages, webhooks),
         *(tokens, status),
     ):
