@@ -17,8 +17,8 @@ MAX_BODY = 2**20
 MAX_DRAINED = 8 * 2**20
 """So much of a body that is too large is read and thrown away, so that its sender comes to read the answer."""
 
-STREAMED = "application/x-ndjson"
-"""An answer of this type is sent as it is made, line by line; all others are sent whole."""
+STREAMED = ("application/x-ndjson", "text/csv")
+"""An answer of these types is sent as it is made, line by line; all others are sent whole."""
 
 TOO_LARGE: Answer = (
     413,

@@ -1,4 +1,4 @@
-"""How lists of visitors are written in files: CSV and JSON lines, read row by row and written safely for spreadsheets."""
+"""How lists of visitors are written in files: CSV and JSON lines, read row by row, and safe for spreadsheets."""
 
 import csv
 import io
@@ -134,7 +134,9 @@ def _bare(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
-def member_cells(profile: Profile, email: str | None, entered_at: datetime, segment_id: str, currency: str) -> list[Any]:
+def member_cells(
+    profile: Profile, email: str | None, entered_at: datetime, segment_id: str, currency: str
+) -> list[Any]:
     """One member as `COLUMNS`: text, a number, or None."""
     standing = profile.segments.get(segment_id)
     left_at = standing.left_at if standing is not None else None
@@ -171,6 +173,4 @@ def _safe(value: Any) -> Any:
 
 def json_lines(rows: Sequence[Sequence[Any]]) -> str:
     """Rows as one JSON object a line."""
-    return "".join(
-        json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n" for row in rows
-    )
+    return "".join(json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)

@@ -123,7 +123,9 @@ class ImportOut(StrictSchema):
     unnamed = fields.Integer(metadata={"description": "Visitors who have no id by which the log could name them."})
     stopped_at = fields.Integer(
         allow_none=True,
-        metadata={"description": "Only where the log stayed full: the line from which on nothing was done; send again."},
+        metadata={
+            "description": "Only where the log stayed full: the line from which on nothing was done; send again."
+        },
     )
     problems = fields.List(
         fields.Nested(ProblemOut), metadata={"description": f"The first {MOST_PROBLEMS}; as lines, all of them."}

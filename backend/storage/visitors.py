@@ -127,12 +127,18 @@ def named(connection: Connection, site_id: str, ids: Collection[str]) -> dict[st
 
 
 _read_names = profile_reader(("anonymous_ids", "user_id"))
+_read_member = profile_reader(
+    ("anonymous_ids", "user_id", "stage", "first_seen", "last_seen", "orders", "segments"),
+)
 
 
 def members(
-    connection: Connection, segment_id: str, after: str, limit: int, parts: Collection[str]
+    connection: Connection, segment_id: str, after: str, limit: int
 ) -> list[tuple[Profile, str | None, datetime]]:
-    """Members of a segment in order of id, beginning behind `after`: (these parts of the profile, email, entered at)."""
+    """Members of a segment in order of id, beginning behind `after`: (profile, email, entered at).
+
+    Of the profile only what a list of members tells is read.
+    """
     query = (
         select(visitors.c.profile, visitors.c.email, segment_members.c.entered_at)
         .join(visitors, visitors.c.visitor_id == segment_members.c.visitor_id)
@@ -140,8 +146,8 @@ def members(
         .order_by(segment_members.c.visitor_id)
         .limit(limit)
     )
-    read = profile_reader(tuple(parts))
-    return [(read(row.profile), row.email, from_micros(row.entered_at)) for row in connection.execute(query)]
+    found = connection.execute(query)
+    return [(_read_member(row.profile), row.email, from_micros(row.entered_at)) for row in found]
 
 
 def find(

@@ -60,7 +60,7 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/visitors/<visitor_id>/enrolments"): (READ, None),
     ("GET", "/sites/<site>/visitors/<visitor_id>/export"): (READ, None),
     ("GET", "/sites/<site>/funnel"): (READ, None),
-    ("POST", "/sites/<site>/segments/<segment_id>/import"): (RULES, None),
+    ("POST", "/sites/<site>/segments/<segment_id>/import"): (RULES, b"email\njo@shop.example\n"),
     ("GET", "/sites/<site>/segments/<segment_id>/export"): (READ, None),
     ("GET", "/sites/<site>/messages"): (READ, None),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
