@@ -67,8 +67,8 @@ def read_stages(doc: object, path: Sequence[str | int], mistakes: Mistakes) -> t
     if not isinstance(doc, list | tuple) or not doc:
         mistakes.add(here, 'Expected a list of stages: names, and objects such as {"name": "trial", "enter": …}.')
         return ()
-    if len(doc) > MOST_STAGES:
-        mistakes.add(here, f"A funnel has at most {MOST_STAGES} stages.")
+    if not 2 <= len(doc) <= MOST_STAGES:
+        mistakes.add(here, f"A funnel has 2 to {MOST_STAGES} stages.")
         return ()
     stages: list[Stage] = []
     for place, each in enumerate(doc):

@@ -21,7 +21,7 @@ from backend.domain.profile import Profile
 from backend.domain.segment import asking_back
 from backend.domain.site import Site
 from backend.errors import Conflict
-from backend.pipeline.history import Life, LongPast, Reader
+from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
 from backend.storage import histories, rules, segments, stage_entries, sweeps, visitors
@@ -88,7 +88,7 @@ def _refuse_lost(connection: Connection, site: Site, funnel: Funnel) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Replay:
+class Replay:
     """What came of a visitor's events: how they stand at the end, every entry into a stage, and how many events."""
 
     profile: Profile
@@ -100,13 +100,13 @@ class _Replay:
 class Restager:
     """One turn of a sweep."""
 
-    def __init__(self, rt: Runtime, ruleset: Ruleset, now: datetime) -> None:
+    def __init__(self, rt: Runtime, ruleset: Ruleset, now: datetime, at_once: int = EVENTS_AT_ONCE) -> None:
         self.rt = rt
         self.ruleset = ruleset
         self.now = now
         bare = ruleset.segments.only(()) if ruleset.segments is not None else None
         self.bare = Ruleset.of(ruleset.site, (), segments=bare)
-        self.reader = Reader(rt, ruleset.site, now + AHEAD, lambda _: False)
+        self.reader = Reader(rt, ruleset.site, now + AHEAD, lambda _: False, at_once)
 
     def run(self, sweep: Sweep) -> None:
         """Goes on with the sweep for some groups of visitors."""
@@ -116,7 +116,7 @@ class Restager:
         start = f"{sweep.cursor}0" if sweep.cursor else ""
         through = True
         for group in islice(self.reader.lives(start, lambda _: True, empty=True), GROUPS):
-            replays = [(life.head, self._replay(life)) for life in group]
+            replays = [(life.head, self.replay(life)) for life in group]
             with self.rt.db.begin() as connection:
                 self._write(connection, replays)
                 after = replace(sweep, cursor=group[-1].head.id, done=sweep.done + len(group))
@@ -128,16 +128,17 @@ class Restager:
                 sweeps.move(connection, sweep, replace(sweep, ended_at=self.now))
             log.info("restaged", site=sweep.site_id, visitors=sweep.done)
 
-    def _replay(self, life: Life) -> _Replay:
+    def replay(self, life: Life) -> Replay:
+        """A visitor's events, gone through from the beginning."""
         head = life.head
         profile = Profile(id=head.id, site_id=self.ruleset.site.id, person=head.person)
         if life.events is not None:
             past = Past(by_name(life.events), complete=True)
             result = advance(self.bare, profile, (), life.events, past, until=self.now, now=None)
-            return _Replay(result.profile, result.staged, len(life.events), past)
+            return Replay(result.profile, result.staged, len(life.events), past)
         return self._in_pieces(head, profile)
 
-    def _in_pieces(self, head: ProfileHead, profile: Profile) -> _Replay:
+    def _in_pieces(self, head: ProfileHead, profile: Profile) -> Replay:
         """A long life, with no more of it in memory than a piece and what conditions ask of its past."""
         past, staged, count = LongPast(self.reader, head, {}), list[Staged](), 0
         for piece in self.reader.parts(head):
@@ -146,7 +147,7 @@ class Restager:
             count += len(piece)
         if past.begun:
             profile = self._piece(past, profile, (), self.now, staged)
-        return _Replay(profile, staged, count, None)
+        return Replay(profile, staged, count, None)
 
     def _piece(
         self, past: LongPast, profile: Profile, piece: Sequence[Event], until: datetime, staged: list[Staged]
@@ -160,7 +161,7 @@ class Restager:
                 staged.extend(result.staged)
                 return result.profile
 
-    def _write(self, connection: Connection, replays: Sequence[tuple[ProfileHead, _Replay]]) -> None:
+    def _write(self, connection: Connection, replays: Sequence[tuple[ProfileHead, Replay]]) -> None:
         found = visitors.load(connection, [head.id for head, _ in replays], lock=True)
         there = {
             key: each
@@ -181,8 +182,8 @@ class Restager:
         stage_entries.insert(connection, self.ruleset.site.id, self.ruleset.site.funnel.revision, told)
 
     def _present(
-        self, connection: Connection, replays: Sequence[tuple[ProfileHead, _Replay]], there: dict[str, Stored]
-    ) -> Iterator[tuple[str, _Replay]]:
+        self, connection: Connection, replays: Sequence[tuple[ProfileHead, Replay]], there: dict[str, Stored]
+    ) -> Iterator[tuple[str, Replay]]:
         """Each visitor's replay, made anew for whoever did something since it was made: now they are locked."""
         members = [each for stored in there.values() for each in visitors.members_of(stored.profile)]
         lengths = histories.lengths(connection, members, self.reader.until)
@@ -197,9 +198,9 @@ class Restager:
                 continue
             now = ProfileHead(id=profile.id, person=profile.person, members=profile.members)
             for group in self.reader.of([now], lambda _: True, empty=True):
-                yield head.id, self._replay(group[0])
+                yield head.id, self.replay(group[0])
 
-    def _restaged(self, profile: Profile, replay: _Replay) -> tuple[Profile, Sequence[Staged]]:
+    def _restaged(self, profile: Profile, replay: Replay) -> tuple[Profile, Sequence[Staged]]:
         """The profile as it is by the new funnel, and what it has entered by that beside what the events tell."""
         standings = {key: each for key, each in profile.segments.items() if not key.startswith(KEY)}
         own = {key: each for key, each in replay.profile.segments.items() if key.startswith(KEY)}

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from backend.domain.segment import LONGEST_DESCRIPTION, LONGEST_NAME
-from backend.schemas.fields import Flag, Moment, StrictSchema
+from backend.schemas.fields import Moment, StrictSchema
 from backend.schemas.rule import CONDITION
 from backend.schemas.visitor import VisitorOut
 
@@ -100,8 +100,8 @@ class MemberOut(VisitorOut):
 class ImportQuery(StrictSchema):
     """What to do with the visitors of a file."""
 
-    remove = Flag(load_default=False, metadata={"description": "Take them off the list."})
-    dry_run = Flag(load_default=False, metadata={"description": "Only tell what would become of each row."})
+    remove = fields.Boolean(load_default=False, metadata={"description": "Take them off the list."})
+    dry_run = fields.Boolean(load_default=False, metadata={"description": "Only tell what would become of each row."})
 
 
 class ProblemOut(StrictSchema):
@@ -130,6 +130,23 @@ class ImportOut(StrictSchema):
     problems = fields.List(
         fields.Nested(ProblemOut), metadata={"description": f"The first {MOST_PROBLEMS}; as lines, all of them."}
     )
+
+
+class MemberRowOut(StrictSchema):
+    """One row of a file of members."""
+
+    visitor_id = fields.String()
+    user_id = fields.String(allow_none=True)
+    anonymous_id = fields.String(allow_none=True, metadata={"description": "Of the browser that came last."})
+    email = fields.String(allow_none=True)
+    stage = fields.String()
+    first_seen = Moment(allow_none=True)
+    last_seen = Moment(allow_none=True)
+    orders = fields.Integer()
+    revenue = fields.String(metadata={"example": "19.90"})
+    currency = fields.String()
+    entered_at = Moment()
+    left_at = Moment(allow_none=True, metadata={"description": "When they had left before."})
 
 
 class ExportQuery(StrictSchema):

@@ -14,7 +14,7 @@ from backend.errors import Conflict, NotFound
 from backend.pipeline.enlist import Enlisted, Problem, enlist
 from backend.runtime import Runtime
 from backend.schemas.member_file import COLUMNS, csv_text, json_lines, member_cells, read_csv, read_lines
-from backend.schemas.segment import MOST_PROBLEMS, ExportQuery, ImportOut, ImportQuery
+from backend.schemas.segment import MOST_PROBLEMS, ExportQuery, ImportOut, ImportQuery, MemberRowOut
 from backend.storage import segments, visitors
 from backend.storage.segments import StoredSegment
 from backend.web.api.blueprint import Blueprint, unpacked
@@ -86,13 +86,13 @@ def import_members(query: Mapping[str, Any], segment_id: str, *, site: Site) -> 
 @blueprint.route("/sites/<site>/segments/<segment_id>/export", methods=["GET"])
 @blueprint.allow("read")
 @blueprint.arguments(ExportQuery, location="query")
-@blueprint.response(200)
+@blueprint.response(200, MemberRowOut)
 def export_members(query: Mapping[str, Any], segment_id: str, *, site: Site) -> Response:
     """Export a segment's visitors
 
-    As a file, in order of their ids: how they are named, their stage, what they bought, since when they are a member,
-    and when they had left before. In CSV a cell that a spreadsheet could take for a formula begins with a quote. The
-    file is made as it is sent, however many there are; who enters or leaves meanwhile may be in it or not.
+    As a file of one row for each, in order of their ids: how they are named, their stage, what they bought, since when
+    they are a member, and when they had left before. In CSV a cell that a spreadsheet could take for a formula begins
+    with a quote. The file is made as it is sent, however many there are; who enters or leaves meanwhile may be in it.
     """
     rt = runtime()
     with rt.db.read() as conn:
