@@ -196,7 +196,9 @@ def find(
         query = query.where(
             or_(visitors.c.last_seen < seen, and_(visitors.c.last_seen == seen, visitors.c.visitor_id > last))
         )
-    query = query.order_by(visitors.c.last_seen.desc(), visitors.c.visitor_id).limit(limit)
+    # Of the few with an address no index may give the order: SQLite would walk through all of the site by it.
+    last_seen = visitors.c.last_seen if email is None else visitors.c.last_seen + 0
+    query = query.order_by(last_seen.desc(), visitors.c.visitor_id).limit(limit)
     return [decode_profile(text) for (text,) in connection.execute(query)]
 
 

@@ -1,5 +1,6 @@
 """Who belongs to which segment, as a visitor goes through time: asked where something may have changed it, and when."""
 
+from bisect import insort
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,6 +50,7 @@ class Membership:
         self.due = segments_due(self._profile, self.segments)
         standings = self._profile.segments.values() if self.due is not None else ()
         self.promised = frozenset(each.due_at for each in standings)
+        self.fresh = self._is_new() and not (self._profile.anonymous_ids or self._profile.user_id)
 
     @property
     def _profile(self) -> Profile:
@@ -108,10 +110,13 @@ class Membership:
         """What an event changes, which was folded just now; `before` are the parts as they were."""
         profile, segments = self._profile, self.segments
         self.restage()
-        if profile.segments_at is None:
+        if profile.segments_at is None and not self.fresh:
             places = frozenset(range(len(segments.all)))
         else:
             places = segments.concerned(event.name, before, profile.__dict__)
+            if self.fresh:
+                self.fresh = False
+                places = places | segments.of_nobody
             if self.due is not None and self.due <= event.timestamp:
                 places = places | self._due_places(event.timestamp)
         given = self._given(event) if event.type == SIGNAL else None
@@ -171,14 +176,13 @@ class Membership:
         state = profile.__dict__
         segments = self.segments.all
         changes: list[Change] = []
-        todo = places if not given else places | given.keys()
+        asked = places if not given else places | given.keys()
+        todo = sorted(asked)
         moment = self.walk.moment(at, None, (at, END_OF_MOMENT))
         standings = dict(profile.segments)
         state["segments"], state["segments_at"] = standings, at
         wanted = frozenset().union(*(segments[place].history for place in todo))
-        while todo:
-            place = min(todo)
-            todo = todo - {place}
+        for place in todo:  # which grows behind the place where we are
             each = segments[place]
             before = standings.get(each.id, NOBODY)
             was = before.entered_at is not None
@@ -197,7 +201,10 @@ class Membership:
                     self.restage()
                 else:
                     changes.append(Change(each.id, not was))
-                todo = todo.union(self.segments.followers(each.id))
+                for follower in self.segments.followers(each.id):
+                    if follower not in asked:
+                        asked = asked | {follower}
+                        insort(todo, follower)
         self.due = segments_due(profile, self.segments)
         self.walk.result.woken = True
         if self.segments.stages is not None:
@@ -208,6 +215,8 @@ class Membership:
         was = before.entered_at is not None
         test, _ = each.asked(was)
         holds = test(moment) if test is not None else was if given is None else given
+        if each.patient and holds is was and before.due_at is not None and before.due_at > moment.at:
+            return before
         test, turning = each.asked(holds)
         due = next_turn(test, turning, moment, holds) if test and turning else None
         if holds is was:

@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from backend.domain.condition import Comparison, Condition, Performed, Test, compile_condition
+from backend.domain.condition import Comparison, Condition, Moment, Performed, Test, compile_condition
 from backend.domain.condition.fields import BUCKET
-from backend.domain.condition.tree import LocalTime, needed_history, walk
+from backend.domain.condition.tree import All, AnyOf, LocalTime, Not, needed_history, walk
 from backend.domain.condition.turning import Turning, turning_of
 from backend.domain.condition.when import is_relative
 from backend.domain.engine.stages import Stages
 from backend.domain.funnel import KEY, Funnel, reads_stage
+from backend.domain.profile import Profile
 from backend.domain.segment import Segment, asked_for, in_order
+
+_GROUPS = (All, AnyOf, Not)
+_NOBODY = Profile(id="", site_id="")
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 _COUNTED = frozenset({"counts", "last_at"})
 """Parts of a profile that change with every event, in place."""
@@ -22,7 +28,8 @@ class CompiledSegment:
     """What the engine asks; `test` is None for a list that is kept by hand, `turning` where time alone turns nothing.
 
     `history` names the events whose history it may ask for. `staying` is what is asked of who is in it, where that is
-    something else, as with a stage that has a condition by which it is left.
+    something else, as with a stage that has a condition by which it is left. With `patient` events only put off the
+    moment at which time turns the answer, so that one that was told need not be told anew.
     """
 
     segment: Segment
@@ -30,6 +37,7 @@ class CompiledSegment:
     turning: Turning | None
     history: frozenset[str]
     staying: tuple[Test, Turning | None] | None = None
+    patient: bool = False
 
     def asked(self, inside: bool) -> tuple[Test | None, Turning | None]:
         """What is asked of somebody who is in it, or is not."""
@@ -55,7 +63,7 @@ class Segments:
 
     __slots__ = (
         *("_always", "_by_name", "_by_part", "_followers", "all", "places", "revision", "watched"),
-        *("funnel", "staged", "stages"),
+        *("funnel", "of_nobody", "staged", "stages"),
     )
 
     def __init__(self, segments: Iterable[Segment], funnel: Funnel | None = None) -> None:
@@ -87,6 +95,8 @@ class Segments:
             if reads.anything:
                 always.append(place)
         self.staged = frozenset(staged)
+        self.of_nobody = frozenset(place for place, each in enumerate(self.all) if not _starts_outside(each))
+        """The places of those that somebody new may be in though no event of theirs concerns it."""
         self._followers, self._always = followers, frozenset(always)
         self._by_name = {name: frozenset((*places, *always)) for name, places in by_name.items()}
         self._by_part = [(part, frozenset(places)) for part, places in by_part.items()]
@@ -130,7 +140,32 @@ def _compiled(segment: Segment, staying: Condition | None = None) -> CompiledSeg
         test=None if condition is None else compile_condition(condition),
         turning=None if condition is None else turning_of(condition),
         history=needed_history(condition),
+        patient=staying is None and condition is not None and _only_waits(condition),
     )
+
+
+def _only_waits(condition: Condition) -> bool:
+    """Whether time turns the answer only by how long ago somebody was here, and by one such span."""
+    timed = [each for each in walk(condition) if turning_of(each) is not None and not isinstance(each, _GROUPS)]
+    if len(timed) != 1:
+        return False
+    [node] = timed
+    return isinstance(node, Comparison) and str(node.field) == "profile.last_seen" and node.op in ("before", "after")
+
+
+def _starts_outside(segment: CompiledSegment) -> bool:
+    """Whether it is plain that nobody is in it of whom nothing is known, and that time does not change that."""
+    condition = segment.segment.spec.condition
+    if condition is None or segment.test is None:
+        return True
+    for node in walk(condition):
+        if isinstance(node, Comparison) and (node.field.root != "profile" or node.field.parts[0] in (BUCKET, "id")):
+            return False
+    nobody = Moment(profile=_NOBODY, at=_ANY_TIME)
+    try:
+        return not segment.test(nobody) and (segment.turning is None or segment.turning(nobody) is None)
+    except Exception:  # it asks for their history, or for something that is not there
+        return False
 
 
 def _reads(condition: Condition | None) -> _Reads:
