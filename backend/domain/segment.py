@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
-from backend.domain.condition.tree import LocalTime, walk
+from backend.domain.condition.tree import All, LocalTime, walk
 from backend.domain.funnel import KEY, reads_stage
 from backend.domain.mistakes import Mistakes
 
@@ -131,6 +131,35 @@ def in_order(segments: Iterable[Segment]) -> list[Segment]:
         for each in ready:
             del waiting[each.id]
     return ordered
+
+
+def names_read(condition: Condition) -> frozenset[str] | None:
+    """The events of which asking this condition may look up when they were last; None: of all."""
+    names = set[str]()
+    for node in walk(condition):
+        match node:
+            case Performed(event=event):
+                names.add(event)
+            case Comparison(field=where) if where.root == "profile" and where.parts[0] == "last_at":
+                if len(where.parts) < 2:
+                    return None
+                names.add(where.parts[1])
+            case _:
+                pass
+    return frozenset(names)
+
+
+def stages_asked(condition: Condition) -> frozenset[str] | None:
+    """The stages in one of which somebody must be for the condition to hold; None where it may hold in any."""
+    match condition:
+        case All(parts=parts):
+            found = [stages for part in parts if (stages := stages_asked(part)) is not None]
+            return frozenset.intersection(*found) if found else None
+        case Comparison(op="eq" | "in" as op, value=value) if str(condition.field) == "profile.stage":
+            values = (value,) if op == "eq" else value
+            return frozenset(each for each in values if isinstance(each, str))
+        case _:
+            return None
 
 
 def _behind(segment: Segment, stages: frozenset[str]) -> frozenset[str]:

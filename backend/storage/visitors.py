@@ -1,6 +1,6 @@
 """The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from datetime import datetime
@@ -220,15 +220,25 @@ def ids_after(connection: Connection, site_id: str, after: str, limit: int) -> l
     return list(connection.scalars(query))
 
 
-def texts_after(connection: Connection, site_id: str, after: str, limit: int) -> list[tuple[str, str]]:
-    """As `ids_after`, each id with the profile as it is kept."""
-    query = (
-        select(visitors.c.visitor_id, visitors.c.profile)
-        .where(in_order_of_id(site_id), visitors.c.merged_into.is_(None), visitors.c.visitor_id > after)
-        .order_by(visitors.c.visitor_id)
-        .limit(limit)
-    )
-    return [(row.visitor_id, row.profile) for row in connection.execute(query)]
+def texts(
+    connection: Connection, site_id: str, stages: Collection[str] | None, at_once: int
+) -> Iterator[Sequence[str]]:
+    """The profiles, as they are kept, of a site's visitors who were not merged away, a piece at a time, in no order.
+
+    With `stages`, only of who is in one of those.
+    """
+    query = select(visitors.c.profile).where(in_order_of_id(site_id), visitors.c.merged_into.is_(None))
+    if stages is not None:
+        query = query.where(visitors.c.stage.in_(sorted(stages)))
+    yield from connection.execution_options(yield_per=at_once).scalars(query).partitions(at_once)
+
+
+def count(connection: Connection, site_id: str) -> int:
+    """How many visitors a site has, without those who were merged away."""
+    every = select(func.count()).where(visitors.c.site_id == site_id)
+    found: int = connection.scalar(every) or 0
+    merged: int = connection.scalar(every.where(visitors.c.merged_into.is_not(None))) or 0
+    return found - merged
 
 
 def in_order_of_id(site_id: str) -> ColumnElement[bool]:
