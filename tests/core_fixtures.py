@@ -158,6 +158,13 @@ class Shop:
         rule = Rule(id="simulated", site_id=self.site.id, spec=parse_rule(dict(document), simulated=True))
         return simulate(self.rt, self.site, [rule], limit=limit, **span)
 
+    def site_now(self) -> Site:
+        """The site as it is kept."""
+        self.rt.sites.forget()
+        found = self.rt.sites.by_id(self.site.id)
+        assert found is not None
+        return found
+
     def profile(self, anonymous_id: str | None = "ann", *, user_id: str | None = None) -> Profile:
         """The person behind a browser or a user id; they must be known."""
         found = self.find(anonymous_id, user_id=user_id)
@@ -215,6 +222,7 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         "tallies": "SELECT rule_id, day, step, variant, channel, metric, CAST(number AS BIGINT) FROM tallies"
         " WHERE number <> 0",
         "segment_members": "SELECT visitor_id, segment_id, entered_at FROM segment_members",
+        "stage_entries": "SELECT visitor_id, at, site_id, revision, stage, source, device FROM stage_entries",
         "dead_events": "SELECT partition, reason FROM dead_events",
     }
     with rt.db.read() as connection:

@@ -11,7 +11,7 @@ from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.identifier import IDENTIFIER_LIMIT
 from backend.domain.identifier import joined as one_identifier
-from backend.domain.profile import FormField, Identifier, Orders, Profile, Source, Standing
+from backend.domain.profile import STAGES_KEPT, FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
 from backend.domain.trait import Logs, TraitLog
@@ -78,6 +78,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         exposures=(exposures := exposure.merged(known.exposures, anonymous.exposures)),
         attended_until=exposure.attended_until(exposures),
         woken_at=max((each for each in (known.woken_at, anonymous.woken_at) if each), default=None),
+        **_merged_history(known, anonymous),
     )
     return replace(joined, stage=stage_of(joined), **_merged_segments(known, anonymous))
 
@@ -102,6 +103,14 @@ def _merged_habits(known: Profile, anonymous: Profile) -> dict[str, Any]:
     purchases, since = habit.merged_purchases(*logs)
     interests = habit.merged_interests(known.interests, anonymous.interests)
     return {"purchases": purchases, "purchases_since": since, "interests": interests}
+
+
+def _merged_history(known: Profile, anonymous: Profile) -> dict[str, Any]:
+    """The stages that both were in, by the newer definition of the funnel where only one of them knows it."""
+    lived = [each for each in (known, anonymous) if each.first_seen is not None or each.stage_history]
+    built = max((each.stages_built for each in lived), default=known.stages_built)
+    entries = [entry for each in lived if each.stages_built == built for entry in each.stage_history]
+    return {"stage_history": tuple(sorted(entries, key=lambda each: each.at)[-STAGES_KEPT:]), "stages_built": built}
 
 
 def _later(a: datetime | None, b: datetime | None) -> bool:

@@ -26,12 +26,20 @@ class Mistakes:
     """Collects the mistakes found while one document is read.
 
     `segments` are those that it may refer to, as the name of each by its id; None where they are not known here, and
-    every reference is taken as it is. `referred` are the references that were read, each with its places. `lenient`: it
-    was taken before, so that only what cannot run is one, not what merely is of no use.
+    every reference is taken as it is. `stages` are those of the site; None: the built-in ones. `referred` are the
+    references that were read, each with its places. `lenient`: it was taken before, so that only what cannot run is
+    one, not what merely is of no use.
     """
 
-    def __init__(self, segments: Mapping[str, str] | None = None, *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        segments: Mapping[str, str] | None = None,
+        *,
+        lenient: bool = False,
+        stages: Sequence[str] | None = None,
+    ) -> None:
         self.lenient = lenient
+        self.stages = stages
         self.errors: dict[str, Any] = {}
         self.total = 0
         self.segments = segments

@@ -15,6 +15,9 @@ from backend.domain.trait import Logs
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
 """The built-in funnel, in order."""
 
+STAGES_KEPT = 20
+"""Stages that a profile remembers to have entered, the latest: reports know of all."""
+
 NAME_LIMIT = 250
 """Event names counted for one visitor; further names are stored but not counted."""
 
@@ -132,6 +135,13 @@ class Identifier:
     field: str | None = None
 
 
+class StageAt(NamedTuple):
+    """When a visitor came into a stage of the funnel."""
+
+    stage: str
+    at: datetime
+
+
 class Standing(NamedTuple):
     """How a visitor stands with a segment; a tuple, since every profile carries many.
 
@@ -161,7 +171,9 @@ class Profile:
     (when the next of them comes), `segments` (how they stand with those of the site, by id; without those that never
     concerned them), `segments_at` (the moment at which these were asked last; None: all are to be asked anew),
     `segments_built` (the newest version of the site's segments that has been asked), and what facts are derived from:
-    `purchases` (the latest; all since `purchases_since`, where that is told) and `interests`.
+    `purchases` (the latest; all since `purchases_since`, where that is told) and `interests`. A stage of the site's own
+    stands among `segments` too, under a key of its own; `stages_built` is the definition of the site's funnel that
+    `stage_history` follows.
     """
 
     id: str
@@ -186,6 +198,7 @@ class Profile:
     page: Mapping[str, str] = field(default_factory=dict)
     unsubscribed: tuple[str, ...] = ()
     consents: tuple[Choice, ...] = ()
+    stage_history: tuple[StageAt, ...] = ()
 
     person: str = ""
     members: tuple[str, ...] = ()
@@ -208,6 +221,7 @@ class Profile:
     purchases: Purchases = ()
     purchases_since: datetime | None = None
     interests: Interests = ()
+    stages_built: int = 0
 
     def is_in(self, segment_id: str) -> bool:
         """Whether this visitor is a member of the segment with this id."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
 from backend.domain.condition.fields import DERIVED
-from backend.domain.condition.tree import LocalTime, walk
+from backend.domain.condition.tree import All, LocalTime, walk
 from backend.domain.fact import FACTS
+from backend.domain.funnel import KEY, reads_stage
 from backend.domain.mistakes import Mistakes
 
 KEYS = ("name", "description", "condition", "manual")
@@ -128,13 +129,64 @@ def in_order(segments: Iterable[Segment]) -> list[Segment]:
     Which a segment asks for and is not there counts as one that nobody is in.
     """
     waiting = {each.id: each for each in segments}
-    asked = {each.id: asked_for(each.spec.condition) & waiting.keys() for each in waiting.values()}
+    stages = frozenset(each for each in waiting if each.startswith(KEY))
+    asked = {each.id: _behind(each, stages) & waiting.keys() for each in waiting.values()}
     ordered: list[Segment] = []
     while ready := [each for each in waiting.values() if not asked[each.id] & waiting.keys()]:
         ordered.extend(ready)
         for each in ready:
             del waiting[each.id]
     return ordered
+
+
+def names_read(condition: Condition) -> frozenset[str] | None:
+    """The events of which asking this condition may look up when they were last; None: of all."""
+    names = set[str]()
+    for node in walk(condition):
+        match node:
+            case Performed(event=event):
+                names.add(event)
+            case Comparison(field=where) if where.root == "profile" and where.parts[0] == "last_at":
+                if len(where.parts) < 2:
+                    return None
+                names.add(where.parts[1])
+            case _:
+                pass
+    return frozenset(names)
+
+
+def stages_asked(condition: Condition) -> frozenset[str] | None:
+    """The stages in one of which somebody must be for the condition to hold; None where it may hold in any."""
+    match condition:
+        case All(parts=parts):
+            found = [stages for part in parts if (stages := stages_asked(part)) is not None]
+            return frozenset.intersection(*found) if found else None
+        case Comparison(op="eq" | "in" as op, value=value) if str(condition.field) == "profile.stage":
+            values = (value,) if op == "eq" else value
+            return frozenset(each for each in values if isinstance(each, str))
+        case _:
+            return None
+
+
+def _behind(segment: Segment, stages: frozenset[str]) -> frozenset[str]:
+    """What is to be asked before a segment: what it asks for, and the stages where it asks in which one somebody is."""
+    condition = segment.spec.condition
+    return asked_for(condition) | stages if stages and reads_stage(condition) else asked_for(condition)
+
+
+def asking_back(ids: Iterable[str], segments: Iterable[Segment]) -> Segment | None:
+    """The first of these segments, or of those that they ask for, that asks in which stage somebody is."""
+    known = {each.id: each for each in segments}
+    todo, seen = sorted(ids), set[str]()
+    while todo:
+        segment = known.get(todo.pop())
+        if segment is None or segment.id in seen:
+            continue
+        if reads_stage(segment.spec.condition):
+            return segment
+        seen.add(segment.id)
+        todo.extend(asked_for(segment.spec.condition))
+    return None
 
 
 def circle(segments: Iterable[Segment], segment_id: str, condition: Condition | None) -> list[str] | None:

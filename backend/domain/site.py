@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from backend.domain.consent import NOTHING_ASKED, ConsentPolicy
-from backend.domain.profile import STAGES
+from backend.domain.funnel import BUILT_IN, Funnel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ class Site:
     origins: tuple[str, ...] = ()
     timezone: str = "UTC"
     currency: str = "USD"
-    stages: tuple[str, ...] = STAGES
+    funnel: Funnel = BUILT_IN
     policy: Policy = Policy()
     capture: Mapping[str, Any] = field(default_factory=dict)
     attention: Attention = Attention()

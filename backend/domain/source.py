@@ -8,6 +8,8 @@ from backend.domain.event import Event
 from backend.domain.profile import Source, Touch
 
 TAG_LIMIT = 255
+ORIGIN_LENGTH = 100
+DIRECT = "direct"
 _UTM = {
     "utm_campaign": "name",
     "utm_source": "source",
@@ -51,6 +53,21 @@ def with_touch(source: Source, touch: Touch) -> Source:
     first = touch if source.first is None or touch.at < source.first.at else source.first
     last = touch if source.last is None or touch.at >= source.last.at else source.last
     return source if first is source.first and last is source.last else Source(first=first, last=last)
+
+
+def origin_of(source: Source) -> str:
+    """In a word where the latest visit that tells of it came from: the campaign's source, else the referring host.
+
+    `direct` where nothing tells.
+    """
+    touch = source.last
+    if touch is None:
+        return DIRECT
+    named = touch.campaign.get("source")
+    if named:
+        return named.lower()[:ORIGIN_LENGTH]
+    host = (touch.referrer or "").partition("//")[2].partition("/")[0]
+    return host.rpartition("@")[2].lower().removeprefix("www.")[:ORIGIN_LENGTH] or DIRECT
 
 
 def _campaign(told: Any, page: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,9 @@ MAX_DRAINED = 8 * 2**20
 """So much of a body that is too large is read and thrown away, so that its sender comes to read the answer."""
 
 STREAMED = "application/x-ndjson"
-"""An answer of this type is sent as it is made, line by line; all others are sent whole."""
+"""An answer of this type is sent as it is made, line by line, and so are files of CSV; all others are sent whole."""
+
+_STREAMED = (STREAMED, "text/csv")
 
 TOO_LARGE: Answer = (
     413,
@@ -154,7 +156,7 @@ class Stream:
 
 
 def _is_stream(headers: list[tuple[str, str]]) -> bool:
-    return any(name.lower() == "content-type" and value.startswith(STREAMED) for name, value in headers)
+    return any(name.lower() == "content-type" and value.startswith(_STREAMED) for name, value in headers)
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

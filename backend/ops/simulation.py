@@ -100,7 +100,7 @@ def _rule(site: Site, document: Any, place: int, path: Path, segments: Mapping[s
     if not isinstance(document, dict):
         raise Invalid(f"{path}: expected a rule, which is an object, at place {place}.")
     try:
-        spec = parse_rule(document, simulated=True, segments=segments)
+        spec = parse_rule(document, simulated=True, segments=segments, stages=site.funnel.names)
     except RuleErrors as error:
         raise Invalid(f"{path}: the rule at place {place} cannot work.\n" + "\n".join(_lines(error.errors))) from None
     rule_id = document.get("id")

@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 import structlog
 
 from backend.domain.calendar import zone_of
-from backend.domain.engine import Advance
+from backend.domain.engine import Advance, Staged
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
@@ -22,7 +22,7 @@ from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
 from backend.pipeline.recall import recall
 from backend.pipeline.walks import advance_all, walk
-from backend.storage import enrolments, events, messages, segments, tallies, visitors, webhooks
+from backend.storage import enrolments, events, messages, segments, stage_entries, tallies, visitors, webhooks
 from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,7 @@ def apply(
     changed: list[Enrolment] = []
     regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
+    staged: dict[str, list[tuple[str, list[Staged]]]] = {}
     numbers = _merged(ruleset_of, batch)
     if batch.reports:
         numbers.update(recall(connection, batch, advances, lambda site_id: _zone(ruleset_of, site_id)))
@@ -81,6 +82,8 @@ def apply(
                 regrouped.append((None if merged else before, after))
             batch.persons.profiles[person_id] = after
             batch.persons.changed.add(person_id)
+        if result.staged:
+            staged.setdefault(after.site_id, []).append((person_id, result.staged))
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
@@ -90,6 +93,9 @@ def apply(
     meanwhile()
     if regrouped:
         segments.save_members(connection, regrouped)
+    for site_id, told in staged.items():
+        ruleset = ruleset_of(site_id)
+        stage_entries.insert(connection, site_id, ruleset.site.funnel.revision if ruleset is not None else 0, told)
     point("after_profiles")
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)

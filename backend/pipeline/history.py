@@ -46,8 +46,8 @@ class Reader:
         self._left_out = left_out
         self._reading = Reading.of(site.policy)
 
-    def lives(self, start: str, wanted: Callable[[ProfileHead], bool]) -> Iterator[list[Life]]:
-        """Groups of visitors from the id `start` on, in order of id; those without any event are left out.
+    def lives(self, start: str, wanted: Callable[[ProfileHead], bool], *, empty: bool = False) -> Iterator[list[Life]]:
+        """Groups of visitors from the id `start` on, in order of id; those without any event only with `empty`.
 
         Each group is read in a transaction of its own: nobody holds the database while the rules are at work.
         """
@@ -55,14 +55,21 @@ class Reader:
         while True:
             with self.rt.db.read() as connection:
                 heads = histories.heads(connection, self.site.id, start, VISITORS_AT_ONCE, inclusive=inclusive)
-                members = [member for head in heads for member in (head.id, *head.members)]
-                lengths = histories.lengths(connection, members, self.until)
             if not heads:
                 return
-            known = [(head, sum(lengths.get(member, 0) for member in (head.id, *head.members))) for head in heads]
-            for group in self._groups([Life(head, total, wanted(head)) for head, total in known if total]):
-                yield self._read(group)
+            yield from self.of(heads, wanted, empty=empty)
             start, inclusive = heads[-1].id, False
+
+    def of(
+        self, heads: Sequence[ProfileHead], wanted: Callable[[ProfileHead], bool], *, empty: bool = False
+    ) -> Iterator[list[Life]]:
+        """As `lives`, of these visitors."""
+        with self.rt.db.read() as connection:
+            members = [member for head in heads for member in (head.id, *head.members)]
+            lengths = histories.lengths(connection, members, self.until)
+        known = [(head, sum(lengths.get(member, 0) for member in (head.id, *head.members))) for head in heads]
+        for group in self._groups([Life(head, total, wanted(head)) for head, total in known if total or empty]):
+            yield self._read(group)
 
     def _read(self, group: Sequence[Life]) -> list[Life]:
         ids = [member for life in group if self._fits(life) for member in (life.head.id, *life.head.members)]

@@ -94,7 +94,8 @@ def import_rules(
         known = with_given(stored_segments.known(connection, site.id), segments)
         seen = sample(connection, site)
     check_segments(segments, known, mistakes)
-    given = [_checked(document, index, allow_private, known, mistakes) for index, document in enumerate(documents)]
+    stages = site.funnel.names
+    given = [_checked(each, index, allow_private, known, stages, mistakes) for index, each in enumerate(documents)]
     mistakes.raise_if_any()
     try:
         with db.begin() as connection:
@@ -142,7 +143,7 @@ def _import(connection: Connection, site: Site, documents: Documents, known: Map
     for index, (document, rule_id, found) in enumerate(zip(documents, ids, matched, strict=True)):
         if found is not None and not document.get("key"):
             document = {**document, "key": found.document.get("key")}
-        spec = parse_rule(document, segments=known)
+        spec = parse_rule(document, segments=known, stages=site.funnel.names)
         change = _change(index, document, rule_id, spec, found, known, how.keep_status)
         stored = _save(connection, site.id, change, spec, how)
         if stored is not None and found is not None and stored.version != found.version:
@@ -219,7 +220,12 @@ def _note_twins(documents: Documents, mistakes: Mistakes) -> None:
 
 
 def _checked(
-    document: object, index: int, allow_private: str, known: Mapping[str, str], mistakes: Mistakes
+    document: object,
+    index: int,
+    allow_private: str,
+    known: Mapping[str, str],
+    stages: Sequence[str],
+    mistakes: Mistakes,
 ) -> dict[str, Any]:
     """The document, where the rule can work; its mistakes are noted below `rules` and its place."""
     noted = Mistakes()
@@ -230,7 +236,7 @@ def _checked(
         if document.get("id") is not None and not isinstance(document["id"], str):
             noted.add(("id",), "Expected text. An id that is all digits needs quotes in YAML.")
     try:
-        refuse_targets(parse_rule(document, segments=known).document.get("steps"), allow_private, noted)
+        refuse_targets(parse_rule(document, segments=known, stages=stages).document.get("steps"), allow_private, noted)
     except RuleErrors as error:
         noted.errors = error.errors | noted.errors
     if noted.errors:

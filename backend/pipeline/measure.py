@@ -8,38 +8,38 @@ from backend.domain.event import Event
 from backend.domain.fact import Standards
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile
-from backend.domain.segment import parts_read
+from backend.domain.segment import names_read, parts_read, stages_asked
 from backend.domain.site import Site
 from backend.runtime import Runtime
-from backend.schemas.documents import profile_reader
+from backend.schemas.documents import glimpse_reader
 from backend.storage import events, intervals, visitors
 from backend.storage.database import Connection
 
 AT_ONCE = 1_000
 """Visitors that are in memory at a time."""
 
+_NOBODY = Profile(id="", site_id="")
+
 
 def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tuple[int, int]:
     """(visitors for whom it holds at `now`, visitors of the site)."""
     test, names = compile_condition(condition), needed_history(condition)
-    read = profile_reader(parts_read(condition))
-    size = total = 0
-    after = ""
+    read = glimpse_reader(parts_read(condition), names_read(condition))
+    size = 0
     with rt.db.read() as connection:
         standards = Standards.of(site.policy, intervals.of_site(connection, site.id))
         asked = partial(Moment, at=now, zone_name=site.timezone, standards=standards)
-        while texts := visitors.texts_after(connection, site.id, after, AT_ONCE):
-            after = texts[-1][0]
-            total += len(texts)
+        total = visitors.count(connection, site.id)
+        for texts in visitors.texts(connection, site.id, stages_asked(condition), AT_ONCE):
             unsure: list[Profile] = []
-            for _, text in texts:
-                profile = read(text)
+            moment = asked(profile=_NOBODY)
+            for text in texts:
+                moment.profile, moment.memo = read(text), None
                 try:
-                    size += test(asked(profile=profile))
+                    size += test(moment)
                 except HistoryNeeded:
-                    unsure.append(profile)
-            pasts = _pasts(connection, unsure, names)
-            for profile, past in zip(unsure, pasts, strict=True):
+                    unsure.append(moment.profile)
+            for profile, past in zip(unsure, _pasts(connection, unsure, names), strict=True):
                 size += test(asked(profile=profile, history=past))
     return size, total
 

@@ -29,7 +29,7 @@ CLEARED_AT_ONCE = 5_000
 
 def begin(connection: Connection, ruleset: Ruleset, now: datetime) -> Sweep | None:
     """Writes down the sweep that a site's newest definition needs, unless that was done before."""
-    if ruleset.segments is None:
+    if ruleset.segments is None or not ruleset.segments.revision:
         return None
     site_id, revision = ruleset.site.id, str(ruleset.segments.revision)
     sweep = Sweep(

@@ -11,6 +11,7 @@ from backend.domain.condition import SharedTests
 from backend.domain.engine import Ruleset, Segments, VersionNeeded
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
+from backend.domain.segment import Segment
 from backend.domain.winner import Winners
 from backend.runtime import Runtime
 from backend.storage import contests, intervals, rule_versions, rules, segments
@@ -26,7 +27,7 @@ class Rulesets:
         self.rt = rt
         self._stamp: str | None = None
         self._compiled: dict[str, list[CompiledRule]] = {}
-        self._segments: dict[str, Segments] = {}
+        self._segments: dict[str, list[Segment]] = {}
         self._rulesets: dict[str, Ruleset] = {}
         self._winners: dict[str, Winners] = {}
         self._intervals: dict[str, Mapping[str, float]] = {}
@@ -48,7 +49,7 @@ class Rulesets:
             except Exception:
                 # A mistake of ours, or a rule that an older version let in: the others must run.
                 log.exception("rule_does_not_compile", rule=rule.id, site=rule.site_id)
-        self._segments = {site_id: Segments(group) for site_id, group in segments.load_segments(connection).items()}
+        self._segments = segments.load_segments(connection)
         self._winners = dict(contests.winners(connection))
         self._intervals = intervals.of_all(connection)
         self.rt.sites.forget()
@@ -66,10 +67,11 @@ class Rulesets:
             site = self.rt.sites.by_id(site_id)
             if site is None:
                 return None
+            groups = self._segments.get(site_id, ())
             ruleset = Ruleset.of(
                 site,
                 self._compiled.get(site_id, ()),
-                segments=self._segments.get(site_id),
+                segments=Segments(groups, site.funnel) if groups or site.funnel.own else None,
                 winners=self._winners.get(site_id),
                 intervals=self._intervals.get(site_id),
             )

@@ -11,6 +11,7 @@ from backend.domain.condition import SharedTests
 from backend.domain.engine import SIGNALS, Advance, PastNeeded, Ruleset, Segments, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
+from backend.domain.funnel import Funnel
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
@@ -127,18 +128,21 @@ def simulate_over(
 def asked_for(
     connection: Connection, site: Site, rules: Sequence[Rule], given: Sequence[Segment] = ()
 ) -> Segments | None:
-    """The segments that these rules ask for; those `given` stand in for the stored ones of the same id."""
-    if not any(rule.spec.segments for rule in rules):
+    """The segments that these rules ask for, and a funnel of the site's own.
+
+    Those `given` stand in for the stored ones of the same id.
+    """
+    if not site.funnel.own and not any(rule.spec.segments for rule in rules):
         return None
     own = {each.id for each in given}
     stored = load_segments(connection, site.id).get(site.id, [])
-    return asked_among([*(each for each in stored if each.id not in own), *given], rules)
+    return asked_among([*(each for each in stored if each.id not in own), *given], rules, site.funnel)
 
 
-def asked_among(segments: Sequence[Segment], rules: Iterable[Rule]) -> Segments | None:
-    """Of these segments those that the rules ask for; all others need not be asked."""
+def asked_among(segments: Sequence[Segment], rules: Iterable[Rule], funnel: Funnel) -> Segments | None:
+    """Of these segments those that the rules ask for, and the stages of the funnel; all others need not be asked."""
     named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
-    return Segments(segments).only(each.id for each in segments if named & {each.id, each.spec.name})
+    return Segments(segments, funnel).only(each.id for each in segments if named & {each.id, each.spec.name})
 
 
 def read_place(cursor: str | None) -> tuple[str, int]:

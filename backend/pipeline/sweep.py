@@ -3,7 +3,8 @@
 A broadcast puts a signal for each visitor of its audience into the log, at its rate; there it takes effect once,
 however often a piece is repeated after a crash. A rule that waits for moments (a date, a pause) and is new is written
 down with every visitor who has such a moment before them; so is everybody asked about segments that are new. Whoever is
-in a rule that was edited is moved to its new version, if the edit said so.
+in a rule that was edited is moved to its new version, if the edit said so. A funnel that was defined anew is gone
+through by everybody's events.
 """
 
 from dataclasses import replace
@@ -21,6 +22,7 @@ from backend.domain.rule.compile import BROADCAST
 from backend.domain.rule.trigger import BroadcastTrigger
 from backend.pipeline import regroup
 from backend.pipeline.move_enrolled import MOVE, move_some
+from backend.pipeline.restage import Restager
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.signals import send_signals
 from backend.runtime import Runtime
@@ -87,6 +89,8 @@ class Sweeper:
         ruleset = self._rulesets.of(sweep.site_id)
         if sweep.kind == sweeps.SEGMENTS:
             return self._regroup(sweep, ruleset, now)
+        if sweep.kind == sweeps.STAGES:
+            return self._restage(sweep, ruleset, now)
         rule = ruleset.by_id.get(sweep.rule_id) if ruleset is not None else None
         if ruleset is None or rule is None or rule.rule.status == "archived":
             self._move(sweep, replace(sweep, ended_at=now))
@@ -119,6 +123,14 @@ class Sweeper:
                 if not sweeps.move(connection, sweep, after) or after.ended_at is not None:
                     break
             sweep = after
+        return 0
+
+    def _restage(self, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> int:
+        """Finds out for further visitors which stages they were in; nobody is addressed by that."""
+        if ruleset is None:
+            self._move(sweep, replace(sweep, ended_at=now))
+        else:
+            Restager(self.rt, ruleset, now).run(sweep)
         return 0
 
     def _move(self, before: Sweep, after: Sweep) -> bool:

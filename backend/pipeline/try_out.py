@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from backend.domain.funnel import Funnel, read_stages, segments_of
 from backend.domain.identity import derive
 from backend.domain.mistakes import Mistakes, RuleErrors, quoted
 from backend.domain.rule import Rule, parse_rule
@@ -35,13 +36,24 @@ def try_out(
     """
     settings = {name: value for name, value in site.items() if name != "id"}
     place = Site(id=str(site.get("id", "site")), name="site", write_key="", secret_key="")
-    place = changed(place, SitePatch().load(settings))
+    settings = SitePatch().load(settings)
+    place = changed(place, settings, _funnel(settings["stages"]) if "stages" in settings else None)
     rules, given = written(place, yaml)
     if not holdout:
         place, rules = open_to_all(place, rules)
-    result = rehearse(place, rules, events, parse_moment(until), segments=asked_among(given, rules))
+    result = rehearse(place, rules, events, parse_moment(until), segments=asked_among(given, rules, place.funnel))
     told: dict[str, Any] = SimulationOut().dump(result)
     return told
+
+
+def _funnel(document: Sequence[Any]) -> Funnel:
+    """The funnel that these stages make; segments are read with the rules, too late for it to ask for one."""
+    mistakes = Mistakes()
+    stages = read_stages(document, ("stages",), mistakes)
+    if segments_of(stages):
+        mistakes.add(("stages",), "Stages cannot ask for segments here.")
+    mistakes.raise_if_any()
+    return Funnel(stages=stages, document=tuple(document))
 
 
 def open_to_all(site: Site, rules: Sequence[Rule]) -> tuple[Site, list[Rule]]:
@@ -96,7 +108,7 @@ def written(
     )
     for path, each in rules:
         try:
-            parse_rule(each.value, segments=named)
+            parse_rule(each.value, segments=named, stages=site.funnel.names)
         except RuleErrors as error:
             _note(error.errors, path, each, mistakes)
     mistakes.raise_if_any()
@@ -104,7 +116,12 @@ def written(
     documents = resolved([each.value for _, each in rules], ids, [], mistakes)
     mistakes.raise_if_any()
     return [
-        Rule(id=rule_id, site_id=site.id, spec=parse_rule(document, segments=named), status="active")
+        Rule(
+            id=rule_id,
+            site_id=site.id,
+            spec=parse_rule(document, segments=named, stages=site.funnel.names),
+            status="active",
+        )
         for rule_id, document in zip(ids, documents, strict=True)
     ], segments
 

@@ -1,6 +1,6 @@
 """How the JSON columns are written: domain nouns as msgspec encodes dataclasses, datetimes in UTC, money as text."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import field, make_dataclass
 from datetime import datetime
 from typing import Any, get_type_hints
@@ -57,6 +57,49 @@ def profile_reader(parts: Iterable[str]) -> Callable[[str], Profile]:
         profile.__dict__.update(_EMPTY)
         profile.__dict__.update(decoder.decode(text).__dict__)
         return profile
+
+    return read
+
+
+class _Glimpse(msgspec.Struct):
+    """What stands for a profile where only some parts of it are asked."""
+
+    id: str
+    person: str = ""
+    members: tuple[str, ...] = ()
+
+    def is_in(self, segment_id: str) -> bool:
+        """As a profile's."""
+        return Profile.is_in(self, segment_id)  # type: ignore[arg-type]
+
+
+def glimpse_reader(parts: Iterable[str], names: Collection[str] | None = None) -> Callable[[str], Any]:
+    """As `profile_reader`, several times as fast: what it reads has these parts and ids, and nothing else.
+
+    With `names`, `last_at` tells of those events alone: reading times is what takes longest.
+    """
+    hints = get_type_hints(Profile)
+    wanted = set(parts) & hints.keys() - {"id", "person", "members"}
+    few = names is not None and "last_at" in wanted
+    whole = sorted(wanted - {"last_at"} if few else wanted)
+    # msgspec makes an empty mapping anew for each that has none.
+    fields: list[Any] = [(each, hints[each], _EMPTY[each]) for each in whole]
+    if not few:
+        return msgspec.json.Decoder(msgspec.defstruct("Glimpse", fields, bases=(_Glimpse,))).decode
+    keys = {f"at{place}": name for place, name in enumerate(sorted(names or ()))}
+    times = msgspec.defstruct("Times", [(key, datetime | None, None) for key in keys], rename=keys)
+    fields.append(("last_at", times | None, None))
+    shape = msgspec.defstruct("Glimpse", fields, bases=(_Glimpse,))
+    decode: Callable[[str], Any] = msgspec.json.Decoder(shape).decode
+    pairs = tuple(keys.items())
+
+    def read(text: str) -> Any:
+        glimpse = decode(text)
+        told = glimpse.last_at
+        glimpse.last_at = (
+            {} if told is None else {name: moment for key, name in pairs if (moment := getattr(told, key)) is not None}
+        )
+        return glimpse
 
     return read
 

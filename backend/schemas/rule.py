@@ -120,7 +120,7 @@ class RuleIn(StrictSchema):
             },
             event=_EVENT,
             where=_WHERE,
-            stage={"type": "string", "enum": list(STAGES)},
+            stage={"type": "string", "description": f"One of the site's stages; built in: {', '.join(STAGES)}."},
             segment={"type": "string", "description": "The id or the name of a segment."},
             change={"type": "string", "enum": ["entered", "left"], "default": "entered"},
             trait={"type": "string", "description": "Its value changed.", "example": "plan"},

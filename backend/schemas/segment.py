@@ -20,6 +20,9 @@ EXAMPLE: dict[str, Any] = {
 }
 """A segment that people enter and leave though nothing happens."""
 
+MOST_PROBLEMS = 1_000
+"""Rows that the answer to an import tells of, where it is not made of lines."""
+
 MOST_AT_ONCE = 1_000
 """Visitors that one request puts on a list."""
 
@@ -95,3 +98,66 @@ class MemberOut(VisitorOut):
     """A visitor, and since when they are a member."""
 
     entered_at = Moment()
+    left_at = Moment(allow_none=True, metadata={"description": "When they had left it before."})
+
+
+class ImportQuery(StrictSchema):
+    """What to do with the visitors of a file."""
+
+    remove = fields.Boolean(load_default=False, metadata={"description": "Take them off the list."})
+    dry_run = fields.Boolean(load_default=False, metadata={"description": "Only tell what would become of each row."})
+
+
+class ProblemOut(StrictSchema):
+    """A row that was left out."""
+
+    line = fields.Integer(metadata={"description": "Of the file, from 1; that at which the row ends.", "example": 17})
+    code = fields.String(validate=validate.OneOf(("broken", "not_found", "ambiguous", "unnamed")))
+    message = fields.String(metadata={"example": 'No visitor has the email "jo@shop.example".'})
+
+
+class ImportOut(StrictSchema):
+    """What came of a file; who is put on the list takes their turn in the log, like any event."""
+
+    rows = fields.Integer(metadata={"description": "Rows that were looked at; empty lines are none."})
+    accepted = fields.Integer()
+    not_found = fields.Integer(metadata={"description": "Rows that name nobody of this site."})
+    ambiguous = fields.Integer(metadata={"description": "Rows that several visitors match."})
+    broken = fields.Integer(metadata={"description": "Rows that cannot be read."})
+    unnamed = fields.Integer(metadata={"description": "Visitors who have no id by which the log could name them."})
+    stopped_at = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "Only where the log stayed full: the line from which on nothing was done; send again."
+        },
+    )
+    problems = fields.List(
+        fields.Nested(ProblemOut), metadata={"description": f"The first {MOST_PROBLEMS}; as lines, all of them."}
+    )
+
+
+class MemberRowOut(StrictSchema):
+    """One row of a file of members."""
+
+    visitor_id = fields.String()
+    user_id = fields.String(allow_none=True)
+    anonymous_id = fields.String(allow_none=True, metadata={"description": "Of the browser that came last."})
+    email = fields.String(allow_none=True)
+    stage = fields.String()
+    first_seen = Moment(allow_none=True)
+    last_seen = Moment(allow_none=True)
+    orders = fields.Integer()
+    revenue = fields.String(metadata={"example": "19.90"})
+    currency = fields.String()
+    entered_at = Moment()
+    left_at = Moment(allow_none=True, metadata={"description": "When they had left before."})
+
+
+class ExportQuery(StrictSchema):
+    """How the file is written."""
+
+    format = fields.String(
+        load_default="csv",
+        validate=validate.OneOf(("csv", "jsonl")),
+        metadata={"description": "csv has a first line with the columns' names; jsonl is one JSON object a line."},
+    )

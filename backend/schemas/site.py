@@ -13,13 +13,15 @@ from backend.domain.calendar import read_quiet_hours
 from backend.domain.consent import CATEGORIES, NOTHING_ASKED, ConsentPolicy
 from backend.domain.duration import format_duration
 from backend.domain.fact import read_levels, read_rfm
-from backend.domain.mistakes import Mistakes
+from backend.domain.funnel import BUILT_IN, Funnel, read_stages
+from backend.domain.mistakes import WHOLE, Mistakes
 from backend.domain.profile import STAGES
 from backend.domain.rule.limits import read_caps
 from backend.domain.site import Attention, Policy, Site
 from backend.domain.webhook import SHORTEST_RETENTION, webhook_secret
 from backend.schemas.capture import CAPTURE, AttentionFields, CaptureFields, attention_view, capture_of
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Origin, StrictSchema, TimeZone
+from backend.schemas.rule import CONDITION
 
 
 def _name(text: str) -> None:
@@ -27,11 +29,6 @@ def _name(text: str) -> None:
         raise ValidationError("Must not hold a slash: the name stands in addresses.")
     if re.fullmatch(r"[0-9a-f]{32}", text):
         raise ValidationError("Must not look like an id.")
-
-
-def _stages(names: list[str]) -> None:
-    if tuple(names) != STAGES:
-        raise ValidationError(f"A site cannot define its own stages yet: leave them out, or write {', '.join(STAGES)}.")
 
 
 def _retention(span: timedelta) -> None:
@@ -90,6 +87,20 @@ class ConsentFields(StrictSchema):
         validate=validate.OneOf(CATEGORIES),
         metadata={"description": "Before a promotional message is sent elsewhere.", "example": "marketing"},
     )
+
+
+class StageList(fields.Raw):
+    """The stages of a funnel, as they are written; segments that they name are looked for later."""
+
+    def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return list(value)
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        mistakes = Mistakes()
+        read_stages(value, (), mistakes)
+        if mistakes:
+            raise ValidationError(mistakes.errors.get(WHOLE, mistakes.errors))
+        return tuple(value)
 
 
 class PolicyFields(StrictSchema):
@@ -220,10 +231,29 @@ class SiteFields(StrictSchema):
     )
     timezone = TimeZone(metadata={"description": "Its IANA name; UTC where left out.", "example": "Europe/Vienna"})
     currency = Currency(metadata={"description": "Of all its money; USD where left out.", "example": "EUR"})
-    stages = fields.List(
-        fields.String(),
-        validate=_stages,
-        metadata={"description": "The funnel in order; still the same for every site."},
+    stages = StageList(
+        metadata={
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"type": "string", "enum": list(STAGES)},
+                    {
+                        "type": "object",
+                        "properties": {"name": {"type": "string"}, "enter": CONDITION, "leave": CONDITION},
+                        "required": ["name"],
+                    },
+                ]
+            },
+            "description": "The funnel in order: built-in stages by name, and own ones. Who is in several is in the "
+            "furthest, who is in none in the first. An own one is entered when `enter` holds, and left when it no "
+            "longer does, or with `leave` when that holds. Another definition is applied to all stored events (see "
+            "`GET funnel`); no rule starts by that.",
+            "example": [
+                *("new", "interested"),
+                {"name": "trial", "enter": {"performed": "Trial Started"}, "leave": {"performed": "Trial Ended"}},
+                "customer",
+            ],
+        },
     )
     policy = fields.Nested(PolicyFields, metadata={"description": "What the site allows."})
     capture = fields.Nested(CaptureFields, metadata={"description": "What its pages report by themselves."})
@@ -270,12 +300,16 @@ _document = _Document()
 _policy_names = tuple(PolicyFields().fields)
 
 
-def changed(site: Site, changes: Mapping[str, Any]) -> Site:
-    """The site with what `SitePatch` or `SiteIn` loaded put in; its parts are merged key by key."""
-    values = dict(changes)
-    for name in ("origins", "stages"):
-        if name in values:
-            values[name] = tuple(values[name])
+def changed(site: Site, changes: Mapping[str, Any], funnel: Funnel | None = None) -> Site:
+    """The site with what `SitePatch` or `SiteIn` loaded put in; its parts are merged key by key.
+
+    `funnel` is what its `stages` make.
+    """
+    values = {key: value for key, value in changes.items() if key != "stages"}
+    if funnel is not None:
+        values["funnel"] = funnel
+    if "origins" in values:
+        values["origins"] = tuple(values["origins"])
     if "policy" in values:
         values["policy"] = replace(site.policy, **_policy(values["policy"], site.policy.consent))
     if "attention" in values:
@@ -286,16 +320,18 @@ def changed(site: Site, changes: Mapping[str, Any]) -> Site:
 
 def dump_document(site: Site) -> str:
     """The site without id, name and keys, as the JSON text of its column."""
-    return json.dumps(_document.dump(site_view(site)), ensure_ascii=False)
+    document = _document.dump(site_view(site))
+    return json.dumps(document | {"stages_revision": site.funnel.revision}, ensure_ascii=False)
 
 
 def load_document(text: str) -> dict[str, Any]:
     """The fields of `Site` that the column holds; what a later version may have added is left out."""
-    values = _document.load(json.loads(text))
+    told = json.loads(text)
+    values = _document.load({key: value for key, value in told.items() if key != "stages"})
     return {
         **values,
         "origins": tuple(values.get("origins", ())),
-        "stages": tuple(values.get("stages", STAGES)),
+        "funnel": _funnel(told.get("stages", STAGES), told.get("stages_revision", 0)),
         "policy": Policy(**_policy(values.get("policy", {}), NOTHING_ASKED)),
         "capture": {**CAPTURE, **values.get("capture", {})},
         "attention": Attention(**_attention(values.get("attention", {}))),
@@ -314,6 +350,17 @@ def _policy(told: Mapping[str, Any], consent: ConsentPolicy) -> dict[str, Any]:
     return values
 
 
+def _funnel(document: list[Any], revision: int) -> Funnel:
+    """The funnel that was kept; the built-in one where this version of chimein no longer understands it."""
+    if tuple(document) == STAGES:
+        return replace(BUILT_IN, revision=revision) if revision else BUILT_IN
+    mistakes = Mistakes(lenient=True)
+    stages = read_stages(document, (), mistakes)
+    if mistakes:
+        return replace(BUILT_IN, revision=revision)
+    return Funnel(stages=stages, document=tuple(document), revision=revision)
+
+
 def _attention(told: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, "checkout": tuple(told["checkout"])} if "checkout" in told else dict(told)
 
@@ -324,7 +371,7 @@ def site_view(site: Site) -> dict[str, Any]:
         **{name: getattr(site, name) for name in ("id", "name", "write_key", "secret_key", "timezone", "currency")},
         "webhook_secret": webhook_secret(site.secret_key),
         "origins": list(site.origins),
-        "stages": list(site.stages),
+        "stages": list(site.funnel.document),
         "policy": {name: getattr(site.policy, name) for name in _policy_names},
         "capture": capture_of(site),
         "attention": attention_view(site.attention),

@@ -1,6 +1,6 @@
 """How a visitor is written in the API: the profile, times in UTC, money as text with its currency beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from backend.domain.consent import standing
 from backend.domain.identifier import verified
-from backend.domain.profile import CartItem, Profile, Touch
+from backend.domain.profile import STAGES_KEPT, CartItem, Profile, StageAt, Touch
 from backend.schemas.fields import Moment, Money, StrictSchema
 
 
@@ -176,6 +176,14 @@ class FactsOut(StrictSchema):
     products = fields.List(fields.Nested(SupplyOut), metadata={"description": "The soonest to run out first."})
 
 
+class StageEntryOut(StrictSchema):
+    """A stage that the visitor came into; `left_at` is when they came into the next."""
+
+    stage = fields.String(metadata={"example": "cart"})
+    entered_at = Moment()
+    left_at = Moment(allow_none=True)
+
+
 class VisitorOut(StrictSchema):
     """One visitor: everything folded from their events."""
 
@@ -185,6 +193,10 @@ class VisitorOut(StrictSchema):
     traits = fields.Dict(keys=fields.String(), metadata={"example": {"first_name": "Ada"}})
     identifiers = fields.List(fields.Nested(IdentifierOut))
     stage = fields.String(metadata={"example": "cart"})
+    stage_history = fields.List(
+        fields.Nested(StageEntryOut),
+        metadata={"description": f"The last {STAGES_KEPT} stages that they came into, in order."},
+    )
     device = fields.Nested(DeviceOut)
     first_seen = Moment(allow_none=True)
     last_seen = Moment(allow_none=True)
@@ -232,6 +244,7 @@ def visitor_view(
         **_memberships(profile, segments),
         "consent": standing(profile.consents),
         "identifiers": _identifiers(profile),
+        "stage_history": _stages(profile.stage_history),
         "traits": dict(profile.traits),
         "counts": dict(profile.counts),
         "last_at": dict(profile.last_at),
@@ -261,6 +274,14 @@ def _identifiers(profile: Profile) -> list[dict[str, Any]]:
     return [
         {**asdict(each), "verified": (key := (each.kind, each.value)) in proven, "verified_at": proven.get(key)}
         for each in profile.identifiers
+    ]
+
+
+def _stages(history: Sequence[StageAt]) -> list[dict[str, Any]]:
+    left = [*(each.at for each in history[1:]), None]
+    return [
+        {"stage": each.stage, "entered_at": each.at, "left_at": until}
+        for each, until in zip(history, left, strict=False)
     ]
 
 

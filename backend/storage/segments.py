@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.domain.funnel import KEY
 from backend.domain.mistakes import RuleErrors
 from backend.domain.profile import Profile
 from backend.domain.segment import Segment, SegmentSpec, parse_segment
@@ -212,7 +213,8 @@ def clear_members(conn: Connection, segment_id: str, limit: int) -> int:
 
 
 def _entered(profile: Profile) -> dict[str, datetime]:
-    return {key: each.entered_at for key, each in profile.segments.items() if each.entered_at is not None}
+    standings = profile.segments.items()  # those with stages are kept beside these
+    return {key: each.entered_at for key, each in standings if each.entered_at is not None and key[0] != KEY}
 
 
 def _next_revision(conn: Connection, site_id: str) -> Any:

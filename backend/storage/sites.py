@@ -60,9 +60,10 @@ def update_site(conn: Connection, vault: Vault, site: Site) -> None:
         conn.execute(update(sites).where(sites.c.id == site.id).values(**_columns(vault, site)))
 
 
-def get_site(conn: Connection, vault: Vault, ref: str) -> StoredSite | None:
-    """The site with this id or name, as it is now."""
-    row = conn.execute(select(sites).where(or_(sites.c.id == ref, sites.c.name == ref))).first()
+def get_site(conn: Connection, vault: Vault, ref: str, *, lock: bool = False) -> StoredSite | None:
+    """The site with this id or name, as it is now; `lock` keeps whoever wants to change it so too waiting."""
+    query = select(sites).where(or_(sites.c.id == ref, sites.c.name == ref))
+    row = conn.execute(query.with_for_update() if lock else query).first()
     return None if row is None else _stored(vault, row)
 
 
@@ -118,7 +119,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
     """Removes the site and what is kept by its id alone; False where there is none."""
     kept = (
         *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
-        *(tables.dead_events, tables.tallies, tables.contests),
+        *(tables.dead_events, tables.tallies, tables.contests, tables.stage_entries, tables.sweeps),
         *(learned_tables.product_intervals, learned_tables.property_catalogue),
         *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
     )

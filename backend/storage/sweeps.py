@@ -10,7 +10,7 @@ from backend.storage.bulk import insert_rows
 from backend.storage.tables import sweeps
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
-SEGMENTS, RETENTION = "segments", "retention"
+SEGMENTS, STAGES, RETENTION = "segments", "stages", "retention"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,8 +18,9 @@ class Sweep:
     """One way through the visitors; `cursor` is the last that was looked at, `done` how many were addressed.
 
     `kind`: `broadcast` (a round of a rule for everybody), `wake` (a rule that waits for moments is new), `move`
-    (whoever is in an edited rule goes on with its new version), `segments` (definitions of segments up to the
-    revision `rule_id` are new), or `retention` (events that are too old are removed).
+    (whoever is in an edited rule goes on with its new version), `segments` (definitions of segments up to the revision
+    `rule_id` are new), `stages` (the site's funnel is another, its revision `rule_id`), or `retention` (events that are
+    too old are removed).
     """
 
     id: str
@@ -85,6 +86,13 @@ def built(connection: Connection, site_id: str) -> int:
         sweeps.c.site_id == site_id, sweeps.c.kind == SEGMENTS, sweeps.c.ended_at.is_not(None)
     )
     return max(map(int, connection.scalars(query)), default=0)
+
+
+def restaging(connection: Connection, site_id: str) -> Sweep | None:
+    """The way through a site's visitors on which the stages they were in are found out anew; None: it is done."""
+    query = select(sweeps).where(sweeps.c.site_id == site_id, sweeps.c.kind == STAGES, sweeps.c.ended_at.is_(None))
+    row = connection.execute(query.order_by(sweeps.c.due_at.desc(), sweeps.c.id)).first()
+    return None if row is None else _sweep(row)
 
 
 def move(connection: Connection, before: Sweep, after: Sweep) -> bool:

@@ -6,6 +6,8 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
+from backend.storage.funnel_tables import stage_entries as stage_entries
+from backend.storage.merge_tables import merges as merges
 from backend.storage.metadata import metadata as metadata
 from backend.storage.privacy_tables import access_log as access_log
 from backend.storage.privacy_tables import erasures as erasures
@@ -309,18 +311,12 @@ unsubscribes = Table(
     Column("at", BigInteger, nullable=False),
 )
 
-# Who is who: merges, and what of them was taken back.
-merges = Table(
-    "merges",
-    metadata,
-    Column("visitor_id", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
-    *(Column(name, Text, nullable=False) for name in ("member_id", "site_id", "source", "message_id")),
-    Column("author", Text),  # the name of the token, of what the API said
-    Column("at", BigInteger, nullable=False),
-    *(Column("undone_at", BigInteger), Column("undone_by", Text)),
+Index(
+    "ix_visitors_site_id_merged_into",
+    *(visitors.c[name] for name in ("site_id", "visitor_id", "merged_into")),
+    sqlite_where=text("merged_into IS NOT NULL"),
+    postgresql_where=text("merged_into IS NOT NULL"),
 )
-Index("ix_merges_member_id", merges.c.member_id)
 
 PER_VISITOR = tuple(
     table for table in metadata.sorted_tables if next(iter(table.primary_key.columns)).name == "visitor_id"

@@ -1,6 +1,6 @@
 """The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func,
 from backend.domain.identifier import as_known
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
-from backend.schemas.documents import decode_profile, encode_profile
+from backend.schemas.documents import decode_profile, encode_profile, profile_reader
 from backend.storage.bulk import insert_rows, rows_of, update_rows
 from backend.storage.tables import PER_VISITOR, merges, segment_members, visitors
-from backend.storage.times import to_micros
+from backend.storage.times import from_micros, to_micros
 
 AT_ONCE = 500
 """Rows that the database takes in while the next are encoded."""
@@ -89,6 +89,59 @@ def load_profile(connection: Connection, visitor_id: str) -> Profile | None:
     return None
 
 
+def ids_of_emails(connection: Connection, site_id: str, emails: Collection[str]) -> dict[str, list[str]]:
+    """The visitors that are found under each of these addresses (in small letters), by id, at most a few of each."""
+    found: dict[str, list[str]] = {}
+    if emails:
+        columns = (visitors.c.email, visitors.c.visitor_id)
+        among = {visitors.c.site_id: [site_id], visitors.c.email: emails}
+        for email, visitor_id in rows_of(connection, columns, among, " AND merged_into IS NULL"):
+            found.setdefault(email, []).append(visitor_id)
+    return found
+
+
+def named(connection: Connection, site_id: str, ids: Collection[str]) -> dict[str, Profile]:
+    """By each of these ids the site's visitor that it belongs to now; of the profile only by what it is named."""
+    found: dict[str, Profile] = {}
+    links: dict[str, str] = {}
+    wanted = set(ids)
+    for _ in range(2):
+        for visitor_id, merged_into, text in rows_of(connection, _LOADED, {visitors.c.visitor_id: wanted}):
+            if merged_into is None:
+                found[visitor_id] = _read_names(text)
+            else:
+                links[visitor_id] = merged_into
+        wanted = set(links.values()) - found.keys()
+        if not wanted:
+            break
+    found |= {each: found[person] for each, person in links.items() if person in found}
+    return {each: profile for each, profile in found.items() if profile.site_id == site_id}
+
+
+_read_names = profile_reader(("anonymous_ids", "user_id"))
+_read_member = profile_reader(
+    ("anonymous_ids", "user_id", "stage", "first_seen", "last_seen", "orders", "segments"),
+)
+
+
+def members(
+    connection: Connection, segment_id: str, after: str, limit: int
+) -> list[tuple[Profile, str | None, datetime]]:
+    """Members of a segment in order of id, beginning behind `after`: (profile, email, entered at).
+
+    Of the profile only what a list of members tells is read.
+    """
+    query = (
+        select(visitors.c.profile, visitors.c.email, segment_members.c.entered_at)
+        .join(visitors, visitors.c.visitor_id == segment_members.c.visitor_id)
+        .where(segment_members.c.segment_id == segment_id, segment_members.c.visitor_id > after)
+        .order_by(segment_members.c.visitor_id)
+        .limit(limit)
+    )
+    found = connection.execute(query)
+    return [(_read_member(row.profile), row.email, from_micros(row.entered_at)) for row in found]
+
+
 def find(
     connection: Connection,
     site_id: str,
@@ -135,7 +188,9 @@ def find(
         query = query.where(
             or_(visitors.c.last_seen < seen, and_(visitors.c.last_seen == seen, visitors.c.visitor_id > last))
         )
-    query = query.order_by(visitors.c.last_seen.desc(), visitors.c.visitor_id).limit(limit)
+    # Of the few with an address no index may give the order: SQLite would walk through all of the site by it.
+    last_seen = visitors.c.last_seen if email is None else visitors.c.last_seen + 0
+    query = query.order_by(last_seen.desc(), visitors.c.visitor_id).limit(limit)
     return [decode_profile(text) for (text,) in connection.execute(query)]
 
 
@@ -163,6 +218,27 @@ def texts_after(connection: Connection, site_id: str, after: str, limit: int) ->
         .limit(limit)
     )
     return [(row.visitor_id, row.profile) for row in connection.execute(query)]
+
+
+def texts(
+    connection: Connection, site_id: str, stages: Collection[str] | None, at_once: int
+) -> Iterator[Sequence[str]]:
+    """The profiles, as they are kept, of a site's visitors who were not merged away, a piece at a time, in no order.
+
+    With `stages`, only of who is in one of those.
+    """
+    query = select(visitors.c.profile).where(in_order_of_id(site_id), visitors.c.merged_into.is_(None))
+    if stages is not None:
+        query = query.where(visitors.c.stage.in_(sorted(stages)))
+    yield from connection.execution_options(yield_per=at_once).scalars(query).partitions(at_once)
+
+
+def count(connection: Connection, site_id: str) -> int:
+    """How many visitors a site has, without those who were merged away."""
+    every = select(func.count()).where(visitors.c.site_id == site_id)
+    found: int = connection.scalar(every) or 0
+    merged: int = connection.scalar(every.where(visitors.c.merged_into.is_not(None))) or 0
+    return found - merged
 
 
 def in_order_of_id(site_id: str) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ import sys
 
 from tests.bench.report import Line, table
 
-PARTS = ("collector", "process", "deciding", "many_rules", "timers", "simulation", "live", "sdk_python")
+PARTS = ("collector", "process", "deciding", "many_rules", "timers", "simulation", "live", "sdk_python", "scale")
 
 
 def main(names: list[str]) -> None:

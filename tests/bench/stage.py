@@ -34,6 +34,7 @@ def _runtime(url: str, redis_url: str, folder: str) -> Iterator[Runtime]:
             "CHIMEIN_DATABASE_URL": url,
             "CHIMEIN_REDIS_URL": redis_url,
             "CHIMEIN_DATA_DIR": str(Path(folder)),
+            "CHIMEIN_ADMIN_TOKEN": "the-token-of-the-benchmarks",
             "CHIMEIN_SECRET_KEY": "a-secret-key-for-the-benchmarks-only",
         }
     )

@@ -47,7 +47,9 @@ class Api:
         headers = dict(kwargs.pop("headers", {}))
         if self.token is not None:
             headers.setdefault("Authorization", f"Bearer {self.token}")
-        if json is not None:
+        if isinstance(json, bytes):
+            kwargs |= {"data": json, "content_type": "text/csv"}
+        elif json is not None:
             kwargs["json"] = json
         return self.client.open("/api/v1" + path, method=method, headers=headers, **kwargs)
 

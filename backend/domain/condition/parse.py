@@ -32,7 +32,7 @@ KINDS = "all, any, not, field, performed, local_time or segment"
 
 COUNT_OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "between")
 
-LASTING = "A segment is about the visitor, whatever happens just now: use profile. fields and performed."
+LASTING = "This is about the visitor, whatever happens just now: use profile. fields and performed."
 
 Path: TypeAlias = tuple[str | int, ...]
 

@@ -1,5 +1,6 @@
 """Who belongs to which segment, as a visitor goes through time: asked where something may have changed it, and when."""
 
+from bisect import insort
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,6 +9,7 @@ from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.condition.turning import next_turn
 from backend.domain.engine.result import PastNeeded
 from backend.domain.engine.segments import CompiledSegment, Segments
+from backend.domain.engine.stages import note_stage
 from backend.domain.event import SIGNAL, Event
 from backend.domain.identifier import NOTED
 from backend.domain.past import END_OF_MOMENT
@@ -25,9 +27,10 @@ REMOVED = "Segment Member Removed"
 
 ENTERED = "Segment Entered"
 LEFT = "Segment Left"
+STAGE = "Stage Entered"
 """The signals that mark a change which time alone brought about."""
 
-SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, CHANGED, NOTED})
+SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, STAGE, CHANGED, NOTED})
 """The names of what is nobody's doing: no profile counts it."""
 
 NOBODY = Standing()
@@ -49,6 +52,7 @@ class Membership:
         self.due = segments_due(self._profile, self.segments)
         standings = self._profile.segments.values() if self.due is not None else ()
         self.promised = frozenset(each.due_at for each in standings)
+        self.fresh = self._is_new() and not (self._profile.anonymous_ids or self._profile.user_id)
 
     @property
     def _profile(self) -> Profile:
@@ -66,28 +70,55 @@ class Membership:
         event, which then is what they enter by.
         """
         profile, segments = self._profile, self.segments
+        self.restage()
         built = profile.segments_built
-        if built >= segments.revision:
+        if built >= segments.revision and not self.walk.behind:
             return
-        profile.__dict__["segments_built"] = segments.revision
+        profile.__dict__["segments_built"] = max(built, segments.revision)
         if self._is_new():
             return
         newer = frozenset(place for place, each in enumerate(segments.all) if each.segment.revision > built)
+        if self.walk.behind:
+            newer |= segments.staged
         latest = max(filter(None, (at, profile.last_seen, profile.segments_at)))
         self.walk.past.cut = (at, order - 1) if latest == at else (latest, END_OF_MOMENT)
-        merged = built > 0 and profile.segments_at is None
-        self._ask(newer, latest)
+        self._ask_some(newer, latest)
         self._forget_the_gone()
+
+    def restage(self) -> None:
+        """Writes into the profile in which stage of the site's own funnel it is: folding knows the built-in one."""
+        stages = self.segments.stages
+        if stages is not None:
+            stage = stages.of(self._profile)
+            if stage != self._profile.stage:
+                self._profile.__dict__["stage"] = stage
+
+    def restaged(self, at: datetime) -> None:
+        """Asks for the stage, and those that ask for it, without a word: what is known of it was written anew."""
+        self.restage()
+        self.walk.past.cut = (at, END_OF_MOMENT)
+        self._ask_some(self.segments.by_stage(), at)
+
+    def _ask_some(self, places: frozenset[int], at: datetime) -> list[Change]:
+        """Asks these; where all are to be asked after a merge, that is still to be done."""
+        profile = self._profile
+        merged = profile.segments_built > 0 and profile.segments_at is None
+        changes = self._ask(places, at)
         if merged:
-            profile.__dict__["segments_at"] = None  # the others are still to be asked
+            profile.__dict__["segments_at"] = None
+        return changes
 
     def fold(self, event: Event, before: list[Any]) -> list[Change]:
         """What an event changes, which was folded just now; `before` are the parts as they were."""
         profile, segments = self._profile, self.segments
-        if profile.segments_at is None:
+        self.restage()
+        if profile.segments_at is None and not self.fresh:
             places = frozenset(range(len(segments.all)))
         else:
             places = segments.concerned(event.name, before, profile.__dict__)
+            if self.fresh:
+                self.fresh = False
+                places = places | segments.of_nobody
             if self.due is not None and self.due <= event.timestamp:
                 places = places | self._due_places(event.timestamp)
         given = self._given(event) if event.type == SIGNAL else None
@@ -147,14 +178,13 @@ class Membership:
         state = profile.__dict__
         segments = self.segments.all
         changes: list[Change] = []
-        todo = places if not given else places | given.keys()
+        asked = places if not given else places | given.keys()
+        todo = sorted(asked)
         moment = self.walk.moment(at, None, (at, END_OF_MOMENT))
         standings = dict(profile.segments)
         state["segments"], state["segments_at"] = standings, at
         wanted = frozenset().union(*(segments[place].history for place in todo))
-        while todo:
-            place = min(todo)
-            todo = todo - {place}
+        for place in todo:  # which grows behind the place where we are
             each = segments[place]
             before = standings.get(each.id, NOBODY)
             was = before.entered_at is not None
@@ -169,19 +199,28 @@ class Membership:
             if after != before:
                 standings[each.id] = after
             if (after.entered_at is not None) is not was:
-                changes.append(Change(each.id, not was))
-                todo = todo.union(self.segments.followers(each.id))
+                if place in self.segments.staged:
+                    self.restage()
+                else:
+                    changes.append(Change(each.id, not was))
+                for follower in self.segments.followers(each.id):
+                    if follower not in asked:
+                        asked = asked | {follower}
+                        insort(todo, follower)
         self.due = segments_due(profile, self.segments)
         self.walk.result.woken = True
+        if self.segments.stages is not None:
+            note_stage(self.walk, at)
         return changes
 
     def _standing(self, each: CompiledSegment, before: Standing, moment: Moment, given: bool | None) -> Standing:
         was = before.entered_at is not None
-        if each.test is None:
-            holds = was if given is None else given
-        else:
-            holds = each.test(moment)
-        due = next_turn(each.test, each.turning, moment, holds) if each.test and each.turning else None
+        test, _ = each.asked(was)
+        holds = test(moment) if test is not None else was if given is None else given
+        if each.patient and holds is was and before.due_at is not None and before.due_at > moment.at:
+            return before
+        test, turning = each.asked(holds)
+        due = next_turn(test, turning, moment, holds) if test and turning else None
         if holds is was:
             return before if due == before.due_at else before._replace(due_at=due)
         if holds:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from backend.domain.attention import Contact
 from backend.domain.condition import HistoryNeeded
@@ -66,6 +67,15 @@ class Collision:
     at: datetime
 
 
+class Staged(NamedTuple):
+    """A visitor came into a stage of the funnel, from where and by which kind of device."""
+
+    stage: str
+    at: datetime
+    source: str
+    device: str
+
+
 @dataclass(slots=True)
 class Advance:
     """Where a visitor stands after a stretch of time: what changed, and what is to be said.
@@ -86,3 +96,5 @@ class Advance:
     woken: bool = False
     forgotten: list[Contact] = field(default_factory=list)
     """Contacts that had to make room, as they stood then."""
+    staged: list[Staged] = field(default_factory=list)
+    """The stages that were entered, in order."""

@@ -26,12 +26,12 @@ class Ruleset:
     """Which rules may start at an event, at a stage, when a trait changes, when a session begins, and at what moments.
 
     `dispatch` knows which of the active rules an event starts, `events` are the names that they listen to; `by_stage`
-    and `at_session` are sets as `dispatch` numbers them. `watches` are the rules that start at moments which no event
-    marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
-    is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
-    as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new,
-    `standards` what facts are measured by,
-    `reading` how it reads addresses.
+    and `at_session` are sets as `dispatch` numbers them, `rules_at` are those of `by_stage` one by one. `watches` are
+    the rules that start at moments which no event marks, `segments` those of the site (None: it has none, and the
+    built-in funnel), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of
+    rules by (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one
+    that nobody has. `winners` are the variants that get everybody who is new, `standards` what facts are
+    measured by, `reading` how it reads addresses.
     """
 
     site: Site
@@ -39,6 +39,7 @@ class Ruleset:
     dispatch: Dispatch
     events: frozenset[str]
     by_stage: Mapping[str, Places]
+    rules_at: Mapping[str, Rules] = field(default_factory=dict)
     by_trait: Mapping[str, Rules]
     at_session: Places = 0
     watches: Rules = ()
@@ -80,6 +81,7 @@ class Ruleset:
             dispatch=dispatch,
             events=frozenset(rule.event for rule in active if rule.event is not None),
             by_stage={stage: dispatch.places(group) for stage, group in by_stage.items()},
+            rules_at=by_stage,
             by_trait=by_trait,
             segments=segments,
             by_segment=by_segment,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backend.domain.condition import HistoryNeeded
-from backend.domain.engine.membership import ENTERED, LEFT, Change
+from backend.domain.engine.membership import ENTERED, LEFT, STAGE, Change
 from backend.domain.engine.result import PastNeeded
 from backend.domain.event import NOTHING
 from backend.domain.past import END_OF_MOMENT
@@ -54,7 +54,8 @@ class Wakes:
     def settle(self, until: datetime) -> None:
         """Lets memberships be asked that are still to be asked, though nothing happened."""
         assert self.walk.membership is not None
-        self._tell(self.walk.membership.settle(until), until)
+        stage = self.walk.result.profile.stage
+        self._tell(self.walk.membership.settle(until), stage, until)
 
     def note(self) -> None:
         """Writes down when somebody must look at this visitor again."""
@@ -67,9 +68,14 @@ class Wakes:
     def _turn(self, moment: datetime) -> None:
         """Time alone changes memberships at this moment."""
         assert self.walk.membership is not None
-        self._tell(self.walk.membership.pass_to(moment), moment)
+        stage = self.walk.result.profile.stage
+        self._tell(self.walk.membership.pass_to(moment), stage, moment)
 
-    def _tell(self, changes: Iterable[Change], moment: datetime) -> None:
+    def _tell(self, changes: Iterable[Change], stage: str, moment: datetime) -> None:
+        """Tells the rules what changed; `stage` is that of before."""
+        if self.walk.result.profile.stage != stage:
+            for rule in self.walk.ruleset.rules_at.get(self.walk.result.profile.stage, ()):
+                self._notice(rule, STAGE, moment)
         for change in changes:
             for rule in self.walk.ruleset.by_segment.get(change, ()):
                 self._notice(rule, ENTERED if change.entered else LEFT, moment)
@@ -103,7 +109,7 @@ class Wakes:
         if told:
             signal = replace(signal, properties={**told, **signal.properties})
         # A moment that was written down comes even where nobody was there to notice it in time; one is enough.
-        written = walk.membership.promised if name in (ENTERED, LEFT) and walk.membership is not None else ()
+        written = walk.membership.promised if name in (ENTERED, LEFT, STAGE) and walk.membership is not None else ()
         if moment == walk.promised or moment in written or not walk.stale(signal):
             walk.past.cut = signal.moment
             walk.consider(rule, (rule.where, rule.audience), signal, walk.moment(moment, signal))

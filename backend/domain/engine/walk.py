@@ -19,6 +19,7 @@ from backend.domain.engine.noted import noted
 from backend.domain.engine.reentry import denial_of
 from backend.domain.engine.result import Advance, Denial, PastNeeded
 from backend.domain.engine.ruleset import Ruleset
+from backend.domain.engine.stages import catch_up, note_stage
 from backend.domain.engine.steps import Steps
 from backend.domain.engine.wakes import Wakes
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
@@ -53,6 +54,8 @@ def advance(
     """
     walk = Walk(ruleset, profile, enrolments, past, now)
     try:
+        if profile.stages_built != ruleset.site.funnel.revision:
+            catch_up(walk)
         if walk.membership is not None:
             start = events[0] if events else None
             walk.membership.build(start.timestamp if start else until, start.order if start else END_OF_MOMENT)
@@ -74,21 +77,6 @@ def advance(
         walk.forget()
 
 
-def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
-    """Asks those definitions of segments that are newer than the profile knows, and nothing else, at `at`.
-
-    Raises `PastNeeded` as `advance` does.
-    """
-    walk = Walk(ruleset, profile, (), past, None)
-    try:
-        if walk.membership is not None:
-            walk.membership.build(at, END_OF_MOMENT)
-        walk.wakes.note()
-        return walk.result
-    finally:
-        walk.forget()
-
-
 class Walk:
     """Goes through the stretch; what it brings about stands in `result`."""
 
@@ -105,6 +93,7 @@ class Walk:
         self.waiting: dict[str, Enrolment] = {}
         self.queue: deque[Event] = deque()
         self.promised = profile.wake_at
+        self.behind = False
         self.membership = Membership(self, ruleset.segments) if ruleset.segments is not None else None
         for enrolment in enrolments:
             self.known.setdefault(enrolment.rule_id, []).append(enrolment)
@@ -147,6 +136,9 @@ class Walk:
         parts = membership.parts() if membership is not None else []
         fold_into(profile, event, self.ruleset.reading)
         changes = membership.fold(event, parts) if membership is not None else ()
+        history = profile.stage_history
+        if not history or history[-1][0] != profile.stage:
+            note_stage(self, event.timestamp)
         if profile.contacts:
             measure(self, event)
         candidates = 0

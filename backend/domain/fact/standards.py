@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.domain.cart import money
 from backend.domain.mistakes import Mistakes
-from backend.domain.site import Policy
+
+if TYPE_CHECKING:
+    from backend.domain.site import Policy
 
 Path = tuple[str | int, ...]
 
@@ -50,7 +52,7 @@ class Standards:
     intervals: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Policy, intervals: Mapping[str, float] | None = None) -> "Standards":
+    def of(cls, policy: "Policy", intervals: Mapping[str, float] | None = None) -> "Standards":
         """Those of a site."""
         ignored = Mistakes()
         rfm = read_rfm(policy.rfm, (), ignored) if policy.rfm is not None else Rfm()

@@ -1,7 +1,7 @@
 """From JSON to a rule: every mistake is found in one go, each with its path and a sentence."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -66,15 +66,20 @@ SIMULATED: Steps = (
 
 
 def parse_rule(
-    doc: object, *, simulated: bool = False, stored: bool = False, segments: Mapping[str, str] | None = None
+    doc: object,
+    *,
+    simulated: bool = False,
+    stored: bool = False,
+    segments: Mapping[str, str] | None = None,
+    stages: Sequence[str] | None = None,
 ) -> RuleSpec:
     """Read a rule document; raise RuleErrors carrying all its mistakes.
 
     With `simulated`, name and message may be missing: a rule that is only tried out needs neither. With `stored` what
     was taken before goes on working, though it would be refused now. `segments` are those that it may refer to, as the
-    name of each by its id; None: any.
+    name of each by its id; None: any. `stages` are those of its site; None: the built-in ones.
     """
-    mistakes = Mistakes(segments, lenient=stored)
+    mistakes = Mistakes(segments, lenient=stored, stages=stages)
     if not isinstance(doc, dict):
         mistakes.add((), "A rule is an object with name, trigger, message and so on.")
         doc = {}

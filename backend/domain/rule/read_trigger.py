@@ -79,10 +79,10 @@ def _stage(value: Document, mistakes: Mistakes) -> Trigger:
     if "where" in value:
         mistakes.add((*HERE, "where"), "Only an event has a where; put conditions into the rule's audience.")
     mistakes.known_keys(value, ("stage", "where"), HERE)
-    stage = value["stage"]
-    if stage not in STAGES:
-        known = ", ".join(STAGES)
-        mistakes.add((*HERE, "stage"), f"Unknown stage {quoted(stage)}; there are {known}.{nearest(stage, STAGES)}")
+    stage, stages = value["stage"], mistakes.stages or STAGES
+    if stage not in stages and not (mistakes.lenient and isinstance(stage, str)):
+        known = ", ".join(stages)
+        mistakes.add((*HERE, "stage"), f"Unknown stage {quoted(stage)}; there are {known}.{nearest(stage, stages)}")
     return StageTrigger(stage=stage)
 
 

@@ -13,7 +13,9 @@ from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
 from backend.web.api import (
     docs,
+    funnels,
     identifiers,
+    lists,
     merges,
     messages,
     privacy,
@@ -83,8 +85,8 @@ def register(app: Flask) -> None:
         "bearer", {"type": "http", "scheme": "bearer", "description": "The administrator's token, or one of `tokens`."}
     )
     for module in (
-        *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks),
+        *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
+        *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

@@ -233,7 +233,7 @@ def read_rule(site: Site, body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any
     try:
         with runtime().db.read() as conn:
             segments = known(conn, site.id)
-        spec = parse_rule(body, segments=segments)
+        spec = parse_rule(body, segments=segments, stages=site.funnel.names)
         refused = Mistakes()
         refuse_targets(spec.document.get("steps"), runtime().settings.allow_private, refused)
         mistakes.update(refused.errors)

@@ -6,9 +6,10 @@ from uuid import uuid4
 
 from backend.domain.condition import read_condition
 from backend.domain.engine.membership import ADDED, REMOVED
+from backend.domain.funnel import Funnel, segments_of
 from backend.domain.identity import derive
 from backend.domain.mistakes import Mistakes, RuleErrors
-from backend.domain.segment import MOST_SEGMENTS, SegmentSpec, note_circle, parse_segment
+from backend.domain.segment import MOST_SEGMENTS, Segment, SegmentSpec, asking_back, note_circle, parse_segment
 from backend.domain.site import Site
 from backend.errors import Conflict, NotFound
 from backend.pipeline.check import doubts_of_segment
@@ -29,6 +30,7 @@ from backend.schemas.visitor import visitor_view
 from backend.storage import rules, segments, sweeps, visitors
 from backend.storage.database import Connection
 from backend.storage.segments import StoredSegment
+from backend.storage.sites import get_site
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.looks import looked
 from backend.web.api.paging import page
@@ -124,6 +126,7 @@ def replace_a_segment(segment_id: str, *, site: Site) -> dict[str, Any]:
         _refuse_circle(conn, site, stored, spec)
         if spec.name != stored.name:
             _refuse_use(conn, site, stored, {stored.name}, "renamed")
+        _refuse_stage(conn, site, stored, spec)
         anew = spec.document["condition"] != stored.document["condition"]
         stored = segments.replace_segment(conn, site.id, stored.id, spec, anew=anew, now=rt.clock())
         return _saved(conn, site, stored)
@@ -159,11 +162,14 @@ def list_members_of_a_segment(query: Mapping[str, Any], segment_id: str, *, site
         stored = _present(segments.get_segment(conn, site.id, segment_id))
         found = segments.list_members(conn, stored.id, query["limit"] + 1, after)
         profiles = visitors.load(conn, [visitor_id for visitor_id, _ in found])
+        found = [each for each in found if each[0] in profiles]  # without who was erased between the two
     looked(site, "list", (visitor_id for visitor_id, _ in found[: query["limit"]]))
 
     def view(member: tuple[str, Any]) -> dict[str, Any]:
-        shown = visitor_view(profiles[member[0]].profile, site.currency, stored.known)
-        return {**shown, "entered_at": member[1]}
+        profile = profiles[member[0]].profile
+        standing = profile.segments.get(stored.id)
+        left_at = standing.left_at if standing is not None else None
+        return {**visitor_view(profile, site.currency, stored.known), "entered_at": member[1], "left_at": left_at}
 
     return page(found, query["limit"], view, segments.member_place)
 
@@ -238,7 +244,8 @@ def _present(stored: StoredSegment | None) -> StoredSegment:
 
 def _refuse_use(conn: Connection, site: Site, stored: StoredSegment, names: set[str], done: str) -> None:
     """Conflict where a rule or a segment refers to it by one of these names."""
-    users = [f'the rule "{rule.document["name"]}"' for rule in rules.referring(conn, site.id, names)]
+    users = _stages(conn, site, stored) if done == "deleted" else []
+    users += [f'the rule "{rule.document["name"]}"' for rule in rules.referring(conn, site.id, names)]
     users += [
         f'the segment "{other.name}"'
         for other in segments.list_segments(conn, site.id)
@@ -250,6 +257,26 @@ def _refuse_use(conn: Connection, site: Site, stored: StoredSegment, names: set[
             f"It cannot be {done}: {', '.join(users[:5])}{more} refer{'s' if len(users) == 1 else ''} to it.",
             {"used_by": users},
         )
+
+
+def _stages(conn: Connection, site: Site, stored: StoredSegment) -> list[str]:
+    """The stages that ask for it."""
+    return [f'the stage "{each.name}"' for each in _funnel(conn, site).stages if stored.id in segments_of([each])]
+
+
+def _funnel(conn: Connection, site: Site) -> Funnel:
+    """The site's funnel as it is now."""
+    present = get_site(conn, runtime().sites.vault, site.id)
+    return present.site.funnel if present is not None else site.funnel
+
+
+def _refuse_stage(conn: Connection, site: Site, stored: StoredSegment, spec: SegmentSpec) -> None:
+    """A mistake where a stage of the site's funnel asks for it, and it would ask for the stage."""
+    others = [each.segment() for each in segments.list_segments(conn, site.id) if each.id != stored.id]
+    edited = Segment(id=stored.id, site_id=site.id, spec=spec)
+    if asking_back(segments_of(_funnel(conn, site).stages), [*others, edited]) is not None:
+        told = "The site's stages ask for this segment, so that it cannot ask in which stage somebody is."
+        raise RuleErrors({"condition": [told]})
 
 
 def _refuse_circle(conn: Connection, site: Site, stored: StoredSegment, spec: SegmentSpec) -> None:

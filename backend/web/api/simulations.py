@@ -167,7 +167,7 @@ def _rule(site: Site, given: dict[str, Any] | str, path: tuple[str, ...], known:
         except NotFound:
             raise ValidationError(_at(path, ["There is no rule with this id."])) from None
     try:
-        spec = parse_rule(given, simulated=True, segments=known)
+        spec = parse_rule(given, simulated=True, segments=known, stages=site.funnel.names)
     except RuleErrors as error:
         raise RuleErrors(_at(path, error.errors)) from None
     # The same rule, asked again, must deal out the same variants: so its id follows from what it says.

@@ -6,6 +6,7 @@ from typing import Any
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline.remove import remove_site
+from backend.pipeline.restage import redefine
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.site import SiteIn, SiteOut, SitePatch, changed, site_view
 from backend.storage.segments import ask_anew
@@ -46,8 +47,10 @@ def create_a_site(body: dict[str, Any]) -> dict[str, Any]:
     """
     everywhere()
     rt = runtime()
-    site = changed(new_site(body["name"]), body)
     with rt.db.begin() as conn:
+        fresh = new_site(body["name"])
+        funnel = redefine(conn, fresh, body["stages"], rt.clock()) if "stages" in body else None
+        site = changed(fresh, body, funnel)
         stored = create_site(conn, rt.sites.vault, site, rt.clock())
     rt.sites.forget()
     return _view(stored)
@@ -72,11 +75,13 @@ def change_a_site(body: dict[str, Any], *, site: Site) -> dict[str, Any]:
     """Change a site
 
     What is left out stays; `policy` and `capture` are merged key by key. Other processes follow within five seconds.
+    Other `stages` are applied to what is stored (see `GET funnel`); one at which a rule starts cannot be taken away.
     """
     rt = runtime()
     with rt.db.begin() as conn:
-        stored = _present(get_site(conn, rt.sites.vault, site.id))
-        after = changed(stored.site, body)
+        stored = _present(get_site(conn, rt.sites.vault, site.id, lock="stages" in body))
+        funnel = redefine(conn, stored.site, body["stages"], rt.clock()) if "stages" in body else None
+        after = changed(stored.site, body, funnel)
         update_site(conn, rt.sites.vault, after)
         if (after.policy.rfm, after.policy.loyalty) != (stored.site.policy.rfm, stored.site.policy.loyalty):
             for fact in ("rfm", "loyalty"):

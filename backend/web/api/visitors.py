@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields
 
 from backend.domain.fact import Standards, facts_of
-from backend.domain.mistakes import Mistakes
-from backend.domain.profile import STAGES, Profile
+from backend.domain.mistakes import Mistakes, nearest, quoted
+from backend.domain.profile import Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline import access
@@ -40,7 +40,7 @@ class VisitorQuery(PageQuery):
     anonymous_id = fields.String(metadata={"description": "The id that the page made."})
     user_id = fields.String(metadata={"description": "The id that identify gave."})
     email = fields.String(metadata={"example": "ada@example.com"})
-    stage = fields.String(validate=validate.OneOf(STAGES))
+    stage = fields.String(metadata={"example": "cart", "description": "One of the site's stages."})
     segment = fields.String(metadata={"description": "The id or the name of a segment: its members."})
 
 
@@ -55,6 +55,11 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
     """
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
+    stage, stages = query.get("stage"), site.funnel.names
+    if stage is not None and stage not in stages:
+        known_ones = ", ".join(stages)
+        told = f"There is no stage {quoted(stage)}; there are {known_ones}.{nearest(stage, stages)}"
+        raise ValidationError({"stage": [told]})
     with runtime().db.read() as conn:
         known = segments.known(conn, site.id)
         if "segment" in query:

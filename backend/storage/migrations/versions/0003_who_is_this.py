@@ -1,4 +1,4 @@
-"""Who is this: facts, names of what is reported, tombstones, the access log, merges that can be undone"""
+"""Who is this: facts, names of what is reported, tombstones, the access log, merges that can be undone, stages"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,9 +13,11 @@ def upgrade() -> None:
     _facts()
     _privacy()
     _identity()
+    _funnel()
 
 
 def downgrade() -> None:
+    _no_funnel()
     _no_identity()
     _no_privacy()
     _no_facts()
@@ -120,3 +122,38 @@ def _no_identity() -> None:
         "WHERE undone_at IS NULL GROUP BY visitor_id, member_id"
     )
     op.drop_table("merges_after")
+
+
+def _funnel() -> None:
+    op.create_table(
+        "stage_entries",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("stage", "source", "device")),
+        sa.PrimaryKeyConstraint("visitor_id", "at", name=op.f("pk_stage_entries")),
+    )
+    op.create_index(
+        "ix_stage_entries_site_id_at",
+        "stage_entries",
+        ["site_id", "at", "visitor_id", "revision", "stage", "source", "device"],
+    )
+    op.create_index(
+        "ix_visitors_site_id_merged_into",
+        "visitors",
+        ["site_id", "visitor_id", "merged_into"],
+        sqlite_where=sa.text("merged_into IS NOT NULL"),
+        postgresql_where=sa.text("merged_into IS NOT NULL"),
+    )
+    # Everybody who was here before: when they came into which stage follows from their events.
+    op.execute(
+        "INSERT INTO sweeps (id, site_id, rule_id, kind, due_at, next_at)"
+        " SELECT 'stages-' || id, id, '0', 'stages', created_at, created_at FROM sites"
+    )
+
+
+def _no_funnel() -> None:
+    op.execute("DELETE FROM sweeps WHERE kind = 'stages'")
+    op.drop_index("ix_visitors_site_id_merged_into", table_name="visitors")
+    op.drop_table("stage_entries")

@@ -1,0 +1,46 @@
+"""A profile is asked anew, at one moment and without a word: a definition has changed, not the visitor."""
+
+from datetime import datetime
+
+from backend.domain.engine.result import Advance
+from backend.domain.engine.ruleset import Ruleset
+from backend.domain.engine.stages import catch_up, note_stage
+from backend.domain.engine.walk import Walk
+from backend.domain.past import END_OF_MOMENT, Past
+from backend.domain.profile import Profile
+from backend.domain.stage import stage_of
+
+
+def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
+    """Asks those definitions of segments that are newer than the profile knows, and nothing else, at `at`.
+
+    Raises `PastNeeded` as `advance` does.
+    """
+    walk = Walk(ruleset, profile, (), past, None)
+    try:
+        if profile.stages_built != ruleset.site.funnel.revision:
+            catch_up(walk)
+        if walk.membership is not None:
+            walk.membership.build(at, END_OF_MOMENT)
+        walk.wakes.note()
+        return walk.result
+    finally:
+        walk.forget()
+
+
+def restaged(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
+    """Asks at `at` in which stage somebody is whose `stage_history` was written anew; another is the newest in it.
+
+    Raises `PastNeeded` as `advance` does.
+    """
+    walk = Walk(ruleset, profile, (), past, None)
+    try:
+        if walk.membership is not None:
+            walk.membership.restaged(at)
+        else:
+            walk.result.profile.__dict__["stage"] = stage_of(walk.result.profile)
+        note_stage(walk, at)
+        walk.wakes.note()
+        return walk.result
+    finally:
+        walk.forget()

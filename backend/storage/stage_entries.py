@@ -1,0 +1,53 @@
+"""Who came into which stage of the funnel, and when: what reports on it count."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, text
+
+from backend.domain.engine import Staged
+from backend.storage.bulk import insert_rows
+from backend.storage.tables import stage_entries
+from backend.storage.times import to_micros
+
+Entry = tuple[str, int, str, str, str]
+"""(person, at in µs, stage, source, device)"""
+
+AT_ONCE = 5_000
+
+
+def insert(connection: Connection, site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Staged]]]) -> None:
+    """Writes down that these visitors came into stages of this definition of their site's funnel."""
+    rows = [
+        (visitor_id, to_micros(each.at), site_id, revision, each.stage, each.source, each.device)
+        for visitor_id, entries in told
+        for each in entries
+    ]
+    insert_rows(connection, stage_entries, rows)
+
+
+def forget(connection: Connection, ids: Collection[str]) -> None:
+    """Removes what was written of these visitors."""
+    if ids:
+        connection.execute(delete(stage_entries).where(stage_entries.c.visitor_id.in_(list(ids))))
+
+
+_ENTRIES = text(
+    "WITH links AS MATERIALIZED"
+    " (SELECT visitor_id, merged_into FROM visitors WHERE site_id = :site AND merged_into IS NOT NULL)"
+    " SELECT coalesce(links.merged_into, entries.visitor_id) AS person, entries.at, entries.stage,"
+    " entries.source, entries.device"
+    " FROM stage_entries AS entries LEFT JOIN links ON links.visitor_id = entries.visitor_id"
+    " WHERE entries.site_id = :site AND entries.at >= :since AND entries.at < :until AND entries.revision = :revision"
+    " ORDER BY person, entries.at"
+)
+
+
+def entries(connection: Connection, site_id: str, revision: int, since: datetime, until: datetime) -> Iterator[Entry]:
+    """Every entry from `since` on and before `until` in order of person and time, a few at a time in memory.
+
+    Who was merged into somebody counts as that person.
+    """
+    told = {"site": site_id, "revision": revision, "since": to_micros(since), "until": to_micros(until)}
+    for row in connection.execution_options(yield_per=AT_ONCE).execute(_ENTRIES, told):
+        yield row.person, row.at, row.stage, row.source, row.device
