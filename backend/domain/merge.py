@@ -11,7 +11,7 @@ from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.identifier import IDENTIFIER_LIMIT
 from backend.domain.identifier import joined as one_identifier
-from backend.domain.profile import STAGES_KEPT, FormField, Identifier, Orders, Profile, Source, Standing
+from backend.domain.profile import STAGES_KEPT, CartChange, FormField, Identifier, Orders, Profile, Source, Standing
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
 from backend.domain.trait import Logs, TraitLog
@@ -28,16 +28,7 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
     sessions, spans = session.merged(known.sessions, known.session_spans, anonymous.sessions, anonymous.session_spans)
     traits, times, logs = _merged_traits(known, anonymous)
     orders = _merged_orders(known, anonymous)
-    log = tuple(
-        sorted(
-            (
-                change
-                for change in (*known.cart_log, *anonymous.cart_log)
-                if orders.last_at is None or change.at > orders.last_at
-            ),
-            key=lambda change: (change.at, change.order),
-        )
-    )[-LOG_LIMIT:]
+    log = _merged_cart_log(known, anonymous, orders)
     newer = anonymous if _later(anonymous.page_at, known.page_at) else known
     joined = replace(
         known,
@@ -81,6 +72,13 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         **_merged_history(known, anonymous),
     )
     return replace(joined, stage=stage_of(joined), **_merged_segments(known, anonymous))
+
+
+def _merged_cart_log(known: Profile, anonymous: Profile, orders: Orders) -> tuple[CartChange, ...]:
+    """The changes of both carts since the last order."""
+    both = (*known.cart_log, *anonymous.cart_log)
+    since = (change for change in both if orders.last_at is None or change.at > orders.last_at)
+    return tuple(sorted(since, key=lambda change: (change.at, change.order)))[-LOG_LIMIT:]
 
 
 def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
