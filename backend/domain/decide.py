@@ -1,7 +1,7 @@
 """The verb `decide`: the gates between an enrolment and its message, asked in order; each can only hold back."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -17,6 +17,7 @@ from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule, Variant
 from backend.domain.rule.compiled import SayOp
 from backend.domain.rule.limits import SiteLimits
+from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.template import MissingValue, TemplateError, render_content, template_context
 from backend.domain.variant import assign, is_held_out
@@ -58,7 +59,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What holds for all rules of a site: its limits, and the variants that have won.
+    """What holds for all rules of a site: its limits, the variants that have won, and the products at hand.
 
     `spoken` is when the message would leave, where that is later than the moment that is asked about.
     """
@@ -67,6 +68,7 @@ class Setting:
     limits: SiteLimits
     winners: Winners
     spoken: datetime | None = None
+    shelf: Shelf = field(default_factory=lambda: Shelf(complete=True))
 
 
 def decide(
@@ -110,7 +112,7 @@ def gates(
     yield from _time_gates(site, setting.limits, rule, profile, way.channel, at)
     known = find(profile.exposures, rule.id, op.name)
     variant, why = variant_for(setting.winners, rule, op, profile, known, moment.at)
-    saying = _rendered(site, op, profile, trigger, variant, way)
+    saying = _rendered(setting, op, profile, trigger, variant, way)
     if isinstance(saying, Gate):
         yield saying
         return
@@ -220,15 +222,17 @@ def _quiet_gate(quiet: QuietHours | None, windows: tuple[SendWindow, ...], at: d
 
 
 def _rendered(
-    site: Site,
+    setting: Setting,
     op: SayOp,
     profile: Profile,
     trigger: Event | None,
     variant: Variant,
     way: Reach,
 ) -> Saying | Gate:
-    templates = op.templates[variant.name]
-    context = {} if templates.constant else template_context(profile, trigger, site.name, site.currency)
+    templates, site = op.templates[variant.name], setting.site
+    context: Mapping[str, Any] = {}
+    if not templates.constant:
+        context = template_context(profile, trigger, site.name, site.currency, setting.shelf, op.product)
     try:
         return Saying(variant, way, render_content(templates, context))
     except MissingValue as missing:

@@ -19,6 +19,7 @@ from backend.domain.webhook import Webhook
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
+from backend.pipeline.note_interests import note_interests
 from backend.pipeline.walks import advance_all, walk
 from backend.storage import enrolments, events, messages, segments, tallies, visitors, webhooks
 from backend.storage.database import Connection
@@ -30,7 +31,8 @@ log = structlog.get_logger(__name__)
 class Effects:
     """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
-    `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now.
+    `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now,
+    `shopping` the events that tell of products, as (person id, site id, event).
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -38,6 +40,7 @@ class Effects:
     folded: int = 0
     visited: int = 0
     changed: Sequence[Enrolment] = ()
+    shopping: Sequence[tuple[str, str, Event]] = ()
 
 
 def apply(
@@ -77,11 +80,13 @@ def apply(
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.changed = changed
+    effects.changed, effects.shopping = changed, batch.shopping
     batch.persons.save(connection, beside)
     if regrouped:
         segments.save_members(connection, regrouped)
     point("after_profiles")
+    if batch.shopping:
+        note_interests(connection, ruleset_of, batch.shopping)
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")

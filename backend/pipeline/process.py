@@ -22,6 +22,7 @@ from backend.pipeline.arrive import one
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
+from backend.pipeline.learn_products import Learner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.walks import Poisoned
@@ -89,6 +90,7 @@ class Processor:
         self.leases = Leases(rt.redis, f"{os.getpid()}-{uuid4().hex[:8]}", rt.log.partitions)
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
+        self.learner = Learner(rt)
         self.care = Care(rt)
         self.beside = ThreadPoolExecutor(1, "beside")
         self.reader = Reader(rt, self.care, self.beside)
@@ -235,6 +237,8 @@ class Processor:
 
     def _send_on(self, effects: Effects) -> None:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
+        if effects.shopping:
+            self.learner.learn(effects.shopping)
         if not effects.messages and not effects.webhooks:
             return
         refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]

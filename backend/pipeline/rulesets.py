@@ -10,6 +10,7 @@ from backend.domain.condition import SharedTests
 from backend.domain.engine import Ruleset, Segments, VersionNeeded
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
+from backend.domain.shelf import Shelf
 from backend.domain.winner import Winners
 from backend.runtime import Runtime
 from backend.storage import contests, rule_versions, rules, segments
@@ -68,6 +69,7 @@ class Rulesets:
                 self._compiled.get(site_id, ()),
                 segments=self._segments.get(site_id),
                 winners=self._winners.get(site_id),
+                shelf=Shelf(),
             )
             self._rulesets[site_id] = ruleset
         return ruleset

@@ -10,6 +10,7 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
+from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.fallback import Fallback
@@ -51,6 +52,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("call", 5, Caller(rt).call),
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
+        Task("announce", 1, Announcer(rt).run),
         Task("choose", 30, Chooser(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]

@@ -100,7 +100,7 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
     if ids:
         for table in (
             *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.merges),
-            *(tables.segment_members, visitors),
+            *(tables.segment_members, tables.interests, visitors),
         ):
             conn.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return len(ids)
@@ -111,6 +111,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
     kept = (
         *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
         *(tables.dead_events, tables.tallies, tables.contests),
+        *(tables.products, tables.relations, tables.interests, tables.feeds, tables.catalogues),
     )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))

@@ -11,7 +11,7 @@ from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, merges, messages, segment_members, visitors, webhooks
+from backend.storage.tables import enrolments, events, interests, merges, messages, segment_members, visitors, webhooks
 from backend.storage.times import to_micros
 
 AT_ONCE = 500
@@ -187,7 +187,7 @@ def erase(connection: Connection, site_id: str, visitor_id: str) -> bool:
         return False
     ids = members_of(profile)
     load(connection, ids, lock=True)  # whoever folds for them now ends first
-    for table in (events, enrolments, messages, webhooks, merges, segment_members, visitors):
+    for table in (events, enrolments, messages, webhooks, merges, segment_members, interests, visitors):
         connection.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return True
 

@@ -12,7 +12,7 @@ from backend.domain.event import SIGNAL, Event
 from backend.domain.past import END_OF_MOMENT
 from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule
-from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
+from backend.domain.rule.compile import BROADCAST, OF_PRODUCTS, SENT, TRIGGERED
 
 if TYPE_CHECKING:
     from backend.domain.engine.walk import Walk
@@ -25,7 +25,7 @@ ENTERED = "Segment Entered"
 LEFT = "Segment Left"
 """The signals that mark a change which time alone brought about."""
 
-SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT})
+SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, *OF_PRODUCTS.values()})
 """The names of what is nobody's doing: no profile counts it."""
 
 NOBODY = Standing()

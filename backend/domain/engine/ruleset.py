@@ -13,6 +13,7 @@ from backend.domain.engine.segments import Segments
 from backend.domain.event import Event
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
+from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.winner import Winners
 
@@ -28,6 +29,7 @@ class Ruleset:
     marks, `segments` those of the site (None: it has none), `by_segment` the rules by the segment's id and whether it
     is entered. `former` are versions of rules by (id, version) by which enrolments go on that began with them, as far
     as they were asked for; None for one that nobody has. `winners` are the variants that get everybody who is new.
+    `shelf` holds the products that templates asked for; `notes_interests`: it must be known who is interested in what.
     """
 
     site: Site
@@ -43,6 +45,8 @@ class Ruleset:
     limits: SiteLimits
     goals: Mapping[str, Rules]
     winners: Winners
+    shelf: Shelf = field(default_factory=lambda: Shelf(complete=True))
+    notes_interests: bool = False
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
 
     @classmethod
@@ -52,6 +56,7 @@ class Ruleset:
         rules: Iterable[CompiledRule],
         segments: Segments | None = None,
         winners: Winners | None = None,
+        shelf: Shelf | None = None,
     ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
@@ -81,6 +86,8 @@ class Ruleset:
             limits=SiteLimits.of(site.policy),
             goals=_by_goal(ordered),
             winners=winners or {},
+            shelf=shelf if shelf is not None else Shelf(complete=True),
+            notes_interests=any(rule.relates for rule in ordered),
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:

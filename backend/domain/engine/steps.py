@@ -25,6 +25,7 @@ from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import SENT
 from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
 from backend.domain.session import GAP
+from backend.domain.shelf import ProductNeeded
 from backend.domain.template import MissingValue, Template, TemplateError, render, template_context
 from backend.domain.variant import assign
 
@@ -68,7 +69,7 @@ class Steps:
             self._go(enrolment, rule, at)
         except HistoryNeeded as needed:
             raise PastNeeded.by(needed, (rule,), at) from needed
-        except PastNeeded:
+        except (PastNeeded, ProductNeeded):
             raise
         except Exception as error:
             self.walk.fail(enrolment, at, error)
@@ -139,7 +140,9 @@ class Steps:
         ruleset, spoken = walk.ruleset, self._spoken(at)
         if op.name and op.name in enrolment.said:
             return _passed(noted(enrolment, at, op.name, "skipped", "already_sent"))
-        setting = Setting(site=ruleset.site, limits=ruleset.limits, winners=ruleset.winners, spoken=spoken)
+        setting = Setting(
+            site=ruleset.site, limits=ruleset.limits, winners=ruleset.winners, spoken=spoken, shelf=ruleset.shelf
+        )
         verdict = decide(setting, rule, op, self._moment(enrolment, at), enrolment.trigger)
         if isinstance(verdict, Saying):
             return self._said(enrolment, rule, op, verdict, at)
@@ -262,7 +265,7 @@ class Steps:
         walk, trigger = self.walk, enrolment.trigger
         name = op.event or "Identify"
         try:
-            values = _rendered(op.values, self._context(trigger))
+            values = _rendered(op.values, self._context(trigger, op.product))
         except TemplateError as error:
             return noted(enrolment, at, name, "skipped", "missing_value", str(error))
         profile = walk.result.profile
@@ -288,7 +291,7 @@ class Steps:
         """Promises a webhook and goes on at once: its answer is nobody's business here."""
         walk = self.walk
         now = walk.now if walk.now is not None else at
-        context = self._context(enrolment.trigger)
+        context = self._context(enrolment.trigger, op.product)
         try:
             webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
         except ValueError as error:
@@ -297,9 +300,10 @@ class Steps:
         walk.result.webhooks.append(webhook)
         return noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
-    def _context(self, trigger: Event) -> Mapping[str, Any]:
-        site = self.walk.ruleset.site
-        return template_context(self.walk.result.profile, trigger, site.name, site.currency)
+    def _context(self, trigger: Event, product: frozenset[str]) -> Mapping[str, Any]:
+        ruleset = self.walk.ruleset
+        site, profile = ruleset.site, self.walk.result.profile
+        return template_context(profile, trigger, site.name, site.currency, ruleset.shelf, product)
 
 
 def _passed(enrolment: Enrolment) -> Enrolment:

@@ -1,0 +1,261 @@
+"""The catalogue: what events, the API and feeds tell of products, and whom a change is taken to."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from backend.domain.product import Product
+from backend.pipeline.announce import Announcer
+from backend.pipeline.stock_up import stock_up
+from backend.pipeline.sweep import Sweeper
+from backend.storage import interests, products, sweeps
+from tests.core_fixtures import *  # noqa: F403 - fixtures
+from tests.core_fixtures import Shop, at, call
+
+KETTLE = {"product_id": "k-17", "name": "Copper kettle", "price": 134.0, "currency": "EUR"}
+CONTENT = {"title": "{{ product.name }}", "body": "{{ product.price_before }} → {{ product.price }}"}
+
+
+def viewed(**fields: Any) -> dict[str, Any]:
+    return call("Product Viewed", KETTLE, **fields)
+
+
+def rule(trigger: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    content = fields.pop("content", CONTENT)
+    message = {"channels": ["popup"], "variants": [{"name": "A", "content": content}]}
+    return {"name": "Cheaper", "trigger": trigger, "message": message} | fields
+
+
+def tell(shop: Shop, product_id: str = "k-17", **facts: Any) -> None:
+    facts = {name: Decimal(str(value)) if name == "price" else value for name, value in facts.items()}
+    stock_up(shop.rt, shop.site.id, [(product_id, facts)], "api")
+
+
+def product(shop: Shop, product_id: str = "k-17") -> Product | None:
+    with shop.rt.db.read() as connection:
+        return products.load(connection, shop.site.id, [product_id]).get(product_id)
+
+
+def tick(shop: Shop, seconds: int = 1) -> None:
+    """What the tick does of this, and then the processor."""
+    sweeper, announcer = Sweeper(shop.rt), Announcer(shop.rt)
+    for _ in range(seconds):
+        sweeper.run()
+        announcer.run()
+        shop.wait(seconds=1)
+
+
+def settled(shop: Shop, document: dict[str, Any]) -> str:
+    """The rule is live, and everybody's interests are known."""
+    rule_id = shop.rule(document)
+    tick(shop, 4)
+    return rule_id
+
+
+def said(shop: Shop) -> list[tuple[str, str]]:
+    return [(each.content["title"], each.content["body"]) for each in shop.messages()]
+
+
+def test_an_event_teaches_what_a_product_is_and_the_newest_counts(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.clock.forward(minutes=5)
+    shop.send(viewed(timestamp=at(minutes=2)))
+    shop.send(call("Product Viewed", KETTLE | {"price": 99, "name": "Old name"}, timestamp=at(minutes=1)))
+    found = product(shop)
+    assert found is not None
+    assert found.facts == {"name": "Copper kettle", "price": Decimal("134.0"), "currency": "EUR"}
+    assert set(found.sources.values()) == {"event"}
+    shop.send(call("Product Added", KETTLE | {"price": "120.50"}, timestamp=at(minutes=3)))
+    found = product(shop)
+    assert found is not None
+    assert found.facts["price"] == Decimal("120.50")
+
+
+def test_what_was_told_outright_is_not_unsaid_by_an_event(each_shop: Shop) -> None:
+    shop = each_shop
+    tell(shop, price=100, currency="EUR")
+    shop.clock.forward(minutes=1)
+    shop.send(viewed())
+    found = product(shop)
+    assert found is not None
+    assert found.facts == {"name": "Copper kettle", "price": Decimal(100), "currency": "EUR"}
+    assert found.sources == {"name": "event", "price": "api", "currency": "api"}
+
+
+def test_a_price_that_falls_is_told_once_to_those_who_looked(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.send(viewed(), call("Product Viewed", {"product_id": "other"}, anonymousId="bob"))
+    tell(shop, price=134)
+    settled(shop, rule({"product": "price_dropped", "percent": 10, "within": "7d"}))
+    tell(shop, price=125)  # less than 10 %
+    tick(shop, 2)
+    assert said(shop) == []
+    tell(shop, price=100)
+    tick(shop, 3)
+    assert said(shop) == [("Copper kettle", "125.00 → 100.00")]
+    assert shop.outcomes("bob") == []
+    tell(shop, price=50)
+    tick(shop, 3)
+    assert len(said(shop)) == 1  # once for each product, where the rule says nothing else
+
+
+def test_every_change_is_told_where_the_rule_says_so_and_each_product_by_itself(shop: Shop) -> None:
+    shop.send(viewed(), call("Product Added", {"product_id": "t-1", "name": "Tea", "price": 5}))
+    tell(shop, price=134)
+    tell(shop, "t-1", price=5)
+    settled(shop, rule({"product": "price_dropped"}, reentry={"policy": "every"}))
+    tell(shop, price=100)
+    tell(shop, "t-1", price=4)
+    tick(shop, 3)
+    tell(shop, price=90)
+    tick(shop, 3)
+    assert sorted(said(shop)) == [
+        ("Copper kettle", "100.00 → 90.00"),
+        ("Copper kettle", "134.00 → 100.00"),
+        ("Tea", "5.00 → 4.00"),
+    ]
+
+
+def test_who_has_bought_it_since_hears_nothing(shop: Shop) -> None:
+    shop.send(viewed(), viewed(anonymousId="bob"))
+    shop.clock.forward(minutes=1)
+    shop.send(call("Order Completed", {"order_id": "1", "products": [KETTLE]}))
+    tell(shop, price=134)
+    settled(shop, rule({"product": "price_dropped"}))
+    tell(shop, price=100)
+    tick(shop, 3)
+    assert shop.outcomes("ann") == []
+    assert shop.outcomes("bob") == [("sent", None)]
+
+
+def test_a_change_that_events_alone_tell_of_starts_nothing_unless_the_rule_says_so(shop: Shop) -> None:
+    shop.send(viewed())
+    settled(shop, rule({"product": "price_dropped"}))
+    shop.send(call("Product Viewed", KETTLE | {"price": 1}, anonymousId="mallory"))
+    tick(shop, 3)
+    assert said(shop) == []
+    shop.rule(rule({"product": "price_dropped", "learned": True}, name="Believing"))
+    tick(shop, 2)
+    shop.send(call("Product Viewed", KETTLE | {"price": 0.5}, anonymousId="mallory"))
+    tick(shop, 3)
+    assert ("Copper kettle", "1.00 → 0.50") in said(shop)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "before", "after"),
+    [
+        ({"product": "back_in_stock", "interest": "carted"}, {"stock": 0}, {"stock": 7}),
+        ({"product": "back_in_stock", "interest": "carted"}, {"available": False}, {"available": True}),
+        ({"product": "low_stock", "most": 3, "interest": ["carted"]}, {"stock": 10}, {"stock": 3}),
+    ],
+)
+def test_a_change_of_stock_is_told_to_those_who_put_it_into_the_cart(
+    each_shop: Shop, trigger: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    shop = each_shop
+    shop.send(viewed(anonymousId="looker"), call("Product Added", KETTLE, anonymousId="buyer"))
+    tell(shop, **before)
+    settled(shop, rule(trigger, content={"title": "{{ product.name }}", "body": "There"}))
+    tell(shop, **after)
+    tick(shop, 3)
+    assert shop.outcomes("buyer") == [("sent", None)]
+    assert shop.outcomes("looker") == []
+    assert said(shop) == [("Copper kettle", "There")]
+
+
+def test_what_does_not_hold_any_more_is_not_told(shop: Shop) -> None:
+    shop.send(viewed())
+    tell(shop, price=134)
+    rule_id = settled(shop, rule({"product": "price_dropped"}))
+    tell(shop, price=100)
+    tell(shop, price=134)
+    tick(shop, 3)
+    assert said(shop) == []
+    with shop.rt.db.read() as connection:
+        assert sweeps.of_rule(connection, rule_id) == []
+
+
+def test_an_interest_that_is_too_old_counts_no_more(shop: Shop) -> None:
+    shop.send(viewed())
+    tell(shop, price=134)
+    shop.clock.forward(days=8)
+    shop.send(viewed(anonymousId="bob"))
+    settled(shop, rule({"product": "price_dropped", "within": "7d"}))
+    tell(shop, price=100)
+    tick(shop, 3)
+    assert shop.outcomes("ann") == []
+    assert shop.outcomes("bob") == [("sent", None)]
+
+
+def test_the_rate_of_a_rule_is_kept(shop: Shop) -> None:
+    shop.send(*(viewed(anonymousId=f"visitor-{number}") for number in range(7)))
+    tell(shop, price=134)
+    settled(shop, rule({"product": "price_dropped", "rate": 120}))
+    tell(shop, price=100)
+    numbers = []
+    for _ in range(5):
+        tick(shop)
+        numbers.append(len(said(shop)))
+    assert numbers == [2, 4, 6, 7, 7]
+
+
+def test_a_piece_that_is_repeated_after_a_crash_tells_nobody_twice(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.send(*(viewed(anonymousId=f"visitor-{number}") for number in range(5)))
+    tell(shop, price=134)
+    rule_id = settled(shop, rule({"product": "price_dropped"}, reentry={"policy": "every"}))
+    tell(shop, price=100)
+    with shop.rt.db.read() as connection:
+        [sweep] = sweeps.of_rule(connection, rule_id)
+    announcer = Announcer(shop.rt)
+    announcer.run()
+    shop.wait(seconds=1)
+    with shop.rt.db.begin() as connection:  # as if the process had died before it noted how far it was
+        assert sweeps.add(connection, replace(sweep, next_at=shop.clock()))
+    announcer.run()
+    shop.wait(seconds=1)
+    assert len(said(shop)) == 5
+
+
+def test_who_became_somebody_known_is_told_once_under_both_names(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.send(viewed(anonymousId="phone"), viewed(anonymousId="desk"))
+    tell(shop, price=134)
+    settled(shop, rule({"product": "price_dropped"}, reentry={"policy": "every"}))
+    identified = {"type": "identify", "userId": "u-1"}
+    shop.send(*(identified | {"anonymousId": each, "messageId": each} for each in ("phone", "desk")))
+    tell(shop, price=100)
+    tick(shop, 3)
+    assert len(said(shop)) == 1
+
+
+def test_interests_are_noted_only_where_a_rule_asks_and_forgotten_when_none_does(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.send(viewed())
+    with shop.rt.db.read() as connection:
+        assert interests.after(connection, shop.site.id, "", 10) == []
+    rule_id = settled(shop, rule({"product": "price_dropped"}))
+    shop.send(call("Product Added", KETTLE))
+    with shop.rt.db.read() as connection:
+        assert {each[1:3] for each in interests.after(connection, shop.site.id, "", 10)} == {
+            ("k-17", "viewed"),
+            ("k-17", "carted"),
+        }
+    shop.set_rule(rule_id, "archived")
+    tick(shop, 2)
+    with shop.rt.db.read() as connection:
+        assert interests.after(connection, shop.site.id, "", 10) == []
+        assert interests.noting_since(connection, shop.site.id) is None
+
+
+def test_a_text_gets_from_the_catalogue_what_the_event_does_not_tell(each_shop: Shop) -> None:
+    shop = each_shop
+    tell(shop, name="Copper kettle", price=134, url="https://shop.example/k-17")
+    content = {"title": "{{ product.name }}", "body": "{{ product.price }} at {{ product.url }}"}
+    shop.rule(rule({"event": "Product Viewed"}, content=content))
+    shop.send(call("Product Viewed", {"product_id": "k-17"}))
+    assert said(shop) == [("Copper kettle", "134.00 at https://shop.example/k-17")]
+    shop.send(call("Product Viewed", {"product_id": "unknown"}, anonymousId="bob"))
+    assert shop.outcomes("bob") == [("skipped", "missing_value")]
