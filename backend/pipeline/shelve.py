@@ -30,8 +30,11 @@ def shelve(connection: Connection, site_id: str, shelf: Shelf, ids: Collection[s
     facts = {product_id: {"product_id": product_id, **each.facts} for product_id, each in others.items()}
     for product_id in ids:
         links = related.get(product_id, products.Related())
+        # Beside what the API or a feed told of stands only what they told of, too: anybody may report events.
+        outright = product_id in others and bool(others[product_id].told)
         similar, together = (
-            [facts[other] for other, _ in listed if other in facts] for listed in (links.similar, links.bought_together)
+            [facts[other] for other, _ in listed if other in facts and (others[other].told or not outright)]
+            for listed in (links.similar, links.bought_together)
         )
         told = shown(facts.get(product_id, {}), similar, together)
         if product_id in facts:

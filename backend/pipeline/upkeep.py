@@ -14,6 +14,7 @@ from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.fallback import Fallback
+from backend.pipeline.relate import Relater
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries, webhooks
@@ -53,6 +54,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
         Task("announce", 1, Announcer(rt).run),
+        Task("relate", 1, Relater(rt).run),
         Task("choose", 30, Chooser(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 
 from backend.storage.bulk import delete_rows, insert_rows, raise_rows, rows_of
-from backend.storage.tables import catalogues, interests
+from backend.storage.catalogue_tables import catalogues, interests
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 KEPT = timedelta(days=180)

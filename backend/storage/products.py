@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from backend.domain.product import Product, is_available
 from backend.schemas.documents import decode_product, encode_product
 from backend.storage.bulk import delete_rows, insert_rows, rows_of, upsert_rows
-from backend.storage.tables import catalogues, products, relations
+from backend.storage.catalogue_tables import catalogues, products, relations
 from backend.storage.times import from_micros, to_micros
 
 LONGEST_SEARCH = 1_500

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from backend.domain.site import Site
 from backend.errors import Conflict, Unavailable
 from backend.schemas.site import dump_document, load_document
+from backend.storage import catalogue_tables as shelves
 from backend.storage import tables
 from backend.storage.database import Database, is_transient
 from backend.storage.tables import sites
@@ -100,7 +101,7 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
     if ids:
         for table in (
             *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.merges),
-            *(tables.segment_members, tables.interests, visitors),
+            *(tables.segment_members, shelves.interests, visitors),
         ):
             conn.execute(delete(table).where(table.c.visitor_id.in_(ids)))
     return len(ids)
@@ -111,7 +112,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
     kept = (
         *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
         *(tables.dead_events, tables.tallies, tables.contests),
-        *(tables.products, tables.relations, tables.interests, tables.feeds, tables.catalogues),
+        *(shelves.products, shelves.relations, shelves.interests, shelves.feeds, shelves.catalogues),
     )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))

@@ -11,7 +11,8 @@ from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile
 from backend.storage.bulk import insert_rows, rows_of, update_rows
-from backend.storage.tables import enrolments, events, interests, merges, messages, segment_members, visitors, webhooks
+from backend.storage.catalogue_tables import interests
+from backend.storage.tables import enrolments, events, merges, messages, segment_members, visitors, webhooks
 from backend.storage.times import to_micros
 
 AT_ONCE = 500

@@ -8,6 +8,7 @@ import pytest
 
 from backend.domain.product import Product
 from backend.pipeline.announce import Announcer
+from backend.pipeline.relate import Relater
 from backend.pipeline.stock_up import stock_up
 from backend.pipeline.sweep import Sweeper
 from backend.storage import interests, products, sweeps
@@ -259,3 +260,42 @@ def test_a_text_gets_from_the_catalogue_what_the_event_does_not_tell(each_shop: 
     assert said(shop) == [("Copper kettle", "134.00 at https://shop.example/k-17")]
     shop.send(call("Product Viewed", {"product_id": "unknown"}, anonymousId="bob"))
     assert shop.outcomes("bob") == [("skipped", "missing_value")]
+
+
+def test_what_goes_together_is_counted_and_told(each_shop: Shop) -> None:
+    shop = each_shop
+    tea, pot = {"product_id": "t-1", "name": "Tea", "price": 5}, {"product_id": "p-1", "name": "Pot", "price": 30}
+    for person in ("a", "b", "c"):
+        shop.send(*(call("Product Viewed", each, anonymousId=person) for each in (KETTLE, tea)))
+        shop.send(call("Order Completed", {"order_id": person, "products": [KETTLE, pot]}, anonymousId=person))
+    shop.send(call("Product Viewed", {"product_id": "lone", "name": "Seen by one"}, anonymousId="a"))
+    both = {
+        "title": "{% for each in product.similar %}{{ each.name }} {{ each.price }}{% endfor %}",
+        "body": "{% for each in product.bought_together %}{{ each.name }}{% endfor %}",
+    }
+    settled(shop, rule({"event": "Product Clicked"}, content=both))
+    relater = Relater(shop.rt)
+    while relater.run():
+        continue
+    shop.send(call("Product Clicked", {"product_id": "k-17"}, anonymousId="new"))
+    assert said(shop) == [("Tea 5.00", "Pot")]
+    shop.send(call("Product Clicked", {"product_id": "lone"}, anonymousId="other"))
+    assert shop.outcomes("other") == [("skipped", "missing_value")]
+    tell(shop, "t-1", stock=0)
+    shop.send(call("Product Clicked", {"product_id": "k-17"}, anonymousId="late"))
+    assert shop.outcomes("late") == [("skipped", "missing_value")]  # nobody is offered what is sold out
+
+
+def test_a_visitor_who_looked_at_everything_and_what_is_long_ago_is_cut(shop: Shop) -> None:
+    settled(shop, rule({"product": "price_dropped"}))
+    many = interests.MOST_OF_ONE + 50
+    old, now = shop.clock() - interests.KEPT, shop.clock()
+    with shop.rt.db.begin() as connection:
+        interests.note(connection, [("v" * 32, f"p{n:04}", "viewed", shop.site.id, now) for n in range(many)])
+        interests.note(connection, [("w" * 32, "p0001", "viewed", shop.site.id, old)])
+    relater = Relater(shop.rt)
+    while relater.run():
+        continue
+    with shop.rt.db.read() as connection:
+        left = interests.after(connection, shop.site.id, "", 10_000)
+    assert len(left) == interests.MOST_OF_ONE
