@@ -14,6 +14,7 @@ from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.fallback import Fallback
+from backend.pipeline.fetch_feeds import Fetcher
 from backend.pipeline.relate import Relater
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
@@ -55,6 +56,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("sweep", 1, Sweeper(rt).run),
         Task("announce", 1, Announcer(rt).run),
         Task("relate", 1, Relater(rt).run),
+        Task("fetch_feeds", 5, Fetcher(rt).call),
         Task("choose", 30, Chooser(rt).run),
         Task("expire", 10, lambda: expire(rt)),
     ]

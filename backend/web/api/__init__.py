@@ -13,7 +13,9 @@ from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
 from backend.web.api import (
     docs,
+    feeds,
     messages,
+    products,
     reports,
     rule_imports,
     rule_templates,
@@ -79,7 +81,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, triggers, reports, simulations),
-        *(visitors, messages, webhooks),
+        *(visitors, messages, webhooks, products, feeds),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)
