@@ -42,6 +42,11 @@ class Shelf:
         """Puts a product at hand; nothing for one that nobody knows."""
         self._told[product_id] = told
 
+    def make_room(self, most: int) -> None:
+        """Forgets them all where there are so many."""
+        if len(self._told) >= most:
+            self._told.clear()
+
     def clear(self) -> None:
         """Forgets them all: what is told next is asked for again."""
         if self._told:

@@ -5,10 +5,14 @@ from typing import TypeVar
 
 from backend.domain.product import is_available
 from backend.domain.shelf import ProductNeeded, Shelf, shown
+from backend.runtime import Runtime
 from backend.storage import products
 from backend.storage.database import Connection
 
 T = TypeVar("T")
+
+MOST_SHELVED = 10_000
+"""Products that are at hand at a time, where many are asked for one after the other."""
 
 
 def asking_products(connection: Connection, site_id: str, shelf: Shelf, do: Callable[[], T]) -> T:
@@ -18,6 +22,17 @@ def asking_products(connection: Connection, site_id: str, shelf: Shelf, do: Call
             return do()
         except ProductNeeded as needed:
             shelve(connection, site_id, shelf, [needed.product_id])
+
+
+def fetching_products(rt: Runtime, site_id: str, shelf: Shelf, do: Callable[[], T]) -> T:
+    """As `asking_products`, where no connection is open."""
+    while True:
+        try:
+            return do()
+        except ProductNeeded as needed:
+            shelf.make_room(MOST_SHELVED)
+            with rt.db.read() as connection:
+                shelve(connection, site_id, shelf, [needed.product_id])
 
 
 def shelve(connection: Connection, site_id: str, shelf: Shelf, ids: Collection[str]) -> None:

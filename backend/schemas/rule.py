@@ -101,7 +101,8 @@ class RuleIn(StrictSchema):
         metadata=_object(
             "What starts it, one of: event (with where); stage (entered); segment (entered or left); trait (with to, "
             "from); session (started or returned); inactive; date (a trait, with days, at and every); message (of the "
-            "rule with that id; not_shown with within); broadcast; api (POST rules/{id}/trigger).",
+            "rule with that id; not_shown with within); product (what became of one, for those with an interest in "
+            "it); broadcast; api (POST rules/{id}/trigger).",
             event=_EVENT,
             where=_WHERE,
             stage={"type": "string", "enum": list(STAGES)},
@@ -120,7 +121,31 @@ class RuleIn(StrictSchema):
                 "enum": ["sent", "shown", "clicked", "replied", "dismissed", "answered", "not_shown"],
             },
             rule={"type": "string", "description": "The id of the rule whose message it is."},
-            within={**_DURATION, "description": "Of not_shown: so long after it was sent."},
+            within={
+                **_DURATION,
+                "description": "Of not_shown: so long after it was sent. Of product: so long ago at most the visitor "
+                "showed an interest in it (30d).",
+            },
+            product={
+                "type": "string",
+                "enum": ["price_dropped", "back_in_stock", "low_stock"],
+                "description": "Told to those who looked at the product or put it into the cart, and have not bought "
+                "it since; each visitor and product by itself, so that reentry counts for each product: once (the "
+                "default) is once a product, every once a change. Texts have product.price_before and "
+                "product.percent beside what the catalogue knows. A simulation takes the last 20 states of price and "
+                "stock of each product, and tells everybody at the moment of the change.",
+            },
+            percent={"type": "number", "description": "Of price_dropped: by how much it fell at least.", "example": 10},
+            interest={
+                "description": "Who is told: viewed, carted, or a list of both.",
+                "example": ["viewed", "carted"],
+            },
+            rate={"type": "integer", "description": "Of product: visitors that are told a minute.", "default": 1000},
+            learned={
+                "type": "boolean",
+                "default": False,
+                "description": "Of product: changes count too of which only events told. Anybody may report events.",
+            },
             broadcast=_object(
                 "To everybody, or to a segment: at a moment, or at once.",
                 segment={"type": "string"},
@@ -129,6 +154,7 @@ class RuleIn(StrictSchema):
                 rate={"type": "integer", "description": "Messages a minute.", "default": 1000},
                 most={"type": "integer", "description": "Messages in all, of one round."},
             ),
+            most={"type": "integer", "description": "Of low_stock: so many pieces are left at most.", "example": 3},
             api={"type": "boolean"},
         ),
     )
