@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, BinaryIO
+from typing import Any
 
 from backend.channels.base import CHANNEL_DOWN
 from backend.domain.web_address import WebAddress, parse_web_address
@@ -27,7 +27,6 @@ USUAL_PORT = 443
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
 MOST_READ = 64 * 1024
-PIECE = 64 * 1024
 
 TARGET_REFUSED = "target_refused"
 """`DeliveryError.code`: the settings do not let anybody call there."""
@@ -168,29 +167,12 @@ def fetch_out(
     Raises DeliveryError: permanent with `TARGET_REFUSED` where it must not be called; with `CHANNEL_DOWN` where nobody
     is there or no answer came in time; ambiguous where the request may have been read.
     """
-    with _answered(out, method, url, headers, body) as (response, told):
+    with answered(out, method, url, headers, body) as (response, told):
         return Answer(status=response.status, headers=told, body=_read(response, out.most_read))
 
 
-def fetch_file(out: Outbound, url: str, headers: Mapping[str, str], into: BinaryIO) -> Answer:
-    """A file from an address that somebody wrote, piece by piece, as `fetch_out`; the answer has no body then.
-
-    What is no 200 is not read. Raises DeliveryError too where the file is cut short, or longer than `most_read` bytes.
-    """
-    with _answered(out, "GET", url, headers, None) as (response, told):
-        size = 0
-        while response.status == 200 and (piece := response.read1(PIECE)):
-            size += len(piece)
-            if size > out.most_read:
-                raise DeliveryError(f"The file is longer than {out.most_read // 2**20} MB.", permanent=True)
-            into.write(piece)
-        if response.status == 200 and response.length:
-            raise DeliveryError("The file is cut short: its sender hung up.")
-        return Answer(status=response.status, headers=told, body=b"")
-
-
 @contextmanager
-def _answered(
+def answered(
     out: Outbound, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None
 ) -> Iterator[tuple[Any, dict[str, str]]]:
     """The answer to one request, and its headers by their names in lower case; while it is read the time is running."""

@@ -7,7 +7,8 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from backend.channels.outbound import Allowed, Outbound, fetch_file
+from backend.channels.download import fetch_file
+from backend.channels.outbound import Allowed, Outbound
 from backend.errors import DeliveryError
 from backend.pipeline.import_products import MOST_BYTES, Report, import_products, report_view
 from backend.runtime import Runtime

@@ -11,6 +11,7 @@ from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
 from backend.schemas.fields import Moment, StrictSchema, Whole
+from backend.schemas.product_trigger import PRODUCT_TRIGGER
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
@@ -126,26 +127,7 @@ class RuleIn(StrictSchema):
                 "description": "Of not_shown: so long after it was sent. Of product: so long ago at most the visitor "
                 "showed an interest in it (30d).",
             },
-            product={
-                "type": "string",
-                "enum": ["price_dropped", "back_in_stock", "low_stock"],
-                "description": "Told to those who looked at the product or put it into the cart, and have not bought "
-                "it since; each visitor and product by itself, so that reentry counts for each product: once (the "
-                "default) is once a product, every once a change. Texts have product.price_before and "
-                "product.percent beside what the catalogue knows. A simulation takes the last 20 states of price and "
-                "stock of each product, and tells everybody at the moment of the change.",
-            },
-            percent={"type": "number", "description": "Of price_dropped: by how much it fell at least.", "example": 10},
-            interest={
-                "description": "Who is told: viewed, carted, or a list of both.",
-                "example": ["viewed", "carted"],
-            },
-            rate={"type": "integer", "description": "Of product: visitors that are told a minute.", "default": 1000},
-            learned={
-                "type": "boolean",
-                "default": False,
-                "description": "Of product: changes count too of which only events told. Anybody may report events.",
-            },
+            **PRODUCT_TRIGGER,
             broadcast=_object(
                 "To everybody, or to a segment: at a moment, or at once.",
                 segment={"type": "string"},
@@ -154,7 +136,6 @@ class RuleIn(StrictSchema):
                 rate={"type": "integer", "description": "Messages a minute.", "default": 1000},
                 most={"type": "integer", "description": "Messages in all, of one round."},
             ),
-            most={"type": "integer", "description": "Of low_stock: so many pieces are left at most.", "example": 3},
             api={"type": "boolean"},
         ),
     )

@@ -314,13 +314,7 @@ sweeps = Table(
     Column("ended_at", BigInteger),
     Column("subject", Text, nullable=False, server_default=""),  # of product: what changed, as JSON
 )
-Index(
-    "ix_sweeps_rule_id",
-    sweeps.c.rule_id,
-    sweeps.c.due_at,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
-)
+Index("ix_sweeps_rule_id", sweeps.c.rule_id, sweeps.c.due_at)
 
 unsubscribes = Table(
     "unsubscribes",

@@ -15,10 +15,7 @@ def upgrade() -> None:
 
 def _catalogue() -> None:
     op.add_column("sweeps", sa.Column("subject", sa.Text(), server_default="", nullable=False))
-    unended = sa.text("ended_at IS NULL")
-    op.create_index(
-        "ix_sweeps_rule_id", "sweeps", ["rule_id", "due_at"], sqlite_where=unended, postgresql_where=unended
-    )
+    op.create_index("ix_sweeps_rule_id", "sweeps", ["rule_id", "due_at"])
     op.create_table(
         "catalogues",
         sa.Column("site_id", sa.Text(), nullable=False),
