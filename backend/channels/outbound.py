@@ -183,7 +183,7 @@ def answered(
     try:
         with closing(sock), closing(_Connection(place, _Timed(sock, ends_at))) as connection:
             connection.putrequest(method, place.path, skip_host=True, skip_accept_encoding=True)
-            fixed = {"Host": _host_header(place), "Accept-Encoding": "identity", "Connection": "close"}
+            fixed = {"Host": place.origin.partition("://")[2], "Accept-Encoding": "identity", "Connection": "close"}
             if body is not None:
                 fixed["Content-Length"] = str(len(body))
             for name, value in {**fixed, "User-Agent": "chimein", **(headers or {})}.items():
@@ -320,10 +320,6 @@ class _Reading(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         with self._timed.in_time() as sock:
             return sock.recv_into(buffer)
-
-
-def _host_header(place: WebAddress) -> str:
-    return place.origin.partition("://")[2]
 
 
 def _said(error: BaseException) -> str:

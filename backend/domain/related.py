@@ -13,8 +13,8 @@ the smallest, and remembers that count as its possible error. What is surely cou
 from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 
-KEPT = 32
-"""Neighbours counted of one product."""
+KEPT = 64
+"""Neighbours counted of one product; more than one person can bring at once, who would else drive out their own."""
 
 TOP = 10
 """Neighbours that are told of one product."""

@@ -20,13 +20,15 @@ class ProductNeeded(Exception):
 class Shelf:
     """The products at hand, as templates see them; asking for another one raises `ProductNeeded`.
 
-    With `complete` there are no others: whoever asks for one learns nothing.
+    With `complete` there are no others: whoever asks for one learns nothing. `present`: they are as they stand at the
+    moment that is asked about, so that they go before what was told when something changed.
     """
 
-    __slots__ = ("_complete", "_told")
+    __slots__ = ("_complete", "_told", "present")
 
-    def __init__(self, *, complete: bool = False) -> None:
+    def __init__(self, *, complete: bool = False, present: bool = True) -> None:
         self._complete = complete
+        self.present = present
         self._told: dict[str, Mapping[str, Any]] = {}
 
     def of(self, product_id: str) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ EVERY = timedelta(hours=1)
 ROWS_AT_ONCE = 5_000
 """Interests that are read in one turn, so that what else ticks gets its turn too."""
 
-PER_PASS = 10_000
+PER_PASS = 5_000
 """Products whose neighbours are counted at a time: about 40 MB."""
 
 MOST_RELATED = 100_000

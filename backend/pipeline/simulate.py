@@ -75,7 +75,7 @@ def simulating(
     known = simulations.recall(rt.redis, key) if cursor else None
     run = _Run(site, rules, since, until, segments=asked, winners=winners)
     run.reader = reader = Reader(rt, site, until, run.reports, at_once)
-    run.ruleset = replace(run.ruleset, shelf=Shelf())
+    run.ruleset = replace(run.ruleset, shelf=Shelf(present=False))
     with rt.db.read() as connection:
         run.changes = Changes.read(connection, site.id, run.ruleset.by_id.values())
     items: list[Item] = []

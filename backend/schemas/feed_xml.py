@@ -31,9 +31,15 @@ def items_of(file: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
         piece = file.read(PIECE)
         last = not piece
         fed += len(piece)
-        reader.feed(piece, last, fed)
-        yield from reader.done
+        wrong: FeedError | None = None
+        try:
+            reader.feed(piece, last, fed)
+        except FeedError as error:
+            wrong = error
+        yield from reader.done  # what came before a mistake counts
         reader.done.clear()
+        if wrong is not None:
+            raise wrong
     if not reader.seen:
         raise FeedError("The XML holds no product: expected items of RSS 2.0, or entries of Atom.")
 

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from backend.domain.product import Product
+from backend.domain.rule import Rule, parse_rule
+from backend.pipeline import learn_products
 from backend.pipeline.announce import Announcer
 from backend.pipeline.relate import Relater
+from backend.pipeline.simulate import simulate, simulating
+from backend.pipeline.simulated import SimulationResult
 from backend.pipeline.stock_up import stock_up
 from backend.pipeline.sweep import Sweeper
-from backend.storage import interests, products, sweeps
+from backend.storage import interests, products, sweeps, visitors
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, at, call
 
@@ -299,3 +303,69 @@ def test_a_visitor_who_looked_at_everything_and_what_is_long_ago_is_cut(shop: Sh
     with shop.rt.db.read() as connection:
         left = interests.after(connection, shop.site.id, "", 10_000)
     assert len(left) == interests.MOST_OF_ONE
+
+
+def test_a_simulation_hears_of_what_changed_as_far_as_it_is_remembered(each_shop: Shop) -> None:
+    shop = each_shop
+    document = rule({"product": "price_dropped", "percent": 10, "within": "7d"}, reentry={"policy": "every"})
+    tell(shop, name="Copper kettle", price=134)
+    shop.send(viewed(), viewed(anonymousId="bob"))
+    shop.clock.forward(minutes=1)
+    shop.send(call("Order Completed", {"products": [KETTLE]}, anonymousId="bob"))
+    for price, minutes in ((130, 5), (100, 5), (80, 5)):
+        shop.clock.forward(minutes=minutes)
+        tell(shop, price=price)
+    shop.clock.forward(days=8)
+    tell(shop, price=10)  # nobody was interested lately
+    found = shop.simulate(document)
+    assert [(each.anonymous_id, each.outcome) for each in found.items] == [("ann", "sent"), ("ann", "sent")]
+    assert [each.messages[0].content["body"] for each in found.items] == ["130.00 → 100.00", "100.00 → 80.00"]
+    assert [each.entered_at for each in found.items] == [at(minutes=11), at(minutes=16)]
+
+
+def test_a_long_life_is_simulated_as_a_short_one(shop: Shop) -> None:
+    document = rule({"product": "price_dropped", "within": "7d"}, reentry={"policy": "every"})
+    asked = Rule(id="simulated", site_id=shop.site.id, spec=parse_rule(document, simulated=True))
+    for number in range(6):
+        shop.clock.forward(minutes=1)
+        shop.send(viewed(), call("Page Viewed"), call("Page Viewed"))
+        tell(shop, price=100 - number)
+    shop.clock.forward(minutes=1)
+    [*_, whole] = simulating(shop.rt, shop.site, [asked])
+    [*_, pieces] = simulating(shop.rt, shop.site, [asked], at_once=4)
+    assert isinstance(whole, SimulationResult)
+    assert isinstance(pieces, SimulationResult)
+    assert whole.items == pieces.items
+    assert len(whole.items) == 5 + 1  # what events told at first is a state too
+
+
+def test_a_simulation_of_a_live_rule_hears_of_a_change_once(shop: Shop) -> None:
+    shop.send(viewed())
+    tell(shop, price=134)
+    document = rule({"product": "price_dropped"}, reentry={"policy": "every"})
+    rule_id = settled(shop, document)
+    tell(shop, price=100)
+    tick(shop, 3)
+    assert len(said(shop)) == 1
+    asked = Rule(id=rule_id, site_id=shop.site.id, spec=parse_rule(document, simulated=True))
+    assert len(simulate(shop.rt, shop.site, [asked]).items) == 1
+
+
+def test_nothing_of_a_visitor_who_is_erased_stays_in_the_catalogue(each_shop: Shop) -> None:
+    shop = each_shop
+    settled(shop, rule({"product": "price_dropped"}))
+    shop.send(viewed(), viewed(anonymousId="bob"))
+    gone, stays = shop.profile("ann").id, shop.profile("bob").id
+    with shop.rt.db.begin() as connection:
+        assert visitors.erase(connection, shop.site.id, gone)
+    with shop.rt.db.read() as connection:
+        assert {each[0] for each in interests.after(connection, shop.site.id, "", 10)} == {stays}
+
+
+def test_who_makes_products_up_cannot_fill_the_database(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn_products, "MOST_LEARNED", 5)
+    shop.send(*(call("Product Viewed", {"product_id": f"made-up-{number}"}) for number in range(20)))
+    tell(shop, "real", price=5)
+    with shop.rt.db.read() as connection:
+        assert products.count(connection, shop.site.id) == 6
+        assert products.find(connection, shop.site.id, words="REAL", limit=9)[0].id == "real"

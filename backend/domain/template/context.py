@@ -146,7 +146,7 @@ def _looked_up(told: dict[str, Any], event: Event, shelf: Shelf, asked: frozense
     if product_id is None or (event.type != SIGNAL and asked <= told.keys()):
         return told
     known = shelf.of(product_id)
-    return {**told, **known} if event.type == SIGNAL else {**known, **told}
+    return {**told, **known} if event.type == SIGNAL and shelf.present else {**known, **told}
 
 
 def _product(properties: Mapping[str, Any]) -> dict[str, Any]:
