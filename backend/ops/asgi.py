@@ -47,6 +47,11 @@ _UPLOAD = re.compile(r"/api/v1/sites/[^/]+/products/?")
 logger = logging.getLogger(__name__)
 
 
+def is_upload(path: str) -> bool:
+    """Whether what is sent to this path may be a large file."""
+    return _UPLOAD.fullmatch(path) is not None
+
+
 class Adapter:
     """The ASGI application that answers with a WSGI one.
 
@@ -62,7 +67,7 @@ class Adapter:
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         """Answers one request; the server calls this."""
-        if scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]):
+        if scope["method"] == "POST" and is_upload(scope["path"]):
             await self._upload(scope, receive, send)
             return
         body, complete = await _body(receive)

@@ -135,20 +135,26 @@ def _csv(file: BinaryIO, now: datetime) -> Iterator[Row]:
         twice = next((each for each in names if each and names.count(each) > 1), None)
         if twice is not None:
             raise FeedError(f"Two columns mean {quoted(twice)}.")
-        yield from _records(csv.reader(_lines(text), delimiter=delimiter), names, now)
+        lines = _Lines(text)
+        yield from _records(csv.reader(lines, delimiter=delimiter), lines, names, now)
     finally:
         text.detach()
 
 
-def _records(reader: Any, names: list[str], now: datetime) -> Iterator[Row]:
+def _records(reader: Any, lines: "_Lines", names: list[str], now: datetime) -> Iterator[Row]:
     while True:
-        line = reader.line_num + 2
+        line, lines.cut = reader.line_num + 2, False
+        wrong = None
         try:
             cells = next(reader)
         except StopIteration:
             return
-        except (csv.Error, FeedError) as error:
-            yield Row(line, None, {}, (("", f"The line cannot be read: {error}"),))
+        except csv.Error as error:
+            wrong = f"The line cannot be read: {error}."
+        if lines.cut:
+            wrong = f"A line has at most {LONGEST_ROW // 1024} kB."
+        if wrong is not None:
+            yield Row(line, None, {}, (("", wrong),))
             continue
         if not any(cells):
             continue
@@ -160,9 +166,24 @@ def _records(reader: Any, names: list[str], now: datetime) -> Iterator[Row]:
         yield _row(line, document_of(values, now))
 
 
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    while line := text.readline(LONGEST_ROW):
-        yield line
+class _Lines:
+    """The lines of a text, each up to `LONGEST_ROW` characters; `cut`: one was longer."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.cut = False
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = rest = self._text.readline(LONGEST_ROW)
+        if not line:
+            raise StopIteration
+        while len(rest) == LONGEST_ROW and not rest.endswith("\n"):
+            self.cut = True
+            rest = self._text.readline(LONGEST_ROW)
+        return "\n" if self.cut else line  # a part of it would leave a quotation open
 
 
 def _column(name: str) -> str:
