@@ -7,13 +7,14 @@ again by the next event. Most events tell nothing new; a bounded memory of what 
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import structlog
 
-from backend.domain.product import Facts, new_product
-from backend.domain.shopping import described, facts_of
+from backend.domain.product import LEARNED, Facts, new_product
+from backend.domain.shopping import Sighting, described, facts_of
 from backend.domain.site import Site
 from backend.pipeline.note_interests import Shopping
 from backend.pipeline.stock_up import tell_of_changes
@@ -30,15 +31,26 @@ MOST_LEARNED = 100_000
 
 AT_ONCE = 500
 
+ASK_AGAIN = 600.0
+"""Seconds after which what is told once more is held against the catalogue again: it may have been taken out of it."""
+
+RAW = 4
+"""So many ways of telling the same are remembered: each event of a shop has its own."""
+
 MOST_CHANGES = 20
 """So often a minute events may change one product: those of its variants may contradict one another all day."""
 
 
 @dataclass(slots=True)
 class _Told:
-    """What was told of one product last, and how often that changed in the minute that began at `since`."""
+    """What was told of one product, and how often that changed in the minute that began at `since`.
 
-    facts: Facts | None = None
+    `raw` are the latest properties as they were sent, so that most need not even be read.
+    """
+
+    asked_at: float
+    facts: dict[str, Any] = field(default_factory=dict)
+    raw: tuple[tuple[Any, ...], ...] = ()
     since: float = 0.0
     changes: int = 0
 
@@ -73,9 +85,8 @@ class Learner:
             if known is None:
                 continue
             for each in described(event):
-                facts = facts_of(each, known[1])
-                key = (site_id, each.product_id)
-                if not self._is_new(key, facts):
+                facts = self._news((site_id, each.product_id), each, known[1])
+                if facts is None:
                     continue
                 earlier = found.setdefault(site_id, {}).get(each.product_id)
                 if earlier is None or earlier[1] <= each.at:
@@ -83,23 +94,29 @@ class Learner:
                     found[site_id][each.product_id] = (merged, each.at)
         return found
 
-    def _is_new(self, key: tuple[str, str], facts: Facts) -> bool:
-        """Whether these facts are others than were told last, and are not the next of too many."""
-        told, now = self._told.get(key), time.monotonic()
-        if told is None:
-            told = self._told[key] = _Told()
+    def _news(self, key: tuple[str, str], sighting: Sighting, hosts: frozenset[str]) -> Facts | None:
+        """What a sighting tells, where that is other than was told last, and not the next of too many changes."""
+        told, raw = self._told.get(key), tuple(map(sighting.properties.get, LEARNED))
+        now = time.monotonic()
+        if told is None or now - told.asked_at > ASK_AGAIN:
+            told = self._told[key] = _Told(now)
+            self._told.move_to_end(key)
             if len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
-        self._told.move_to_end(key)
-        if told.facts == facts:
-            return False
+        elif raw in told.raw:
+            return None
+        told.raw = (raw, *told.raw[: RAW - 1])
+        facts = facts_of(sighting, hosts)
+        if told.facts and all(told.facts.get(name) == value for name, value in facts.items()):
+            return None
         if now - told.since > 60:
             told.since, told.changes = now, 0
         told.changes += 1
         if told.changes > MOST_CHANGES:
-            return False
-        told.facts = facts
-        return True
+            return None
+        told.facts |= facts
+        told.raw = (raw,)
+        return facts
 
     def _write(self, site_id: str, found: dict[str, tuple[Facts, datetime]]) -> None:
         now = self._rt.clock()

@@ -369,3 +369,23 @@ def test_who_makes_products_up_cannot_fill_the_database(shop: Shop, monkeypatch:
     with shop.rt.db.read() as connection:
         assert products.count(connection, shop.site.id) == 6
         assert products.find(connection, shop.site.id, words="REAL", limit=9)[0].id == "real"
+
+
+def test_events_that_tell_the_same_in_their_own_ways_are_not_written_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    real = products.save
+    monkeypatch.setattr(products, "save", lambda c, s, found: (written.append(len(found)), real(c, s, found)))
+    short, bare = {"product_id": "k-17", "price": 134.0}, {"product_id": "k-17"}
+    for _ in range(5):
+        shop.send(viewed(), call("Product Added", short), call("Product Removed", bare))
+    assert written == [1]
+    shop.send(call("Product Added", short | {"price": 120}))
+    assert written == [1, 1]
+    found = product(shop)
+    assert found is not None
+    assert found.facts["price"] == 120
+    for number in range(100):
+        shop.send(call("Product Added", short | {"price": number}))
+    assert len(written) <= learn_products.MOST_CHANGES + 2

@@ -165,7 +165,7 @@ def put_a_product(product_id: str, *, site: Site) -> dict[str, Any]:
 def delete_a_product(product_id: str, *, site: Site) -> None:
     """Delete a product
 
-    With everything that was told of it. The next event or feed that tells of it brings it back.
+    With everything that was told of it. A feed that tells of it brings it back, and within ten minutes an event.
     """
     with runtime().db.begin() as conn:
         products.lock(conn, site.id)
