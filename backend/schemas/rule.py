@@ -49,7 +49,11 @@ _ANSWERS = {
 }
 _CONTENT = {
     "type": "object",
-    "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
+    "description": (
+        "Liquid sources. A mail needs subject and body, a message on the site title or body. `product` is the "
+        "trigger's, with what the catalogue knows of it when it is sent; product.similar and product.bought_together "
+        "are lists of others (name, price, url, image_url, …), which have no value where there are none."
+    ),
     "properties": {
         name: (
             {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
