@@ -167,6 +167,15 @@ def fetch_out(
     Raises DeliveryError: permanent with `TARGET_REFUSED` where it must not be called; with `CHANNEL_DOWN` where nobody
     is there or no answer came in time; ambiguous where the request may have been read.
     """
+    with answered(out, method, url, headers, body) as (response, told):
+        return Answer(status=response.status, headers=told, body=_read(response, out.most_read))
+
+
+@contextmanager
+def answered(
+    out: Outbound, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None
+) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The answer to one request, and its headers by their names in lower case; while it is read the time is running."""
     ends_at = time.monotonic() + out.total_seconds
     place = _placed(url)
     sock = _connect(out, place, checked_addresses(out, place), ends_at)
@@ -174,7 +183,7 @@ def fetch_out(
     try:
         with closing(sock), closing(_Connection(place, _Timed(sock, ends_at))) as connection:
             connection.putrequest(method, place.path, skip_host=True, skip_accept_encoding=True)
-            fixed = {"Host": _host_header(place), "Accept-Encoding": "identity", "Connection": "close"}
+            fixed = {"Host": place.origin.partition("://")[2], "Accept-Encoding": "identity", "Connection": "close"}
             if body is not None:
                 fixed["Content-Length"] = str(len(body))
             for name, value in {**fixed, "User-Agent": "chimein", **(headers or {})}.items():
@@ -182,8 +191,7 @@ def fetch_out(
             asked = True
             connection.endheaders(body)
             response = connection.getresponse()
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(status=response.status, headers=told, body=_read(response, out.most_read))
+            yield response, {name.lower(): value for name, value in response.getheaders()}
     except (OSError, HTTPException, ValueError) as error:
         late = isinstance(error, TimeoutError) or time.monotonic() >= ends_at
         what = f"No answer within {out.total_seconds:g} s" if late else f"The answer got lost: {_said(error)}"
@@ -312,10 +320,6 @@ class _Reading(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         with self._timed.in_time() as sock:
             return sock.recv_into(buffer)
-
-
-def _host_header(place: WebAddress) -> str:
-    return place.origin.partition("://")[2]
 
 
 def _said(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """The verb `decide`: the gates between an enrolment and its message, asked in order; each can only hold back."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from backend.domain.reach import Reach, reach
 from backend.domain.rule import CompiledRule, Variant
 from backend.domain.rule.compiled import SayOp
 from backend.domain.rule.limits import SiteLimits
+from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.template import MissingValue, TemplateError, render_content, template_context
 from backend.domain.variant import assign, is_held_out
@@ -60,7 +61,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What holds for all rules of a site: its limits, and the variants that have won.
+    """What holds for all rules of a site: its limits, the variants that have won, and the products at hand.
 
     `spoken` is when the message would leave, where that is later than the moment that is asked about.
     """
@@ -69,6 +70,7 @@ class Setting:
     limits: SiteLimits
     winners: Winners
     spoken: datetime | None = None
+    shelf: Shelf = field(default_factory=lambda: Shelf(complete=True))
 
 
 def decide(
@@ -114,7 +116,7 @@ def gates(
     yield from _time_gates(site, setting.limits, rule, profile, way.channel, at)
     known = find(profile.exposures, rule.id, op.name)
     variant, why = variant_for(setting.winners, rule, op, profile, known, moment.at)
-    saying = _rendered(site, op, moment, trigger, variant, way)
+    saying = _rendered(setting, op, moment, trigger, variant, way)
     if isinstance(saying, Gate):
         yield saying
         return
@@ -231,18 +233,20 @@ def _quiet_gate(quiet: QuietHours | None, windows: tuple[SendWindow, ...], at: d
 
 
 def _rendered(
-    site: Site,
+    setting: Setting,
     op: SayOp,
     moment: Moment,
     trigger: Event | None,
     variant: Variant,
     way: Reach,
 ) -> Saying | Gate:
-    templates = op.templates[variant.name]
+    templates, site = op.templates[variant.name], setting.site
     context: Mapping[str, Any] = {}
     if not templates.constant:
         facts = facts_of(moment.profile, moment.at, moment.standards)
-        context = template_context(moment.profile, trigger, site.name, site.currency, facts)
+        context = template_context(
+            moment.profile, trigger, site.name, site.currency, facts, shelf=setting.shelf, asked=op.product
+        )
     try:
         return Saying(variant, way, render_content(templates, context))
     except MissingValue as missing:

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import logging
+import re
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -11,9 +13,17 @@ from typing import Any
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Message = dict[str, Any]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+Body = bytes | tuple[Any, int]
+"""A request's body, or a file that holds it and how long it is."""
 
 MAX_BODY = 2**20
 """Bytes of a request body as sent; the routes have their own, smaller limits."""
+MAX_UPLOAD = 100 * 2**20
+"""Bytes of a file of products as sent; it lies on the disk until it is here."""
+
+UPLOADS = 2
+"""Files that may be on their way to one process: one more is told to come again."""
+
 MAX_DRAINED = 8 * 2**20
 """So much of a body that is too large is read and thrown away, so that its sender comes to read the answer."""
 
@@ -28,7 +38,20 @@ TOO_LARGE: Answer = (
     b'{"code":"too_large","status":413,"message":"A request body has at most %d bytes.","errors":{}}' % MAX_BODY,
 )
 
+BUSY: Answer = (
+    429,
+    [(b"content-type", b"application/json"), (b"retry-after", b"10")],
+    b'{"code":"too_many_requests","status":429,"message":"Other files are on their way: come again.","errors":{}}',
+)
+
+_UPLOAD = re.compile(r"/api/v1/sites/[^/]+/products/?")
+
 logger = logging.getLogger(__name__)
+
+
+def is_upload(path: str) -> bool:
+    """Whether what is sent to this path may be a large file."""
+    return _UPLOAD.fullmatch(path) is not None
 
 
 class Adapter:
@@ -39,12 +62,16 @@ class Adapter:
 
     def __init__(self, app: WSGI, *, threads: int = 8) -> None:
         self._app = app
+        self._uploads = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
 
     async def __call__(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         """Answers one request; the server calls this."""
+        if scope["method"] == "POST" and is_upload(scope["path"]):
+            await self._upload(scope, receive, send)
+            return
         body, complete = await _body(receive)
         if body is not None and not complete:
             return  # the sender has gone away
@@ -61,11 +88,50 @@ class Adapter:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
+    async def _upload(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """Takes a file, from those only who may look at what it is for: all others are answered before it comes."""
+        loop = asyncio.get_running_loop()
+        answer: Answer | None = BUSY
+        if self._uploads < UPLOADS:
+            self._uploads += 1
+            try:
+                asked = {**scope, "method": "GET", "query_string": b"limit=1"}
+                refused = await loop.run_in_executor(self._pool, self.answer, asked, b"")
+                answer = refused if refused[0] != 200 else await self._taken(scope, receive)
+            finally:
+                self._uploads -= 1
+        if answer is None:
+            return  # the sender has gone away
+        status, headers, content = answer
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _taken(self, scope: Message, receive: Callable[[], Awaitable[Message]]) -> Answer | None:
+        """The answer to a file, once it is here; None where its sender has gone away."""
+        with tempfile.SpooledTemporaryFile(MAX_BODY) as file:
+            size, more = 0, True
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                part = message.get("body", b"")
+                size += len(part)
+                if size > MAX_UPLOAD:
+                    status, headers, content = TOO_LARGE
+                    return status, headers, content.replace(b"%d" % MAX_BODY, b"%d" % MAX_UPLOAD)
+                file.write(part)
+                more = message.get("more_body", False)
+            file.seek(0)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self.answer, scope, (file, size))
+
     def close(self) -> None:
         """Lets the running requests end."""
         self._pool.shutdown(wait=True)
 
-    def answer(self, scope: Message, body: bytes) -> Answer:
+    def answer(self, scope: Message, body: Body) -> Answer:
         """Calls the WSGI application; what it raises is logged and becomes a bare 500."""
         begun = self._begin(scope, body)
         return begun.whole() if isinstance(begun, Stream) else begun
@@ -96,7 +162,7 @@ class Adapter:
             else:
                 making.add_done_callback(lambda _: stream.close())  # a generator that runs cannot be closed
 
-    def _begin(self, scope: Message, body: bytes) -> "Answer | Stream":
+    def _begin(self, scope: Message, body: Body) -> "Answer | Stream":
         """Calls the WSGI application up to its answer, or up to the first part of one that is made bit by bit."""
         environ = _environ(scope, body)
         started: list[tuple[str, list[tuple[str, str]]]] = []
@@ -184,8 +250,9 @@ async def _body(receive: Callable[[], Awaitable[Message]]) -> tuple[bytes | None
     return b"".join(parts), message["type"] == "http.request"
 
 
-def _environ(scope: Message, body: bytes) -> dict[str, Any]:
+def _environ(scope: Message, body: Body) -> dict[str, Any]:
     """The WSGI environment of a request whose body is here."""
+    file, size = (io.BytesIO(body), len(body)) if isinstance(body, bytes) else body
     client = scope["client"] or ("", 0)
     server = scope["server"] or ("", 0)
     environ = {
@@ -205,7 +272,7 @@ def _environ(scope: Message, body: bytes) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": io.BytesIO(body),
+        "wsgi.input": file,
         "wsgi.input_terminated": True,
     }
     for raw_name, raw_value in scope["headers"]:
@@ -216,7 +283,7 @@ def _environ(scope: Message, body: bytes) -> dict[str, Any]:
         environ[name] = f"{environ[name]},{value}" if name in environ else value
     environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
     environ.pop("HTTP_CONTENT_LENGTH", None)
-    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["CONTENT_LENGTH"] = str(size)
     return environ
 
 

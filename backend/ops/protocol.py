@@ -5,10 +5,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from backend.ops.asgi import MAX_BODY, MAX_DRAINED, TOO_LARGE, Answer
+from backend.ops.asgi import MAX_BODY, MAX_DRAINED, TOO_LARGE, Answer, is_upload
 
 REQUEST_SECONDS = 15.0
 """Within this time a request must have come as a whole, and a new connection must have begun one."""
+UPLOAD_SECONDS = 600.0
+"""So long a file of products may take; who may not send one is answered, and hung up on, before it comes."""
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head that are read before it must be complete."""
 SHORT_METHODS = (b"POST", b"OPTIONS")
@@ -75,6 +77,9 @@ class Protocol(HttpToolsProtocol):
         ):
             self._short, self._parts, self._size = True, [], 0
         else:
+            if method == b"POST" and is_upload(url.partition(b"?")[0].decode("latin-1")) and self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = self.loop.call_later(UPLOAD_SECONDS, self._too_slow)
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """The step `apply`: events and due timers take effect in one transaction: fold, decide, write."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -20,6 +20,7 @@ from backend.pipeline.admit import Admission
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
+from backend.pipeline.note_interests import note_interests
 from backend.pipeline.recall import recall
 from backend.pipeline.walks import advance_all, walk
 from backend.storage import enrolments, events, messages, segments, stage_entries, tallies, visitors, webhooks
@@ -32,7 +33,8 @@ log = structlog.get_logger(__name__)
 class Effects:
     """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
-    `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now.
+    `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now,
+    `shopping` the events that tell of products, as (person id, site id, event).
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Effects:
     folded: int = 0
     visited: int = 0
     changed: Sequence[Enrolment] = ()
+    shopping: Sequence[tuple[str, str, Event]] = ()
 
 
 def apply(
@@ -56,26 +59,20 @@ def apply(
 ) -> Effects:
     """Folds `arrived` and fires what is due up to `until` for their visitors and for those in `due`.
 
-    `admission` says which events may take effect.
-    `beside` is a thread in which the database may work meanwhile; `meanwhile` is called when Python
-    has done its part and mostly waits for the database from there on. Raises `Poisoned` for events that no rule and no
-    fold can digest; then the caller rolls back and goes on without.
+    `admission` says which events may take effect. `beside` is a thread in which the database may work meanwhile;
+    `meanwhile` is called when Python has done its part and mostly waits for the database from there on. Raises
+    `Poisoned` for events that no rule and no fold can digest; then the caller rolls back and goes on without.
     """
     batch = gather(connection, ruleset_of, arrived, due, admission, now)
     advances = _live(connection, ruleset_of, batch, until, now, beside)
     effects = Effects(folded=sum(len(group) for group in batch.events.values()), visited=len(advances))
+    numbers = _numbers(connection, ruleset_of, batch, advances)
     changed: list[Enrolment] = []
     regrouped: list[tuple[Profile | None, Profile]] = []
     emitted: list[tuple[str, str, Event]] = []
     staged: dict[str, list[tuple[str, list[Staged]]]] = {}
-    numbers = _merged(ruleset_of, batch)
-    if batch.reports:
-        numbers.update(recall(connection, batch, advances, lambda site_id: _zone(ruleset_of, site_id)))
     for person_id, result in advances.items():
         before, after = batch.persons.profiles[person_id], result.profile
-        spoken = after.contacts is not before.contacts or after.exposures is not before.exposures
-        if spoken or result.enrolments:
-            _tally(numbers, ruleset_of, batch, person_id, result)
         if batch.events.get(person_id) or result.woken or result.messages or result.emitted or result.enrolments:
             merged = person_id in batch.persons.merged
             if after.segments or merged or before.segments:
@@ -88,7 +85,7 @@ def apply(
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.changed = changed
+    effects.changed, effects.shopping = changed, batch.shopping
     batch.persons.save(connection, beside)
     meanwhile()
     if regrouped:
@@ -97,6 +94,8 @@ def apply(
         ruleset = ruleset_of(site_id)
         stage_entries.insert(connection, site_id, ruleset.site.funnel.revision if ruleset is not None else 0, told)
     point("after_profiles")
+    if batch.shopping:
+        note_interests(connection, ruleset_of, batch.shopping)
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")
@@ -131,6 +130,20 @@ def _live(
         batch.group(repeated)
         walks = walk(ruleset_of, batch, batch.sites, {}, until, now)
     return advance_all(connection, ruleset_of, batch, walks, until, now)
+
+
+def _numbers(
+    connection: Connection, ruleset_of: RulesetOf, batch: Batch, advances: Mapping[str, Advance]
+) -> Counter[tuple[str, Key]]:
+    """What is to be counted of everybody's walks, while the batch still holds their profiles from before."""
+    numbers = _merged(ruleset_of, batch)
+    if batch.reports:
+        numbers.update(recall(connection, batch, advances, lambda site_id: _zone(ruleset_of, site_id)))
+    for person_id, result in advances.items():
+        before, after = batch.persons.profiles[person_id], result.profile
+        if after.contacts is not before.contacts or after.exposures is not before.exposures or result.enrolments:
+            _tally(numbers, ruleset_of, batch, person_id, result)
+    return numbers
 
 
 def _tally(

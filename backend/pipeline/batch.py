@@ -7,6 +7,7 @@ from datetime import datetime
 from backend.domain.engine import Ruleset
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
+from backend.domain.shopping import TELLING
 from backend.pipeline import persons as people
 from backend.pipeline.admit import Admission
 from backend.pipeline.arrive import Arrived
@@ -28,7 +29,10 @@ class Poisoned(Exception):
 
 @dataclass(slots=True)
 class Batch:
-    """The work of one transaction, by person; `kept` are the events of it with their index in what arrived."""
+    """The work of one transaction, by person; `kept` are the events of it with their index in what arrived.
+
+    `shopping` are the events that tell of products, as (person id, site id, event).
+    """
 
     persons: Persons
     kept: list[tuple[int, Arrived]]
@@ -36,12 +40,13 @@ class Batch:
     events: dict[str, list[Event]] = field(default_factory=dict)
     indexes: dict[str, list[int]] = field(default_factory=dict)
     reports: list[tuple[str, Event]] = field(default_factory=list)
+    shopping: list[tuple[str, str, Event]] = field(default_factory=list)
     sites: dict[str, str] = field(default_factory=dict)
     enrolled: dict[str, list[Enrolment]] = field(default_factory=dict)
 
     def group(self, repeated: Collection[int] = ()) -> None:
         """Groups the events by person, those at the places `repeated` left out."""
-        self.events, self.indexes, self.reports, self.sites = {}, {}, [], {}
+        self.events, self.indexes, self.reports, self.shopping, self.sites = {}, {}, [], [], {}
         links = self.persons.links
         for place, (index, each) in enumerate(self.kept):
             if place in repeated:
@@ -56,6 +61,8 @@ class Batch:
                 self.indexes[person_id].append(index)
             if event.name in FEEDBACK:
                 self.reports.append((person_id, event))
+            elif event.name in TELLING:
+                self.shopping.append((person_id, each.site_id, event))
         for visitor_id in self.due:
             person_id = self.persons.of(visitor_id)
             profile = self.persons.profiles.get(person_id)

@@ -18,11 +18,13 @@ from backend.domain.profile import Standing as SegmentStanding
 from backend.domain.reach import reach
 from backend.domain.rule import CompiledRule, Rule, SiteLimits, compile_rule
 from backend.domain.rule.compiled import SayOp
+from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.standing import Standing, standing
 from backend.domain.telling import Telling
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline.rulesets import former
+from backend.pipeline.shelve import asking_products
 from backend.runtime import Runtime
 from backend.storage import contests, enrolments, events, intervals, unsubscribes, visitors
 from backend.storage.database import Connection
@@ -70,7 +72,11 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
     op = _next_saying(compiled, waiting.position if waiting else 0)
     limits = SiteLimits.of(site.policy)
     told = Telling(site=site, limits=limits, rule=compiled, op=op, moment=moment)
-    asked = gates(Setting(site=site, limits=limits, winners=winners), compiled, op, moment, event)
+    setting = Setting(site=site, limits=limits, winners=winners, shelf=Shelf())
+    with rt.db.read() as connection:
+        asked = asking_products(
+            connection, site.id, setting.shelf, lambda: [*gates(setting, compiled, op, moment, event)]
+        )
     verdicts.extend(told.of(gate) for gate in asked if isinstance(gate, Gate))
     with rt.db.read() as connection:
         verdicts.extend(_refusals(connection, rt.sites.vault, site, profile, op))

@@ -26,6 +26,7 @@ from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
 from backend.pipeline.learn_names import NameLearner
+from backend.pipeline.learn_products import Learner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
@@ -98,6 +99,7 @@ class Processor:
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
         self.admission = Admission(rt.sites.vault)
+        self.learner = Learner(rt)
         self.care = Care(rt)
         self.beside = ThreadPoolExecutor(1, "beside")
         self.reader = Reader(rt, self.care)
@@ -282,6 +284,8 @@ class Processor:
 
     def _send_on(self, effects: Effects) -> None:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
+        if effects.shopping:
+            self.learner.learn(effects.shopping)
         if not effects.messages and not effects.webhooks:
             return
         refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]

@@ -12,6 +12,7 @@ from backend.domain.engine import Ruleset, Segments, VersionNeeded
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
 from backend.domain.segment import Segment
+from backend.domain.shelf import Shelf
 from backend.domain.winner import Winners
 from backend.runtime import Runtime
 from backend.storage import contests, intervals, rule_versions, rules, segments
@@ -74,6 +75,7 @@ class Rulesets:
                 segments=Segments(groups, site.funnel) if groups or site.funnel.own else None,
                 winners=self._winners.get(site_id),
                 intervals=self._intervals.get(site_id),
+                shelf=Shelf(),
             )
             self._rulesets[site_id] = ruleset
         return ruleset

@@ -5,23 +5,27 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from backend.domain.condition import SharedTests
-from backend.domain.engine import SIGNALS, Advance, PastNeeded, Ruleset, Segments, advance
+from backend.domain.engine import Advance, PastNeeded, Ruleset, Segments, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.funnel import Funnel
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
-from backend.domain.rule import CompiledRule, Rule, compile_rule
+from backend.domain.rule import Rule, compile_rule
 from backend.domain.rule.compiled import CallOutOp, EmitOp
 from backend.domain.segment import Segment
+from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.winner import Winners
 from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
+from backend.pipeline.shelve import fetching_products
 from backend.pipeline.simulated import Item, Progress, SimulationResult, Summary, item_of
+from backend.pipeline.simulated_changes import Changes, Told
+from backend.pipeline.simulated_rules import spans, starts
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
 from backend.storage import contests, intervals, simulations
@@ -79,6 +83,9 @@ def simulating(
     known = simulations.recall(rt.redis, key) if cursor else None
     run = _Run(site, rules, since, until, segments=asked, winners=winners, usual=usual)
     run.reader = reader = Reader(rt, site, until, run.reports, at_once)
+    run.ruleset = replace(run.ruleset, shelf=Shelf(present=False))
+    with rt.db.read() as connection:
+        run.changes = Changes.read(connection, site.id, run.ruleset.by_id.values())
     items: list[Item] = []
     start = place[0] if known is not None else ""
     for group in reader.lives(start, run.concerns):
@@ -178,6 +185,8 @@ class _Run:
     reader: Reader | None = None
     """Where the past of a long life is read; None where every life is at hand."""
 
+    changes = Changes()
+
     def __init__(
         self,
         site: Site,
@@ -195,11 +204,11 @@ class _Run:
         self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners, intervals=usual)
         self.summary = Summary()
         self._names = {rule.id: rule.spec.name for rule in rules}
-        self._starts = _starts(compiled)
+        self._starts = starts(compiled)
         self._at_once = not any(isinstance(op, EmitOp | CallOutOp) for rule in compiled for op in rule.program)
         asked = frozenset[str]().union(*(each.history for each in segments.all)) if segments is not None else ()
         self._asks = segments is not None or any(rule.history for rule in compiled)
-        self._spans = {name: span for name, span in _spans(compiled).items() if name not in asked}
+        self._spans = {name: span for name, span in spans(compiled).items() if name not in asked}
 
     def reports(self, event: Event) -> bool:
         """Whether one of these rules reported the event, live; simulated, it reports it again."""
@@ -257,27 +266,39 @@ class _Run:
 
     def _all(self, life: Life) -> Iterator[tuple[Advance, int]]:
         events, profile = life.events or (), _nobody(self.site, life.head)
+        woven = Told(self.changes, life.head).within(events, self.until)
         if not self._asks:
             with suppress(PastNeeded):  # of a visitor with more names than profiles count
-                yield advance(self.ruleset, profile, (), events, Past({}), until=self.until, now=None), len(events)
+                yield self._advance(profile, (), woven, Past({}), self.until), len(events)
                 return
-        past = Past(by_name(events), complete=True)
-        yield advance(self.ruleset, profile, (), events, past, until=self.until, now=None), len(events)
+        past = Past(by_name(woven), complete=True)
+        yield self._advance(profile, (), woven, past, self.until), len(events)
+
+    def _advance(
+        self, profile: Profile, known: Sequence[Enrolment], events: Sequence[Event], past: Past, until: datetime
+    ) -> Advance:
+        """The engine's verb; products that texts ask for are fetched on the way."""
+
+        def do() -> Advance:
+            return advance(self.ruleset, profile, known, events, past, until=until, now=None)
+
+        return do() if self.reader is None else fetching_products(self.reader.rt, self.site.id, self.ruleset.shelf, do)
 
     def _in_pieces(self, life: Life) -> Iterator[tuple[Advance, int]]:
         """A long life, as the live processor goes through it: piece by piece, the past as far as a rule asks for it."""
         assert self.reader is not None
-        past = LongPast(self.reader, life.head, self._spans)
+        past, told = LongPast(self.reader, life.head, self._spans), Told(self.changes, life.head)
         profile, known = _nobody(self.site, life.head), dict[str, Enrolment]()
         for piece in self.reader.parts(life.head):
             past.go_on(piece)
-            result = self._piece(past, profile, known, piece, piece[-1].timestamp)
+            end = piece[-1].timestamp
+            result = self._piece(past, profile, known, told.within(piece, end), end)
             past.emitted(result.emitted)
             profile, known = result.profile, known | result.enrolments
             yield result, len(piece)
             known = {each.id: each for each in known.values() if self._counts(each, piece[-1].timestamp)}
         if past.begun:
-            yield self._piece(past, profile, known, (), self.until), 0
+            yield self._piece(past, profile, known, told.within((), self.until), self.until), 0
 
     def _piece(
         self,
@@ -290,7 +311,7 @@ class _Run:
         while True:
             try:
                 enrolments = tuple(known.values())
-                return advance(self.ruleset, profile, enrolments, piece, past.past(), until=until, now=None)
+                return self._advance(profile, enrolments, piece, past.past(), until)
             except PastNeeded as needed:
                 past.want(needed.since)
 
@@ -306,26 +327,6 @@ class _Run:
 def _nobody(site: Site, head: ProfileHead) -> Profile:
     """The visitor before their first event."""
     return Profile(id=head.id, site_id=site.id, person=head.person)
-
-
-def _starts(rules: Iterable[CompiledRule]) -> frozenset[str] | None:
-    """The events without which none of these rules starts, where profiles count them; None: it cannot be told."""
-    names: set[str] = set()
-    for rule in rules:
-        if rule.event is None or rule.event in SIGNALS:
-            return None
-        names.add(rule.event)
-    return frozenset(names)
-
-
-def _spans(rules: Sequence[CompiledRule]) -> dict[str, timedelta]:
-    """How far back the rules look for events of a name, where all of them do so in bounds."""
-    found: dict[str, timedelta] = {}
-    for name in frozenset().union(*(rule.history for rule in rules)):
-        asking = [rule for rule in rules if name in rule.history]
-        if all(name in rule.lookback for rule in asking):
-            found[name] = max(rule.lookback[name] for rule in asking)
-    return found
 
 
 def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:

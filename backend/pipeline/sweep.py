@@ -20,7 +20,7 @@ from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import BROADCAST
 from backend.domain.rule.trigger import BroadcastTrigger
-from backend.pipeline import regroup
+from backend.pipeline import note_interests, regroup
 from backend.pipeline.move_enrolled import MOVE, move_some
 from backend.pipeline.restage import Restager
 from backend.pipeline.rulesets import Rulesets
@@ -55,13 +55,18 @@ class Sweeper:
         now = self.rt.clock()
         with self.rt.db.begin() as connection:
             self._rulesets.refresh(connection)
+            asking: list[str] = []
             for site_id in self._rulesets.site_ids():
                 ruleset = self._rulesets.of(site_id)
+                if ruleset is not None and ruleset.notes_interests:
+                    asking.append(site_id)
+                    note_interests.begin(connection, ruleset, now)
                 for rule in ruleset.by_id.values() if ruleset is not None else ():
                     self._begin(connection, ruleset, rule, now)
                 if ruleset is not None and ruleset.segments is not None:
                     regroup.begin(connection, ruleset, now)
             regroup.clear(connection)
+            note_interests.end(connection, asking)
             found = sweeps.due(connection, now)
         return sum(self._go_on(sweep, now) for sweep in found)
 
@@ -91,6 +96,8 @@ class Sweeper:
             return self._regroup(sweep, ruleset, now)
         if sweep.kind == sweeps.STAGES:
             return self._restage(sweep, ruleset, now)
+        if sweep.kind == sweeps.INTERESTS:
+            return self._backfill(sweep, ruleset, now)
         rule = ruleset.by_id.get(sweep.rule_id) if ruleset is not None else None
         if ruleset is None or rule is None or rule.rule.status == "archived":
             self._move(sweep, replace(sweep, ended_at=now))
@@ -131,6 +138,19 @@ class Sweeper:
             self._move(sweep, replace(sweep, ended_at=now))
         else:
             Restager(self.rt, ruleset, now).run(sweep)
+        return 0
+
+    def _backfill(self, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> int:
+        """Finds out what visitors were interested in before anybody asked; nobody is addressed by that."""
+        for _ in range(PIECES):
+            with self.rt.db.begin() as connection:
+                if ruleset is None or not ruleset.notes_interests:
+                    after = replace(sweep, ended_at=now)
+                else:
+                    after = note_interests.backfill(connection, sweep, now)
+                if not sweeps.move(connection, sweep, after) or after.ended_at is not None:
+                    break
+            sweep = after
         return 0
 
     def _move(self, before: Sweep, after: Sweep) -> bool:

@@ -12,11 +12,14 @@ from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
 from backend.domain.site import Site
 from backend.pipeline import access
+from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
+from backend.pipeline.fetch_feeds import Fetcher
 from backend.pipeline.learn_intervals import IntervalLearner
+from backend.pipeline.relate import Relater
 from backend.pipeline.retain import retain
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
@@ -60,6 +63,9 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("call", 5, Caller(rt).call),
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
+        Task("announce", 1, Announcer(rt).run),
+        Task("relate", 1, Relater(rt).run),
+        Task("fetch_feeds", 5, Fetcher(rt).call),
         Task("choose", 30, Chooser(rt).run),
         Task("learn_intervals", 1, IntervalLearner(rt).run),
         Task("expire", 10, lambda: expire(rt)),

@@ -1,6 +1,6 @@
 """The step `walks`: everybody of a batch goes through their stretch of time; nothing is written yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -11,8 +11,10 @@ from backend.domain.engine import SIGNALS, Advance, PastNeeded, Ruleset, Version
 from backend.domain.event import Event
 from backend.domain.past import Past, Since, by_name, together
 from backend.domain.profile import NAME_LIMIT
+from backend.domain.shelf import ProductNeeded, Shelf
 from backend.pipeline.batch import Batch, Poisoned, RulesetOf
 from backend.pipeline.rulesets import learn
+from backend.pipeline.shelve import shelve
 from backend.storage import events, visitors
 from backend.storage.database import Connection
 
@@ -26,11 +28,12 @@ NOTHING_AT_HAND = Past({})
 
 @dataclass(slots=True)
 class Walks:
-    """How far everybody's walks came: which ended, which ask for the past or a version; and events that raise."""
+    """How far everybody's walks came: which ended, which ask for the past, a version or a product; what raises."""
 
     advances: dict[str, Advance] = field(default_factory=dict)
     asked: dict[str, Since] = field(default_factory=dict)
     versions: dict[str, VersionNeeded] = field(default_factory=dict)
+    products: dict[str, str] = field(default_factory=dict)
     poison: dict[int, str] = field(default_factory=dict)
 
 
@@ -62,6 +65,8 @@ def walk(
             walks.asked[person_id] = together(walks.asked[person_id], needed.since)
         except VersionNeeded as missing:
             walks.versions[person_id] = missing
+        except ProductNeeded as needed:
+            walks.products[person_id] = needed.product_id
         except Exception as error:
             walks.poison.update(_culprits(ruleset, batch, person_id, until, now, error))
     return walks
@@ -84,20 +89,38 @@ def advance_all(
     """Every person's advance; those whose rules ask for the past go again, with it, all fetched in one query."""
     advances, poison = walks.advances, walks.poison
     pasts: dict[str, Past] = {}
-    while walks.asked or walks.versions:
+    shelves: dict[str, Shelf] = {}
+    while walks.asked or walks.versions or walks.products:
         for person_id, missing in walks.versions.items():
             ruleset = ruleset_of(batch.sites[person_id])
             assert ruleset is not None
             learn(connection, ruleset, missing)
         pasts.update(_pasts(connection, batch, walks.asked, pasts))
-        walks = walk(ruleset_of, batch, [*walks.asked, *walks.versions], pasts, until, now)
+        if walks.products:
+            shelves.update(_shelved(connection, ruleset_of, batch, walks.products))
+        todo = {**walks.asked, **walks.versions, **walks.products}
+        walks = walk(ruleset_of, batch, todo, pasts, until, now)
         advances.update(walks.advances)
         poison.update(walks.poison)
+    for shelf in shelves.values():
+        shelf.clear()  # the next transaction tells of products as they are then
     if poison:
         raise Poisoned(poison)
     for rule_id, reason in {found for each in advances.values() for found in each.failures.items()}:
         log.error("rule_failed", rule=rule_id, reason=reason[:200])
     return advances
+
+
+def _shelved(
+    connection: Connection, ruleset_of: RulesetOf, batch: Batch, asked: dict[str, str]
+) -> Iterator[tuple[str, Shelf]]:
+    """Puts the products that templates ask for at hand, those of each site at once."""
+    for site_id in {batch.sites[person_id] for person_id in asked}:
+        ruleset = ruleset_of(site_id)
+        assert ruleset is not None
+        ids = {product_id for person_id, product_id in asked.items() if batch.sites[person_id] == site_id}
+        shelve(connection, site_id, ruleset.shelf, ids)
+        yield site_id, ruleset.shelf
 
 
 def _advance(ruleset: Ruleset, batch: Batch, person_id: str, past: Past, until: datetime, now: datetime) -> Advance:
@@ -145,6 +168,8 @@ def _culprits(
     for index, event in zip(indexes, group, strict=True):
         try:
             advance(ruleset, profile, (), [event], Past({}, complete=True), until=until, now=now)
+        except ProductNeeded:
+            continue
         except Exception as each:
             culprits[index] = f"{type(each).__name__}: {each}"
     return culprits or dict.fromkeys(indexes, f"{type(error).__name__}: {error}")

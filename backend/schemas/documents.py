@@ -1,13 +1,15 @@
 """How the JSON columns are written: domain nouns as msgspec encodes dataclasses, datetimes in UTC, money as text."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import field, make_dataclass
+from dataclasses import field, make_dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, get_type_hints
 
 import msgspec
 
 from backend.domain.enrolment import Enrolment
+from backend.domain.product import AMOUNTS, Product
 from backend.domain.profile import Profile
 
 
@@ -29,6 +31,7 @@ _heads = msgspec.json.Decoder(ProfileHead)
 _enrolments = msgspec.json.Decoder(Enrolment)
 _EMPTY = Profile(id="", site_id="").__dict__
 _contents = msgspec.json.Decoder(dict[str, Any])
+_products = msgspec.json.Decoder(Product)
 
 
 def encode_profile(profile: Profile) -> str:
@@ -131,3 +134,19 @@ def encode_content(content: Mapping[str, Any]) -> str:
 def decode_content(text: str) -> dict[str, Any]:
     """A message's rendered content as it was encoded."""
     return _contents.decode(text)
+
+
+def encode_product(product: Product) -> str:
+    """The column `products.document`."""
+    return _encoder.encode(product).decode()
+
+
+def decode_product(text: str) -> Product:
+    """A product as it was encoded."""
+    product = _products.decode(text)
+    told = {name: Decimal(value) if name in AMOUNTS else value for name, value in product.told.items()}
+    learned = {
+        name: replace(each, value=Decimal(each.value)) if name in AMOUNTS else each
+        for name, each in product.learned.items()
+    }
+    return replace(product, told=told, learned=learned)

@@ -12,6 +12,7 @@ from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
 from backend.domain.template import CONTENT_FIELDS
 from backend.schemas.fields import Moment, StrictSchema, Whole
+from backend.schemas.product_trigger import PRODUCT_TRIGGER
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
@@ -53,7 +54,11 @@ _ANSWERS = {
 }
 _CONTENT = {
     "type": "object",
-    "description": "Liquid sources. A mail needs subject and body, a message on the site title or body.",
+    "description": (
+        "Liquid sources. A mail needs subject and body, a message on the site title or body. `product` is the "
+        "trigger's, with what the catalogue knows of it when it is sent; product.similar and product.bought_together "
+        "are lists of others (name, price, url, image_url, …), which have no value where there are none."
+    ),
     "properties": {
         name: (
             {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
@@ -108,7 +113,8 @@ class RuleIn(StrictSchema):
             "from); session (started or returned); inactive; date (a trait, with days, at and every); "
             "replenishment (a product runs out by the habit of whoever buys it, with before and at; templates see it "
             "as product, and without reentry it comes once for each purchase); message (of the rule with that id; "
-            "not_shown with within); broadcast; api (POST rules/{id}/trigger).",
+            "not_shown with within); product (what became of one, for those with an interest in it); broadcast; api "
+            "(POST rules/{id}/trigger).",
             replenishment={
                 "type": "object",
                 "properties": {
@@ -136,7 +142,12 @@ class RuleIn(StrictSchema):
                 "enum": ["sent", "shown", "clicked", "replied", "dismissed", "answered", "not_shown"],
             },
             rule={"type": "string", "description": "The id of the rule whose message it is."},
-            within={**_DURATION, "description": "Of not_shown: so long after it was sent."},
+            within={
+                **_DURATION,
+                "description": "Of not_shown: so long after it was sent. Of product: so long ago at most the visitor "
+                "showed an interest in it (30d).",
+            },
+            **PRODUCT_TRIGGER,
             broadcast=_object(
                 "To everybody, or to a segment: at a moment, or at once.",
                 segment={"type": "string"},

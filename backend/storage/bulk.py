@@ -33,6 +33,14 @@ def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row], keys:
     return _write(connection, table, rows, _overwrite(table, keys))
 
 
+def raise_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: int) -> int:
+    """Inserts rows, or raises the last column of those that exist where the new value is greater; none comes twice."""
+    names = [column.name for column in table.columns]
+    last = names[-1]
+    raised = f"SET {last} = excluded.{last} WHERE {table.name}.{last} < excluded.{last}"
+    return _write(connection, table, rows, f"ON CONFLICT ({', '.join(names[:keys])}) DO UPDATE {raised}")
+
+
 def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: int = 1) -> int:
     """Overwrites rows found by their first `keys` columns with the values of the others."""
     if not rows:

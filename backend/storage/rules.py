@@ -227,6 +227,19 @@ def active_rules(conn: Connection, site_id: str) -> list[StoredRule]:
     return [_stored(conn, row) for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id)).all()]
 
 
+def started_by(conn: Connection, site_id: str, kind: str) -> list[Rule]:
+    """The site's active rules whose trigger has this key, such as `product`."""
+    told = rules.c.document.contains(f'"{kind}"')
+    query = select(rules).where(rules.c.site_id == site_id, rules.c.status == "active", told)
+    found: list[Rule] = []
+    for row in conn.execute(query.order_by(rules.c.created_at, rules.c.id)).all():
+        stored = _stored(conn, row)
+        with contextlib.suppress(RuleErrors):  # what cannot be read does nothing
+            if kind in stored.document["trigger"]:
+                found.append(stored.rule())
+    return found
+
+
 def referring(conn: Connection, site_id: str, names: Collection[str]) -> list[StoredRule]:
     """The site's rules, in whatever status, that refer to a segment by one of these names."""
     query = select(rules).where(rules.c.site_id == site_id, rules.c.document.contains('"segment"'))

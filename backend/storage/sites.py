@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from backend.domain.site import Site
 from backend.errors import Conflict, Unavailable
 from backend.schemas.site import dump_document, load_document
-from backend.storage import learned_tables, tables
+from backend.storage import catalogue_tables, learned_tables, tables
 from backend.storage.database import Database, is_transient
 from backend.storage.tables import sites
 from backend.storage.times import from_micros, to_micros
@@ -122,6 +122,8 @@ def delete_site(conn: Connection, site_id: str) -> bool:
         *(tables.dead_events, tables.tallies, tables.contests, tables.stage_entries, tables.sweeps),
         *(learned_tables.product_intervals, learned_tables.property_catalogue),
         *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
+        *(catalogue_tables.products, catalogue_tables.relations, catalogue_tables.interests),
+        *(catalogue_tables.feeds, catalogue_tables.catalogues),
     )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))

@@ -1,16 +1,16 @@
 """What goes through all visitors of a site, a piece at a time: how far it is, and when it goes on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from backend.storage.bulk import insert_rows
-from backend.storage.tables import sweeps
+from backend.storage.bulk import delete_rows, insert_rows
+from backend.storage.tables import rules, sweeps
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
-SEGMENTS, STAGES, RETENTION = "segments", "stages", "retention"
+SEGMENTS, STAGES, RETENTION, PRODUCT, INTERESTS = "segments", "stages", "retention", "product", "interests"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,8 +19,9 @@ class Sweep:
 
     `kind`: `broadcast` (a round of a rule for everybody), `wake` (a rule that waits for moments is new), `move`
     (whoever is in an edited rule goes on with its new version), `segments` (definitions of segments up to the revision
-    `rule_id` are new), `stages` (the site's funnel is another, its revision `rule_id`), or `retention` (events that are
-    too old are removed).
+    `rule_id` are new), `stages` (the site's funnel is another, its revision `rule_id`), `retention` (events that are
+    too old are removed), `product` (a product changed, as `subject` tells in JSON), or `interests` (it was not noted
+    before who is interested in what).
     """
 
     id: str
@@ -32,6 +33,7 @@ class Sweep:
     cursor: str = ""
     done: int = 0
     ended_at: datetime | None = None
+    subject: str = ""
 
 
 def add(connection: Connection, sweep: Sweep) -> bool:
@@ -46,16 +48,19 @@ def add(connection: Connection, sweep: Sweep) -> bool:
         sweep.done,
         to_micros(sweep.next_at),
         None,
+        sweep.subject,
     )
     return insert_rows(connection, sweeps, [row], ignore=True) > 0
 
 
 def due(connection: Connection, now: datetime, *, kind: str | None = None) -> list[Sweep]:
-    """Those that can go on now, the longest due first; those of one kind, or all but the removal of old events."""
+    """Those that can go on now, the longest due first: of one kind, or all but the removal of old events and those of
+    products, of which there may be very many.
+    """
     query = (
         select(sweeps)
         .where(sweeps.c.ended_at.is_(None), sweeps.c.next_at <= to_micros(now))
-        .where(sweeps.c.kind == kind if kind is not None else sweeps.c.kind != RETENTION)
+        .where(sweeps.c.kind == kind if kind is not None else sweeps.c.kind.not_in([RETENTION, PRODUCT]))
         .order_by(sweeps.c.next_at, sweeps.c.id)
     )
     return [_sweep(row) for row in connection.execute(query)]
@@ -72,6 +77,34 @@ def of_rule(connection: Connection, rule_id: str) -> list[Sweep]:
     """All sweeps of a rule, oldest first."""
     query = select(sweeps).where(sweeps.c.rule_id == rule_id).order_by(sweeps.c.due_at, sweeps.c.id)
     return [_sweep(row) for row in connection.execute(query)]
+
+
+def waiting(connection: Connection, rule_id: str, now: datetime, limit: int) -> list[Sweep]:
+    """The first sweeps of a rule that can go on now, oldest first."""
+    query = (
+        select(sweeps)
+        .where(sweeps.c.rule_id == rule_id, sweeps.c.ended_at.is_(None), sweeps.c.next_at <= to_micros(now))
+        .order_by(sweeps.c.due_at, sweeps.c.id)
+    )
+    return [_sweep(row) for row in connection.execute(query.limit(limit))]
+
+
+def building(connection: Connection, site_id: str, kind: str) -> bool:
+    """Whether a sweep of this kind is under way on the site."""
+    query = select(sweeps.c.id).where(sweeps.c.site_id == site_id, sweeps.c.kind == kind, sweeps.c.ended_at.is_(None))
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def drop(connection: Connection, ids: Sequence[str]) -> None:
+    """Forgets these sweeps."""
+    delete_rows(connection, sweeps, [(each,) for each in ids])
+
+
+def orphans(connection: Connection, limit: int) -> list[str]:
+    """The ids of sweeps of products whose rule is gone, or was archived."""
+    living = select(rules.c.id).where(rules.c.id == sweeps.c.rule_id, rules.c.status != "archived").exists()
+    query = select(sweeps.c.id).where(sweeps.c.kind == PRODUCT, sweeps.c.ended_at.is_(None), ~living)
+    return list(connection.scalars(query.limit(limit)))
 
 
 def supersede(connection: Connection, newest: Sweep) -> None:
@@ -110,7 +143,7 @@ def move(connection: Connection, before: Sweep, after: Sweep) -> bool:
     return moved.rowcount == 1
 
 
-def _sweep(row: Row[tuple[str, str, str, str, int, str, int, int, int]]) -> Sweep:
+def _sweep(row: Row[tuple[str, str, str, str, int, str, int, int, int, str]]) -> Sweep:
     return Sweep(
         id=row.id,
         site_id=row.site_id,
@@ -121,4 +154,5 @@ def _sweep(row: Row[tuple[str, str, str, str, int, str, int, int, int]]) -> Swee
         cursor=row.cursor,
         done=row.done,
         ended_at=maybe_from_micros(row.ended_at),
+        subject=row.subject,
     )

@@ -6,6 +6,7 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
+from backend.storage.catalogue_tables import interests as interests
 from backend.storage.funnel_tables import stage_entries as stage_entries
 from backend.storage.merge_tables import merges as merges
 from backend.storage.metadata import metadata as metadata
@@ -293,13 +294,15 @@ sweeps = Table(
     Column("id", Text, primary_key=True),  # of what goes through all visitors, such as a round of a broadcast
     Column("site_id", Text, nullable=False),
     Column("rule_id", Text, nullable=False),  # of segments: the revision that everybody is asked
-    Column("kind", Text, nullable=False),  # broadcast, wake, segments
+    Column("kind", Text, nullable=False),  # broadcast, wake, move, segments, product, interests
     Column("due_at", BigInteger, nullable=False),
     Column("cursor", Text, nullable=False, server_default=""),  # the last visitor that was looked at
     Column("done", BigInteger, nullable=False, server_default="0"),  # visitors that were addressed
     Column("next_at", BigInteger, nullable=False),  # when to go on
     Column("ended_at", BigInteger),
+    Column("subject", Text, nullable=False, server_default=""),  # of product: what changed, as JSON
 )
+Index("ix_sweeps_rule_id", sweeps.c.rule_id, sweeps.c.due_at)
 
 unsubscribes = Table(
     "unsubscribes",

@@ -78,6 +78,16 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/messages"): (READ, None),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
+    ("GET", "/sites/<site>/products"): (READ, None),
+    ("POST", "/sites/<site>/products"): (RULES, [{"id": "k-17", "stock": 3}]),
+    ("GET", "/sites/<site>/products/<path:product_id>"): (READ, None),
+    ("PUT", "/sites/<site>/products/<path:product_id>"): (RULES, {"name": "Kettle"}),
+    ("DELETE", "/sites/<site>/products/<path:product_id>"): (RULES, None),
+    ("GET", "/sites/<site>/feeds"): (READ, None),
+    ("POST", "/sites/<site>/feeds"): (RULES, {"url": "https://shop.example/feed.xml"}),
+    ("GET", "/sites/<site>/feeds/<feed_id>"): (READ, None),
+    ("DELETE", "/sites/<site>/feeds/<feed_id>"): (RULES, None),
+    ("POST", "/sites/<site>/feeds/<feed_id>/fetch"): (RULES, None),
     ("GET", "/tokens"): (ADMINISTER, None),
     ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
     ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
@@ -116,7 +126,10 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Calla
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
     group = api.post(f"/sites/{site}/segments", {"name": "List", "manual": True}).json["id"]
     ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}
+    feed = api.post(f"/sites/{site}/feeds", {"url": "https://shop.example/feed.xml"}).json["id"]
+    assert api("PUT", f"/sites/{site}/products/k/17", {"name": "Kettle"}).status_code == 200
     ids |= {"<webhook_id>": webhook, "<segment_id>": group, "<merge_id>": "d" * 32}
+    ids |= {"<feed_id>": feed, "<path:product_id>": "k/17"}
 
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():
@@ -175,7 +188,7 @@ def test_a_site_that_is_not_yours_does_not_exist(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [case for case in CASES if re.search("<(rule|visitor|webhook|segment)_id>", case.values[1])],
+    [case for case in CASES if re.search("<(rule|visitor|webhook|segment|feed)_id>", case.values[1])],
 )
 def test_the_ids_of_another_site_are_unknown_on_your_own(
     method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str

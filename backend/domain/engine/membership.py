@@ -15,7 +15,7 @@ from backend.domain.identifier import NOTED
 from backend.domain.past import END_OF_MOMENT
 from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule
-from backend.domain.rule.compile import BROADCAST, SENT, TRIGGERED
+from backend.domain.rule.compile import BROADCAST, OF_PRODUCTS, SENT, TRIGGERED
 from backend.domain.trait import CHANGED
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ LEFT = "Segment Left"
 STAGE = "Stage Entered"
 """The signals that mark a change which time alone brought about."""
 
-SIGNALS = frozenset({SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, STAGE, CHANGED, NOTED})
+SIGNALS = frozenset(
+    {SENT, TRIGGERED, BROADCAST, ADDED, REMOVED, ENTERED, LEFT, STAGE, CHANGED, NOTED, *OF_PRODUCTS.values()}
+)
 """The names of what is nobody's doing: no profile counts it."""
 
 NOBODY = Standing()

@@ -15,6 +15,7 @@ from backend.domain.fact import STANDARD, Standards
 from backend.domain.identifier import PLAIN, Reading
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule, SiteLimits
+from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.winner import Winners
 
@@ -31,7 +32,8 @@ class Ruleset:
     built-in funnel), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of
     rules by (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one
     that nobody has. `winners` are the variants that get everybody who is new, `standards` what facts are
-    measured by, `reading` how it reads addresses.
+    measured by, `reading` how it reads addresses. `shelf` holds the products that templates
+    asked for; `notes_interests`: it must be known who is interested in what.
     """
 
     site: Site
@@ -49,6 +51,8 @@ class Ruleset:
     goals: Mapping[str, Rules]
     winners: Winners
     standards: Standards = STANDARD
+    shelf: Shelf = field(default_factory=lambda: Shelf(complete=True))
+    notes_interests: bool = False
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
     reading: Reading = PLAIN
 
@@ -60,6 +64,7 @@ class Ruleset:
         segments: Segments | None = None,
         winners: Winners | None = None,
         intervals: Mapping[str, float] | None = None,
+        shelf: Shelf | None = None,
     ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
@@ -92,6 +97,8 @@ class Ruleset:
             winners=winners or {},
             standards=Standards.of(site.policy, intervals),
             reading=Reading.of(site.policy),
+            shelf=shelf if shelf is not None else Shelf(complete=True),
+            notes_interests=any(rule.relates for rule in ordered),
         )
 
     def rule_of(self, rule_id: str, version: int) -> CompiledRule | None:

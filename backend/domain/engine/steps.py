@@ -26,6 +26,7 @@ from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import SENT
 from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
 from backend.domain.session import GAP
+from backend.domain.shelf import ProductNeeded
 from backend.domain.template import MissingValue, Template, TemplateError, render, template_context
 from backend.domain.variant import assign
 
@@ -69,7 +70,7 @@ class Steps:
             self._go(enrolment, rule, at)
         except HistoryNeeded as needed:
             raise PastNeeded.by(needed, (rule,), at) from needed
-        except PastNeeded:
+        except (PastNeeded, ProductNeeded):
             raise
         except Exception as error:
             self.walk.fail(enrolment, at, error)
@@ -140,7 +141,9 @@ class Steps:
         ruleset, spoken = walk.ruleset, self._spoken(at)
         if op.name and op.name in enrolment.said:
             return _passed(noted(enrolment, at, op.name, "skipped", "already_sent"))
-        setting = Setting(site=ruleset.site, limits=ruleset.limits, winners=ruleset.winners, spoken=spoken)
+        setting = Setting(
+            site=ruleset.site, limits=ruleset.limits, winners=ruleset.winners, spoken=spoken, shelf=ruleset.shelf
+        )
         verdict = decide(setting, rule, op, self._moment(enrolment, at), enrolment.trigger)
         if isinstance(verdict, Saying):
             return self._said(enrolment, rule, op, verdict, at)
@@ -263,7 +266,7 @@ class Steps:
         walk, trigger = self.walk, enrolment.trigger
         name = op.event or "Identify"
         try:
-            values = _rendered(op.values, self._context(trigger, at))
+            values = _rendered(op.values, self._context(trigger, at, op.product))
         except TemplateError as error:
             return noted(enrolment, at, name, "skipped", "missing_value", str(error))
         profile = walk.result.profile
@@ -289,7 +292,7 @@ class Steps:
         """Promises a webhook and goes on at once: its answer is nobody's business here."""
         walk = self.walk
         now = walk.now if walk.now is not None else at
-        context = self._context(enrolment.trigger, at)
+        context = self._context(enrolment.trigger, at, op.product)
         try:
             webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
         except ValueError as error:
@@ -298,10 +301,11 @@ class Steps:
         walk.result.webhooks.append(webhook)
         return noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
-    def _context(self, trigger: Event, at: datetime) -> Mapping[str, Any]:
-        profile, site = self.walk.result.profile, self.walk.ruleset.site
-        facts = facts_of(profile, at, self.walk.ruleset.standards)
-        return template_context(profile, trigger, site.name, site.currency, facts)
+    def _context(self, trigger: Event, at: datetime, product: frozenset[str]) -> Mapping[str, Any]:
+        ruleset = self.walk.ruleset
+        site, profile = ruleset.site, self.walk.result.profile
+        facts = facts_of(profile, at, ruleset.standards)
+        return template_context(profile, trigger, site.name, site.currency, facts, shelf=ruleset.shelf, asked=product)
 
 
 def _passed(enrolment: Enrolment) -> Enrolment:

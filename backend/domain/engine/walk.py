@@ -29,6 +29,7 @@ from backend.domain.identity import derive
 from backend.domain.past import END_OF_MOMENT, LAST_OF_MOMENT, Past
 from backend.domain.profile import Profile
 from backend.domain.rule import CompiledRule
+from backend.domain.shelf import ProductNeeded
 
 MOST_HOPS = 5
 """So many rules may start one another in a row, each by what the one before did."""
@@ -245,7 +246,7 @@ class Walk:
                     self.steps.offer(enrolment, rule, event, moment)
             except HistoryNeeded as needed:
                 raise PastNeeded.by(needed, (rule,), moment.at) from needed
-            except PastNeeded:
+            except (PastNeeded, ProductNeeded):
                 raise
             except Exception as error:
                 self.fail(enrolment, event.timestamp, error)

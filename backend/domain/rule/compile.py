@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
@@ -14,9 +14,9 @@ from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fact import Standards
-from backend.domain.profile import Profile
+from backend.domain.profile import NAME_LIMIT, Profile
 from backend.domain.rule.compiled import CompiledGoal, CompiledRule, Part, Test, Watch
-from backend.domain.rule.model import Branch, Cancel, Goal, Reentry, Rule, RuleSpec, Split, Steps, Wait
+from backend.domain.rule.model import Branch, Cancel, Goal, Rule, RuleSpec, Split, Steps, Wait
 from backend.domain.rule.program import compile_cancels, compile_program, compile_test
 from backend.domain.rule.replenish import replenishment_watch
 from backend.domain.rule.trigger import (
@@ -27,12 +27,14 @@ from backend.domain.rule.trigger import (
     EventTrigger,
     InactiveTrigger,
     MessageTrigger,
+    ProductTrigger,
     ReplenishmentTrigger,
     SegmentTrigger,
     SessionTrigger,
     StageTrigger,
     TraitTrigger,
 )
+from backend.domain.shopping import EVENT_OF, concerns
 
 LONGEST_KEY = 100
 REPORTS = {
@@ -47,6 +49,8 @@ REPORTS = {
 SENT = "Message Sent"
 TRIGGERED = "Rule Triggered"
 BROADCAST = "Broadcast"
+OF_PRODUCTS = {"price_dropped": "Price Dropped", "back_in_stock": "Back In Stock", "low_stock": "Low Stock"}
+"""What became of a product, and the signal by which a visitor with an interest in it is told."""
 
 
 def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
@@ -64,13 +68,24 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
         audience=compile_test(spec.audience, shared),
         parts=tuple(_parts(spec, trigger["where"], shared)),
         cancels=compile_cancels(_cancels(spec)),
-        key_of=_key(spec.reentry),
+        key_of=_key(spec),
         program=program,
         starts=starts,
         goal=_goal(spec.goal),
-        history=frozenset().union(*map(needed_history, conditions)),
-        lookback=lookback(conditions),
+        **_history(conditions, spec),
     )
+
+
+def _history(conditions: list[Condition | None], spec: RuleSpec) -> dict[str, Any]:
+    """What the rule may ask of the past, as fields of `CompiledRule`: by its conditions, and by its trigger."""
+    names, spans = frozenset().union(*map(needed_history, conditions)), dict(lookback(conditions))
+    trigger = spec.trigger
+    if isinstance(trigger, ProductTrigger):
+        for name in _shown_by(trigger):
+            if name not in names or name in spans:
+                spans[name] = max(trigger.within, spans.get(name, timedelta(0)))
+        names |= _shown_by(trigger)
+    return {"history": names, "lookback": spans}
 
 
 def _goal(goal: Goal | None) -> CompiledGoal | None:
@@ -118,6 +133,8 @@ def _trigger(rule: Rule, shared: SharedTests | None) -> dict[str, Any]:
             return {"event": SENT, "where": _own_signal(trigger.rule_id)}
         case MessageTrigger():
             return {"event": REPORTS[trigger.moment], "where": _report_on(trigger.rule_id)}
+        case ProductTrigger():
+            return {"event": OF_PRODUCTS[trigger.change], "where": _interested(trigger, _own_signal(rule.id))}
         case ApiTrigger():
             return {"event": TRIGGERED, "where": _own_signal(rule.id)}
         case BroadcastTrigger():
@@ -159,6 +176,35 @@ def _own_signal(rule_id: str) -> Test:
 def _to_members(told: Test, segment: str | None) -> Test:
     """Only of members, where a segment is named."""
     return told if segment is None else lambda m: told(m) and m.profile.is_in(segment)
+
+
+def _shown_by(trigger: ProductTrigger) -> frozenset[str]:
+    """The events that tell whether somebody has this interest in a product, and whether it is satisfied."""
+    return frozenset({*(EVENT_OF[each] for each in trigger.interests), EVENT_OF["bought"]})
+
+
+def _interested(trigger: ProductTrigger, told: Test) -> Test:
+    """Only those who showed that interest lately, and have not bought it since."""
+    showing = [EVENT_OF[each] for each in trigger.interests]
+
+    def last(m: Moment, name: str, product_id: str) -> datetime | None:
+        counts, known, since = m.profile.counts, m.profile.last_at.get(name), m.at - trigger.within
+        if (name not in counts and len(counts) < NAME_LIMIT) or (known is not None and known <= since):
+            return None
+        found = reversed(m.history.of(name, since))
+        return next((each.timestamp for each in found if each.timestamp > since and concerns(each, product_id)), None)
+
+    def test(m: Moment) -> bool:
+        if not told(m) or m.event is None:
+            return False
+        product_id = str(m.event.properties.get("product_id"))
+        shown = max(filter(None, (last(m, name, product_id) for name in showing)), default=None)
+        if shown is None:
+            return False
+        bought = last(m, EVENT_OF["bought"], product_id)
+        return bought is None or bought < shown
+
+    return test
 
 
 def _report_on(rule_id: str) -> Test:
@@ -238,8 +284,11 @@ def _step_conditions(steps: Steps) -> Iterator[Condition | None]:
                     yield from _step_conditions(arm.steps)
 
 
-def _key(reentry: Reentry) -> Callable[[Event], str | None]:
-    path = reentry.key
+def _key(spec: RuleSpec) -> Callable[[Event], str | None]:
+    """By what enrolments are told apart: what the rule says, and each product by itself where the trigger is one."""
+    path = spec.reentry.key
+    if path is None and isinstance(spec.trigger, ProductTrigger):
+        path = ("properties", "product_id")
     if path is None:
         return lambda _event: ""
     return lambda event: key_text(dig_event(event, path))

@@ -12,6 +12,8 @@ from backend.domain.fact import Standards
 from backend.domain.fact.supply import Forecast
 from backend.domain.profile import Profile
 from backend.domain.rule.model import Arm, Message, Rule
+from backend.domain.rule.trigger import ProductTrigger
+from backend.domain.shelf import RELATED
 from backend.domain.template import ContentTemplates, Template
 
 Test: TypeAlias = Callable[[Moment], bool]
@@ -78,12 +80,14 @@ class SayOp:
     """Say something; `templates` hold the parsed content by variant name.
 
     `test` names the contest of its variants, and changes with what they say; "" where no winner is looked for.
+    `product` are the names that they read of the trigger's product, here and in the other steps.
     """
 
     name: str
     message: Message
     templates: Mapping[str, ContentTemplates]
     test: str = ""
+    product: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +96,7 @@ class EmitOp:
 
     event: str | None
     values: Mapping[str, Template | Any]
+    product: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +108,7 @@ class CallOutOp:
     url: Template
     headers: Mapping[str, Template]
     body: Mapping[str, Any] | None
+    product: frozenset[str] = frozenset()
 
 
 Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp | CallOutOp
@@ -185,6 +191,14 @@ class CompiledRule:
     def id(self) -> str:
         """The rule's id."""
         return self.rule.id
+
+    @property
+    def relates(self) -> bool:
+        """Whether it must be known who is interested in what: its trigger asks, or what its texts tell of products."""
+        if isinstance(self.rule.spec.trigger, ProductTrigger):
+            return True
+        asked = (op.product for op in self.program if isinstance(op, SayOp | EmitOp | CallOutOp))
+        return any(name in RELATED or name == "" for names in asked for name in names)
 
     def saying(self, step: str) -> SayOp | None:
         """The message of this step; None where the rule says nothing of that name."""

@@ -28,6 +28,7 @@ EVENTS = frozenset(
         *("Product Shared", "Cart Shared", "Product Reviewed"),
         *("Message Sent", "Message Shown", "Message Clicked", "Message Dismissed", "Message Replied"),
         *("Message Answered", "Rule Triggered", "Broadcast", "Inactive", "Date Reached", "Replenishment Due"),
+        *("Price Dropped", "Back In Stock", "Low Stock"),
     }
 )
 """What needs no having been seen: the names of the e-commerce specification, and our own."""

@@ -1,7 +1,7 @@
 """From steps to a program: nested steps become a flat list with jumps, so that a place in it is one number."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -42,7 +42,7 @@ from backend.domain.rule.model import (
 )
 from backend.domain.rule.read_webhook import escaped
 from backend.domain.rule.trigger import MessageTrigger
-from backend.domain.template import parse_content, parse_template
+from backend.domain.template import Template, names_of, parse_content, parse_template
 
 END = 1_000_000
 """A place behind every program: whoever goes on there is done."""
@@ -96,11 +96,15 @@ def _append(ops: _Ops, steps: Steps) -> None:
             case Say(name=name, message=message):
                 mail = "email" in message.channels
                 templates = {each.name: parse_content(each.content, mail=mail) for each in message.variants}
-                ops.append(SayOp(name=name, message=message, templates=templates, test=_contest_of(message)))
+                texts = [each for content in templates.values() for each in content.fields.values()]
+                product = names_of(texts, "product")
+                ops.append(
+                    SayOp(name=name, message=message, templates=templates, test=_contest_of(message), product=product)
+                )
             case SetTrait(traits=traits):
-                ops.append(EmitOp(event=None, values=_templates(traits)))
+                ops.append(_emit(None, traits))
             case Emit(event=event, properties=properties):
-                ops.append(EmitOp(event=event, values=_templates(properties)))
+                ops.append(_emit(event, properties))
             case CallOut():
                 ops.append(_call_out(step))
             case Stop():
@@ -150,14 +154,26 @@ def _split(ops: _Ops, step: Split) -> None:
         ops[out] = JumpOp(to=len(ops))
 
 
+def _emit(event: str | None, told: Mapping[str, Any]) -> EmitOp:
+    values = _templates(told)
+    return EmitOp(event=event, values=values, product=names_of(_within(values), "product"))
+
+
 def _call_out(step: CallOut) -> CallOutOp:
-    return CallOutOp(
-        name=step.name,
-        method=step.method,
-        url=parse_template(escaped(step.url)),
-        headers={name: parse_template(text) for name, text in step.headers.items()},
-        body=None if step.body is None else {key: _deep(value) for key, value in step.body.items()},
-    )
+    url = parse_template(escaped(step.url))
+    headers = {name: parse_template(text) for name, text in step.headers.items()}
+    body = None if step.body is None else {key: _deep(value) for key, value in step.body.items()}
+    product = names_of((url, *headers.values(), *_within(body)), "product")
+    return CallOutOp(name=step.name, method=step.method, url=url, headers=headers, body=body, product=product)
+
+
+def _within(value: Any) -> Iterator[Template]:
+    """Every template in a value, however deep."""
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _within(each)
 
 
 def _deep(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias, cast
 
 from backend.domain.calendar import read_clock
@@ -10,6 +11,7 @@ from backend.domain.condition.parse import read_event_name, read_window
 from backend.domain.condition.values import read_time
 from backend.domain.duration import parse_duration
 from backend.domain.mistakes import Mistakes, nearest, quoted
+from backend.domain.product_facts import MOST_STOCK
 from backend.domain.profile import STAGES
 from backend.domain.rule.trigger import (
     ANY_VALUE,
@@ -20,6 +22,8 @@ from backend.domain.rule.trigger import (
     InactiveTrigger,
     MessageMoment,
     MessageTrigger,
+    ProductChange,
+    ProductTrigger,
     ReplenishmentTrigger,
     SegmentTrigger,
     SessionTrigger,
@@ -33,6 +37,9 @@ Document: TypeAlias = Mapping[Any, Any]
 
 MOMENTS = ("sent", "shown", "clicked", "replied", "dismissed", "answered", "not_shown")
 CHANGES = ("entered", "left")
+OF_PRODUCTS = ("price_dropped", "back_in_stock", "low_stock")
+SHOWN_BY = ("viewed", "carted")
+LONGEST_INTEREST = timedelta(days=180)
 HERE: Path = ("trigger",)
 FARTHEST_DAYS = 366
 HIGHEST_RATE = 100_000
@@ -179,6 +186,50 @@ def _message(value: Document, mistakes: Mistakes) -> Trigger:
     return MessageTrigger(moment=cast(MessageMoment, moment), rule_id=str(rule_id), within=span)
 
 
+def _product(value: Document, mistakes: Mistakes) -> Trigger:
+    known = ("product", "percent", "most", "interest", "within", "rate", "learned")
+    mistakes.known_keys(value, known, HERE)
+    change = value["product"]
+    if change not in OF_PRODUCTS:
+        wrong = f"Expected one of {', '.join(OF_PRODUCTS)}, not {quoted(change)}.{nearest(change, OF_PRODUCTS)}"
+        mistakes.add((*HERE, "product"), wrong)
+    percent, most, learned = value.get("percent"), value.get("most"), value.get("learned", False)
+    if change != "price_dropped" and percent is not None:
+        mistakes.add((*HERE, "percent"), "Only price_dropped takes percent: by how much it fell at least.")
+    elif percent is not None and not _is_share(percent):
+        mistakes.add((*HERE, "percent"), "Expected a number above 0 and up to 100: by how much it fell at least.")
+    if (change == "low_stock") is (most is None):
+        wrong = "low_stock needs most: so many pieces are left at most." if most is None else "Only low_stock takes it."
+        mistakes.add((*HERE, "most"), wrong)
+    if not isinstance(learned, bool):
+        mistakes.add((*HERE, "learned"), "Expected true or false: whether changes count that only events told of.")
+    told = mistakes.attempt(read_window, value.get("within", "30d"), (*HERE, "within"))
+    if told is not None and told > LONGEST_INTEREST:
+        mistakes.add((*HERE, "within"), f"At most {LONGEST_INTEREST.days}d: an interest is not remembered for longer.")
+    return ProductTrigger(
+        change=cast(ProductChange, change),
+        interests=_interests(value.get("interest"), mistakes),
+        within=told or timedelta(days=30),
+        percent=Decimal(str(percent)) if _is_share(percent) else Decimal(0),
+        most=_whole(most, MOST_STOCK, (*HERE, "most"), mistakes) if most is not None else 0,
+        rate=_whole(value.get("rate", 1_000), HIGHEST_RATE, (*HERE, "rate"), mistakes),
+        learned=learned is True,
+    )
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 100
+
+
+def _interests(value: object, mistakes: Mistakes) -> tuple[Any, ...]:
+    """The kinds of interest, one or a list; both where nothing is said."""
+    told = SHOWN_BY if value is None else value if isinstance(value, list) else [value]
+    if not told or any(each not in SHOWN_BY for each in told):
+        wrong = next((each for each in told if each not in SHOWN_BY), "nothing")
+        mistakes.add((*HERE, "interest"), f"Expected viewed, carted, or a list of both, not {quoted(wrong)}.")
+    return tuple(each for each in SHOWN_BY if each in told)
+
+
 def _api(value: Document, mistakes: Mistakes) -> Trigger:
     mistakes.known_keys(value, ("api",), HERE)
     if value["api"] is not True:
@@ -234,6 +285,7 @@ _READERS: dict[str, Callable[[Document, Mistakes], Trigger | None]] = {
     "date": _date,
     "replenishment": _replenishment,
     "message": _message,
+    "product": _product,
     "api": _api,
     "broadcast": _broadcast,
 }

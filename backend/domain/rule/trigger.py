@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from backend.domain.condition import Condition
+from backend.domain.product import State, came_back, drop_between, ran_low
+from backend.domain.shopping import Interest
 
 ANY_VALUE: Any = object()
 """A trait trigger without `to` or `from`: whatever the value."""
@@ -89,6 +92,45 @@ class MessageTrigger:
     within: timedelta | None = None
 
 
+ProductChange: TypeAlias = Literal["price_dropped", "back_in_stock", "low_stock"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProductTrigger:
+    """Something became of a product in which the visitor showed an interest of these kinds, within so long before.
+
+    `percent` is by how much the price fell at least, `most` how many pieces are left at most. `rate` is how many
+    visitors are told a minute. `learned`: changes count too of which only events told, which anybody may report.
+    """
+
+    change: ProductChange
+    interests: tuple[Interest, ...] = ("viewed", "carted")
+    within: timedelta = timedelta(days=30)
+    percent: Decimal = Decimal(0)
+    most: int = 0
+    rate: int = 1_000
+    learned: bool = False
+
+    def asks_for(self, before: State, after: State) -> bool:
+        """Whether this is the change that is waited for."""
+        if after.learned and not self.learned:
+            return False
+        if self.change == "price_dropped":
+            drop = drop_between(before, after)
+            return drop is not None and drop >= self.percent
+        if self.change == "back_in_stock":
+            return came_back(before, after)
+        return ran_low(before, after, self.most)
+
+    def lasts(self, then: State, now: State) -> bool:
+        """Whether the change to `then` still holds, as the product stands now."""
+        if self.change == "price_dropped":
+            return then.price is not None and now.price is not None and now.price <= then.price
+        if self.change == "back_in_stock":
+            return now.available is True
+        return now.stock is not None and 0 < now.stock <= self.most and now.available is not False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiTrigger:
     """A backend asks for it, for one visitor: `POST rules/{id}/trigger`."""
@@ -119,6 +161,7 @@ Trigger: TypeAlias = (
     | DateTrigger
     | ReplenishmentTrigger
     | MessageTrigger
+    | ProductTrigger
     | ApiTrigger
     | BroadcastTrigger
 )

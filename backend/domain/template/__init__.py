@@ -12,6 +12,7 @@ from backend.domain.template.liquid import (
     MissingValue,
     Template,
     TemplateError,
+    names_of,
     parse_template,
     render,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "MissingValue",
     "Template",
     "TemplateError",
+    "names_of",
     "parse_content",
     "parse_template",
     "read_content",

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from backend.domain.event import NOTHING, Event
+from backend.domain.event import NOTHING, SIGNAL, Event
 from backend.domain.mistakes import nearest, quoted
+from backend.domain.product import product_id_of
 from backend.domain.profile import Cart, Profile
+from backend.domain.shelf import Shelf
 
 RESERVED = frozenset({"profile", "cart", "event", "product", "site"})
 """Names that a trait cannot take."""
@@ -56,15 +58,27 @@ PRODUCT_EVENTS = frozenset(
     }
 )
 PRODUCT_NAMES = {"product_id": ("product_id", "id", "sku"), "image_url": ("image_url", "image"), "url": ("url", "link")}
+PRODUCT_AMOUNTS = ("price", "price_before", "list_price")
+WHOLE_PRODUCT = ""
+"""Among the names that templates ask of the product: all of it."""
+
 DEEPEST = 12
 
 
 def template_context(
-    profile: Profile, event: Event | None, site_name: str, currency: str, facts: Mapping[str, Any] = NOTHING
+    profile: Profile,
+    event: Event | None,
+    site_name: str,
+    currency: str,
+    facts: Mapping[str, Any] = NOTHING,
+    *,
+    shelf: Shelf | None = None,
+    asked: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Gather what a template sees: dicts, lists, text, numbers, booleans; money as text with two places; no nulls.
 
-    `facts` are those that follow from the profile at the moment of rendering.
+    `facts` are those that follow from the profile at the moment of rendering. What is `asked` of the product and not
+    told by the event is looked up on the `shelf`, which may raise `ProductNeeded`.
     """
     visitor = {name: shown for name in SHOWN if (shown := plain(getattr(profile, name))) is not None}
     cart = visitor["cart"] | {"count": sum(item.quantity for item in profile.cart.items), "currency": currency}
@@ -87,6 +101,8 @@ def template_context(
         }
         if event.name in PRODUCT_EVENTS or "product_id" in event.properties:
             context["product"] = _product(context["event"]["properties"])
+            if shelf is not None and asked:
+                context["product"] = _looked_up(context["product"], event, shelf, asked)
     return context
 
 
@@ -126,6 +142,15 @@ def money(amount: Decimal) -> str:
     return f"{amount:.2f}"
 
 
+def _looked_up(told: dict[str, Any], event: Event, shelf: Shelf, asked: frozenset[str]) -> dict[str, Any]:
+    """The trigger's product with what the catalogue adds to it; what we told of it ourselves may have changed since."""
+    product_id = product_id_of(event.properties)
+    if product_id is None or (event.type != SIGNAL and asked <= told.keys()):
+        return told
+    known = shelf.of(product_id)
+    return {**told, **known} if event.type == SIGNAL and shelf.present else {**known, **told}
+
+
 def _product(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The trigger's product: its properties, under the names of Segment's spec; its price as money."""
     product = dict(properties)
@@ -133,12 +158,13 @@ def _product(properties: Mapping[str, Any]) -> dict[str, Any]:
         found = next((properties[other] for other in others if other in properties), None)
         if found is not None:
             product[name] = found
-    price = product.get("price")
-    if isinstance(price, int | float | str) and not isinstance(price, bool):
-        try:
-            amount = Decimal(str(price))
-        except InvalidOperation:
-            return product
-        if amount.is_finite() and abs(amount) < 10**15:
-            product["price"] = money(amount)
+    for name in PRODUCT_AMOUNTS:
+        price = product.get(name)
+        if isinstance(price, int | float | str) and not isinstance(price, bool):
+            try:
+                amount = Decimal(str(price))
+            except InvalidOperation:
+                continue
+            if amount.is_finite() and abs(amount) < 10**15:
+                product[name] = money(amount)
     return product

@@ -100,6 +100,17 @@ def names_read(template: Template) -> list[list[str]]:
     return found
 
 
+def names_of(templates: Iterable[Template], root: str) -> frozenset[str]:
+    """What the templates read below this name, one step down; "" where they take it as a whole."""
+    return frozenset(
+        path[1] if len(path) > 1 else ""
+        for template in templates
+        if template.constant is None
+        for path in names_read(template)
+        if path and path[0] == root
+    )
+
+
 def _check(bound: BoundedTemplate) -> None:
     """Refuse ranges that are long or not literal, and weigh the bodies of loops."""
     bound.weight = sum(_weigh(node, bound.weights) for node in bound.nodes)

@@ -13,12 +13,14 @@ from backend.schemas.simulation import RuleOrId
 from backend.schemas.site import Written
 from backend.web.api import (
     docs,
+    feeds,
     funnels,
     identifiers,
     lists,
     merges,
     messages,
     privacy,
+    products,
     reports,
     rule_imports,
     rule_templates,
@@ -86,7 +88,7 @@ def register(app: Flask) -> None:
     )
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
-        *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks),
+        *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
         *(tokens, status),
     ):
         api.register_blueprint(module.blueprint)

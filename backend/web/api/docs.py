@@ -101,6 +101,8 @@ _PATH_NAMES = {
     "rule_id": "The rule's id.",
     "visitor_id": "The visitor's id.",
     "token_id": "The token's id.",
+    "product_id": "The product's id, as `product_id` in events.",
+    "feed_id": "The feed's id.",
 }
 
 

@@ -1,0 +1,142 @@
+"""The step `learn_products`: events tell of products by the way, and what is new of that goes into the catalogue.
+
+It is done behind the batch, in a transaction of its own: nobody waits for it, and what gets lost with a process is told
+again by the next event. Most events tell nothing new; a bounded memory of what was told last spares asking for that.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from backend.domain.product import LEARNED, Facts, new_product
+from backend.domain.shopping import Sighting, described, facts_of
+from backend.domain.site import Site
+from backend.pipeline.note_interests import Shopping
+from backend.pipeline.stock_up import tell_of_changes
+from backend.runtime import Runtime
+from backend.storage import products
+
+log = structlog.get_logger(__name__)
+
+REMEMBERED = 50_000
+"""Products of which a process remembers what was told last."""
+
+MOST_LEARNED = 100_000
+"""Products of one site that are known by events alone: whoever makes ids up must not fill the database."""
+
+AT_ONCE = 500
+
+ASK_AGAIN = 600.0
+"""Seconds after which what is told once more is held against the catalogue again: it may have been taken out of it."""
+
+RAW = 4
+"""So many ways of telling the same are remembered: each event of a shop has its own."""
+
+MOST_CHANGES = 20
+"""So often a minute events may change one product: those of its variants may contradict one another all day."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was told of one product, and how often that changed in the minute that began at `since`.
+
+    `raw` are the latest properties as they were sent, so that most need not even be read.
+    """
+
+    asked_at: float
+    facts: dict[str, Any] = field(default_factory=dict)
+    raw: tuple[tuple[Any, ...], ...] = ()
+    since: float = 0.0
+    changes: int = 0
+
+
+class Learner:
+    """What one process knows of what was told last."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._told: OrderedDict[tuple[str, str], _Told] = OrderedDict()
+
+    def learn(self, shopping: Sequence[Shopping]) -> None:
+        """Takes over what these events tell that is new; what goes wrong is logged, and costs nobody anything."""
+        try:
+            for site_id, found in self._new(shopping).items():
+                pairs = list(found.items())
+                for start in range(0, len(pairs), AT_ONCE):
+                    self._write(site_id, dict(pairs[start : start + AT_ONCE]))
+        except Exception as error:
+            self._told.clear()
+            log.warning("products_not_learned", reason=str(error)[:200])
+
+    def _new(self, shopping: Sequence[Shopping]) -> dict[str, dict[str, tuple[Facts, datetime]]]:
+        """By site and product, the newest facts that differ from what was told last."""
+        found: dict[str, dict[str, tuple[Facts, datetime]]] = {}
+        sites: dict[str, tuple[Site, frozenset[str]] | None] = {}
+        for _, site_id, event in shopping:
+            if site_id not in sites:
+                site = self._rt.sites.by_id(site_id)
+                sites[site_id] = None if site is None else (site, hosts_of(site))
+            known = sites[site_id]
+            if known is None:
+                continue
+            for each in described(event):
+                facts = self._news((site_id, each.product_id), each, known[1])
+                if facts is None:
+                    continue
+                earlier = found.setdefault(site_id, {}).get(each.product_id)
+                if earlier is None or earlier[1] <= each.at:
+                    merged = facts if earlier is None else {**earlier[0], **facts}
+                    found[site_id][each.product_id] = (merged, each.at)
+        return found
+
+    def _news(self, key: tuple[str, str], sighting: Sighting, hosts: frozenset[str]) -> Facts | None:
+        """What a sighting tells, where that is other than was told last, and not the next of too many changes."""
+        told, raw = self._told.get(key), tuple(map(sighting.properties.get, LEARNED))
+        now = time.monotonic()
+        if told is None or now - told.asked_at > ASK_AGAIN:
+            told = self._told[key] = _Told(now)
+            self._told.move_to_end(key)
+            if len(self._told) > REMEMBERED:
+                self._told.popitem(last=False)
+        elif raw in told.raw:
+            return None
+        told.raw = (raw, *told.raw[: RAW - 1])
+        facts = facts_of(sighting, hosts)
+        if told.facts and all(told.facts.get(name) == value for name, value in facts.items()):
+            return None
+        if now - told.since > 60:
+            told.since, told.changes = now, 0
+        told.changes += 1
+        if told.changes > MOST_CHANGES:
+            return None
+        told.facts |= facts
+        told.raw = (raw,)
+        return facts
+
+    def _write(self, site_id: str, found: dict[str, tuple[Facts, datetime]]) -> None:
+        now = self._rt.clock()
+        with self._rt.db.begin() as connection:
+            learned = products.lock(connection, site_id)
+            known = products.load(connection, site_id, found)
+            changed, fresh = [], 0
+            for product_id, (facts, at) in found.items():
+                before = known.get(product_id)
+                if before is None and learned + fresh >= MOST_LEARNED:
+                    continue
+                after = (before or new_product(product_id, now)).taught(facts, at, now)
+                if before is None or after is not before:
+                    fresh += before is None
+                    changed.append((before, after))
+            products.save(connection, site_id, [after for _, after in changed])
+            products.count_learned(connection, site_id, fresh)
+            tell_of_changes(connection, site_id, changed, now)
+
+
+def hosts_of(site: Site) -> frozenset[str]:
+    """The hosts of a site's own pages, as far as it says which those are."""
+    return frozenset(origin.partition("://")[2] for origin in site.origins)
