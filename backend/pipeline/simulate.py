@@ -11,7 +11,6 @@ from backend.domain.condition import SharedTests
 from backend.domain.engine import Advance, PastNeeded, Ruleset, Segments, advance
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
-from backend.domain.funnel import Funnel
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
 from backend.domain.profile import NAME_LIMIT, Profile
@@ -25,12 +24,10 @@ from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.pipeline.shelve import fetching_products
 from backend.pipeline.simulated import Item, Progress, SimulationResult, Summary, item_of
 from backend.pipeline.simulated_changes import Changes, Told
-from backend.pipeline.simulated_rules import spans, starts
+from backend.pipeline.simulated_rules import asked_for, spans, starts
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
 from backend.storage import contests, intervals, simulations
-from backend.storage.database import Connection
-from backend.storage.segments import load_segments
 
 
 def simulate(
@@ -130,26 +127,6 @@ def simulate_over(
             items.extend(found[place[1] :] if head.id == place[0] else found)
     page = items[:limit]
     return SimulationResult(page, run.summary.as_dict(), _place_behind(page, place) if len(items) > limit else None)
-
-
-def asked_for(
-    connection: Connection, site: Site, rules: Sequence[Rule], given: Sequence[Segment] = ()
-) -> Segments | None:
-    """The segments that these rules ask for, and a funnel of the site's own.
-
-    Those `given` stand in for the stored ones of the same id.
-    """
-    if not site.funnel.own and not any(rule.spec.segments for rule in rules):
-        return None
-    own = {each.id for each in given}
-    stored = load_segments(connection, site.id).get(site.id, [])
-    return asked_among([*(each for each in stored if each.id not in own), *given], rules, site.funnel)
-
-
-def asked_among(segments: Sequence[Segment], rules: Iterable[Rule], funnel: Funnel) -> Segments | None:
-    """Of these segments those that the rules ask for, and the stages of the funnel; all others need not be asked."""
-    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
-    return Segments(segments, funnel).only(each.id for each in segments if named & {each.id, each.spec.name})
 
 
 def read_place(cursor: str | None) -> tuple[str, int]:

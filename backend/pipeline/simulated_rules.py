@@ -1,10 +1,15 @@
-"""What of visitors' lives do simulated rules ask for? The events that start them, and how far back they look."""
+"""What do simulated rules ask for? The events that start them, how far back they look, and segments."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from backend.domain.engine import SIGNALS
-from backend.domain.rule import CompiledRule
+from backend.domain.engine import SIGNALS, Segments
+from backend.domain.funnel import Funnel
+from backend.domain.rule import CompiledRule, Rule
+from backend.domain.segment import Segment
+from backend.domain.site import Site
+from backend.storage.database import Connection
+from backend.storage.segments import load_segments
 
 
 def starts(rules: Iterable[CompiledRule]) -> frozenset[str] | None:
@@ -25,3 +30,23 @@ def spans(rules: Sequence[CompiledRule]) -> dict[str, timedelta]:
         if all(name in rule.lookback for rule in asking):
             found[name] = max(rule.lookback[name] for rule in asking)
     return found
+
+
+def asked_for(
+    connection: Connection, site: Site, rules: Sequence[Rule], given: Sequence[Segment] = ()
+) -> Segments | None:
+    """The segments that these rules ask for, and a funnel of the site's own.
+
+    Those `given` stand in for the stored ones of the same id.
+    """
+    if not site.funnel.own and not any(rule.spec.segments for rule in rules):
+        return None
+    own = {each.id for each in given}
+    stored = load_segments(connection, site.id).get(site.id, [])
+    return asked_among([*(each for each in stored if each.id not in own), *given], rules, site.funnel)
+
+
+def asked_among(segments: Sequence[Segment], rules: Iterable[Rule], funnel: Funnel) -> Segments | None:
+    """Of these segments those that the rules ask for, and the stages of the funnel; all others need not be asked."""
+    named = frozenset[str]().union(*(rule.spec.segments for rule in rules))
+    return Segments(segments, funnel).only(each.id for each in segments if named & {each.id, each.spec.name})

@@ -16,7 +16,7 @@ from backend.domain.segment_exchange import from_file, is_segment
 from backend.domain.site import Site
 from backend.errors import ChimeinError
 from backend.pipeline.rehearse import json_text, rehearse
-from backend.pipeline.simulate import asked_among
+from backend.pipeline.simulated_rules import asked_among
 from backend.schemas.fields import parse_moment
 from backend.schemas.simulation import SimulationOut
 from backend.schemas.site import SitePatch, changed

@@ -5,8 +5,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from backend.domain.segment import LONGEST_DESCRIPTION, LONGEST_NAME
+from backend.schemas.condition import CONDITION
 from backend.schemas.fields import Moment, StrictSchema
-from backend.schemas.rule import CONDITION, WarningOut
+from backend.schemas.rule import WarningOut
 from backend.schemas.visitor import VisitorOut
 
 EXAMPLE: dict[str, Any] = {

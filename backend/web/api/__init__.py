@@ -9,8 +9,8 @@ from flask import Flask
 from backend.schemas.error import ErrorOut
 from backend.schemas.fields import Currency, Duration, Flag, Line, Moment, Money, Origin, TimeZone, Whole
 from backend.schemas.page import Limit
+from backend.schemas.policy import Written
 from backend.schemas.simulation import RuleOrId
-from backend.schemas.site import Written
 from backend.web.api import (
     docs,
     feeds,
