@@ -17,10 +17,11 @@ from backend.schemas.merge import MergeRecordOut, merge_view
 from backend.schemas.message import MessageOut, message_view
 from backend.schemas.privacy import AccessOut, ChoiceOut, access_view
 from backend.schemas.stored_event import EventOut, event_view
-from backend.schemas.visitor import VisitorOut, visitor_view
+from backend.schemas.visitor import VisitorOut
 from backend.schemas.webhook import WebhookOut, webhook_view
 from backend.storage import access_log, enrolments, events, merges, messages, segments, visitors, webhooks
 from backend.storage.database import Connection
+from backend.web.api.shown import view_of
 
 AT_ONCE = 500
 
@@ -69,9 +70,7 @@ def export_lines(rt: Runtime, site: Site, profile: Profile) -> Iterator[str]:
 
 
 def _visitor(rt: Runtime, site: Site, profile: Profile) -> dict[str, Any]:
-    with rt.db.read() as connection:
-        names = segments.known(connection, site.id)
-    told: dict[str, Any] = VisitorOut().dump(visitor_view(profile, site.currency, names))
+    told: dict[str, Any] = VisitorOut().dump(view_of(rt, site, profile))
     return told
 
 

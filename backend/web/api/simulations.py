@@ -17,8 +17,8 @@ from backend.domain.site import Site
 from backend.errors import NotFound, TooManyRequests
 from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import read_place, simulating
-from backend.pipeline.simulated_rules import asked_for
 from backend.pipeline.simulated import Progress, SimulationResult
+from backend.pipeline.simulated_rules import asked_for
 from backend.pipeline.try_out import open_to_all, rule_id_of, written
 from backend.schemas.error import ErrorOut
 from backend.schemas.fields import StrictSchema

@@ -15,7 +15,6 @@ from backend.errors import NotFound
 from backend.pipeline import access
 from backend.pipeline.erase import erase
 from backend.pipeline.standing import Standings
-from backend.runtime import Runtime
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.export import ExportOut
 from backend.schemas.message import MessageOut, message_view
@@ -27,6 +26,7 @@ from backend.web.api.blueprint import Blueprint
 from backend.web.api.exported import export_lines, export_whole
 from backend.web.api.looks import looked, reader
 from backend.web.api.paging import page
+from backend.web.api.shown import view_of
 from backend.web.context import runtime
 
 blueprint = Blueprint("visitors", __name__, "Who was here, and everything that is known of them.")
@@ -191,14 +191,6 @@ def visitor_of(site: Site, visitor_id: str, action: str = "read") -> Profile:
         raise NotFound("There is no such visitor.")
     looked(site, action, [profile.id])
     return profile
-
-
-def view_of(rt: Runtime, site: Site, profile: Profile) -> dict[str, Any]:
-    """One visitor as `VisitorOut` dumps it, with the facts of this moment."""
-    with rt.db.read() as conn:
-        known = segments.known(conn, site.id)
-        standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
-    return visitor_view(profile, site.currency, known, facts_of(profile, rt.clock(), standards))
 
 
 def _is_id(text: str) -> bool:
