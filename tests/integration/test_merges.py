@@ -17,7 +17,7 @@ from backend.errors import Conflict, Invalid, NotFound
 from backend.pipeline.merge import Merged, merge_visitors, preview
 from backend.pipeline.show import viewer, waiting
 from backend.pipeline.unmerge import Unmerged, unmerge
-from backend.storage import events, merges, visitors
+from backend.storage import histories, merges, visitors
 from backend.storage.merges import Merge
 from backend.storage.segments import create_segment
 from backend.storage.sites import update_site
@@ -79,7 +79,7 @@ def folded(shop: Shop, *ids: str) -> Profile:
     """What folding the events stored under these ids gives, in the order in which they came."""
     profile = replace(new_profile(ids[0], shop.site.id), members=ids[1:])
     with shop.rt.db.read() as connection:
-        stored = [event for _, event in events.all_events(connection, ids)]
+        stored = [event for own in histories.whole(connection, ids, shop.clock()).values() for event in own]
     for event in sorted(stored, key=lambda each: each.order):
         profile = fold(profile, event)
     return profile

@@ -152,7 +152,7 @@ def test_a_broadcast_repeats_a_piece_after_a_crash_and_nobody_gets_it_twice(each
         sweeper._rulesets.refresh(connection)
         ruleset = sweeper._rulesets.of(shop.site.id)
         assert ruleset is not None
-        sweeper._begin(connection, ruleset.by_id[rule_id], shop.clock())
+        sweeper._begin(connection, ruleset, ruleset.by_id[rule_id], shop.clock())
         [begun] = sweeps.of_rule(connection, rule_id)
     for _ in range(3):
         sweeper._broadcast(
