@@ -131,11 +131,13 @@ class Shop:
         receipt = self.put(*calls, **envelope)
         assert receipt.rejected == []
         self.processor.drain()
+        self.processor.products.settle()
 
     def wait(self, **span: float) -> None:
         """Time passes, and what is due by then fires."""
         self.clock.forward(**span)
         self.processor.drain()
+        self.processor.products.settle()
 
     def post(self, path: str, body: Any, **options: Any) -> Any:
         """A request to the collector with the site's key in the body, if that is an object."""

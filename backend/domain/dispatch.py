@@ -5,7 +5,7 @@ asked once, and whoever needed it leaves the set where it does not hold; what on
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from backend.domain.condition import Comparison, Moment, Test
@@ -20,7 +20,6 @@ Places: TypeAlias = int
 """A set of rules: bit n stands for the rule at place n."""
 
 Path: TypeAlias = tuple[str, ...]
-Reader: TypeAlias = Callable[[Event], Any]
 Asked: TypeAlias = tuple[CompiledRule, tuple[Test, ...]]
 """A rule, and what is still to be asked of it."""
 Sieve: TypeAlias = Callable[[Places, Moment], Places]
@@ -103,10 +102,13 @@ class Dispatch:
 class _Index:
     """The rules of one event name, found by a comparison without which their triggers cannot hold."""
 
-    __slots__ = ("_always", "_paths")
+    __slots__ = ("find",)
 
     def __init__(self, places: Iterable[int], left: list[list[Part]]) -> None:
-        """Takes out of what is `left` to ask what the look-up answers for good."""
+        """Takes out of what is `left` to ask what the look-up answers for good.
+
+        `find` answers the rules whose comparison holds with an event, or may hold.
+        """
         always: list[int] = []
         paths: dict[Path, _Values] = {}
         for place in places:
@@ -117,17 +119,30 @@ class _Index:
             values = paths.setdefault(found.condition.field.parts, _Values())
             if values.add(found.condition, 1 << place):
                 left[place].remove(found)
-        self._always = _places(always)
-        self._paths = tuple((_reader(path), values.finder()) for path, values in paths.items())
+        self.find = _finder(_places(always), paths)
 
-    def find(self, event: Event) -> Places:
-        """The rules whose comparison holds, or may hold."""
-        found = self._always
-        for read, find in self._paths:
-            value = read(event)
-            if value is not None:
-                found |= find(value)
-        return found
+
+def _finder(always: Places, paths: Mapping[Path, "_Values"]) -> Callable[[Event], Places]:
+    """A function from an event to the rules that its values at these paths find, and those that are `always` asked.
+
+    It is written out path by path, since it is asked of every event.
+    """
+    writer = Writer()
+    lines = ["def find(event):", " told = event.properties", f" found = {writer.bind(always)}"]
+    for path, values in paths.items():
+        if len(path) == 2 and path[0] == "properties":
+            lines.append(f" value = told.get({writer.bind(path[1])})")
+        else:
+            lines.append(f" value = {writer.bind(dig_event)}(event, {writer.bind(path)})")
+        if values.only_texts:
+            texts = {text: places for (_, text), places in values.equal.items()}
+            lines.append(f" if value.__class__ is str: found |= {writer.bind(texts.get)}(value, 0)")
+        else:
+            lines.append(f" if value is not None: found |= {writer.bind(values.finder())}(value)")
+    namespace = writer.bound
+    exec("\n".join([*lines, " return found"]), namespace)  # noqa: S102 - the text is ours alone, see Writer
+    find: Callable[[Event], Places] = namespace["find"]
+    return find
 
 
 class _Values:
@@ -157,6 +172,13 @@ class _Values:
             case _:
                 _join(self.ceilings, value, place)
                 return bool(asked.op == "lte")
+
+    @property
+    def only_texts(self) -> bool:
+        """Whether all that is asked is which text it is."""
+        return not (self.prefixes or self.floors or self.ceilings) and all(
+            value.__class__ is str for _, value in self.equal
+        )
 
     def finder(self) -> Callable[[Any], Places]:
         """The function from a value to the rules."""
@@ -223,13 +245,6 @@ def _usable(part: Part) -> bool:
 
 def _turn(part: Part) -> int:
     return _TURN[part.condition.op] if isinstance(part.condition, Comparison) else len(_TURN)
-
-
-def _reader(path: Path) -> Reader:
-    if len(path) == 2 and path[0] == "properties":
-        key = path[1]
-        return lambda event: event.properties.get(key)
-    return lambda event: dig_event(event, path)
 
 
 def _running(sets: Iterable[Places]) -> list[Places]:

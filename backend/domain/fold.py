@@ -90,7 +90,8 @@ def fold_into(copy: Profile, event: Event, reading: Reading = PLAIN) -> None:
     if first_seen is None or moment < first_seen:
         state["first_seen"] = moment
     state["sessions"], state["session_spans"] = with_visit(state["sessions"], state["session_spans"], moment)
-    _introduce(state, event)
+    if event.user_id is not None or event.anonymous_id not in state["anonymous_ids"]:
+        _introduce(state, event)
     if event.context:
         _fold_context(state, event, moment, reading)
     if event.traits:
@@ -98,7 +99,7 @@ def fold_into(copy: Profile, event: Event, reading: Reading = PLAIN) -> None:
     special = SPECIAL.get(name)
     if special is not None:
         special(state, event, reading)
-    if name in TURNING:
+    if name in TURNING and not (name == "Product Viewed" and state["stage"] == "interested"):  # who views goes on
         state["stage"] = stage_of(copy)
 
 
@@ -222,8 +223,8 @@ def _fold_interest(state: State, event: Event, _reading: Reading, weight: int = 
     category = category[: habit.NAME_LENGTH] if category.__class__ is str else ""
     brand = brand[: habit.NAME_LENGTH] if brand.__class__ is str else ""
     if category or brand:
-        interest = habit.Interest(event.timestamp.toordinal(), category, brand, weight)
-        state["interests"] = habit.with_interest(state["interests"], interest)
+        day = event.timestamp.toordinal()
+        state["interests"] = habit.with_interest(state["interests"], day, category, brand, weight)
 
 
 def _fold_order(state: State, event: Event, _reading: Reading) -> None:

@@ -86,13 +86,14 @@ def apply(
         effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
     effects.changed, effects.shopping = changed, batch.shopping
-    batch.persons.save(connection, beside)
+    entered = _entered(ruleset_of, staged)
+    begun = [beside.submit(stage_entries.insert, connection, entered)] if beside is not None and entered else []
+    batch.persons.save(connection, beside, begun)
     meanwhile()
     if regrouped:
         segments.save_members(connection, regrouped)
-    for site_id, told in staged.items():
-        ruleset = ruleset_of(site_id)
-        stage_entries.insert(connection, site_id, ruleset.site.funnel.revision if ruleset is not None else 0, told)
+    if entered and not begun:
+        stage_entries.insert(connection, entered)
     point("after_profiles")
     if batch.shopping:
         note_interests(connection, ruleset_of, batch.shopping)
@@ -130,6 +131,17 @@ def _live(
         batch.group(repeated)
         walks = walk(ruleset_of, batch, batch.sites, {}, until, now)
     return advance_all(connection, ruleset_of, batch, walks, until, now)
+
+
+def _entered(
+    ruleset_of: RulesetOf, staged: Mapping[str, Sequence[tuple[str, Sequence[Staged]]]]
+) -> list[stage_entries.Row]:
+    """The rows that tell who came into which stage of the site's present funnel."""
+    rows: list[stage_entries.Row] = []
+    for site_id, told in staged.items():
+        ruleset = ruleset_of(site_id)
+        rows += stage_entries.rows_of(site_id, ruleset.site.funnel.revision if ruleset is not None else 0, told)
+    return rows
 
 
 def _numbers(

@@ -1,6 +1,6 @@
 """The step `batch`: whose events are these, and which are new? The work of one transaction, by person."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -83,21 +83,7 @@ def gather(
     Raises `Poisoned` for events that name nobody.
     """
     sites = {site_id: ruleset_of(site_id) for site_id in {each.site_id for each in arrived}}
-    kept: list[tuple[int, Arrived]] = []
-    nobody: dict[int, str] = {}
-    for index, each in enumerate(arrived):
-        ruleset = sites[each.site_id]
-        if ruleset is not None:  # else the site was removed meanwhile
-            strict, reading = ruleset.site.policy.require_signature, ruleset.reading
-            if people.questionable(each.event, strict, reading):
-                found = people.believed(each, ruleset.site, reading)
-                if found is None:
-                    nobody[index] = "It identifies nobody: its ids are placeholders."
-                    continue
-                each = found
-            kept.append((index, each))
-    if nobody:
-        raise Poisoned(nobody)
+    kept = _believed(sites, arrived)
     if kept:
         tombstones.share(connection)
     persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
@@ -115,6 +101,31 @@ def gather(
     for enrolment in enrolments.of_visitors(connection, members):
         batch.enrolled.setdefault(members[enrolment.visitor_id], []).append(enrolment)
     return batch
+
+
+def _believed(sites: Mapping[str, Ruleset | None], arrived: Sequence[Arrived]) -> list[tuple[int, Arrived]]:
+    """What arrived, with its index, as each site lets us believe it; nothing of sites that were removed meanwhile."""
+    kept: list[tuple[int, Arrived]] = []
+    nobody: dict[int, str] = {}
+    for index, each in enumerate(arrived):
+        ruleset = sites[each.site_id]
+        if ruleset is None:
+            continue
+        event, reading = each.event, ruleset.reading
+        anonymous_id = event.anonymous_id
+        plain = event.user_id is None and anonymous_id is not None and len(anonymous_id) > reading.longest
+        if (not plain or event.type == "group") and people.questionable(
+            event, ruleset.site.policy.require_signature, reading
+        ):
+            found = people.believed(each, ruleset.site, reading)
+            if found is None:
+                nobody[index] = "It identifies nobody: its ids are placeholders."
+                continue
+            each = found
+        kept.append((index, each))
+    if nobody:
+        raise Poisoned(nobody)
+    return kept
 
 
 def _once(connection: Connection, persons: Persons, kept: list[tuple[int, Arrived]]) -> list[tuple[int, Arrived]]:

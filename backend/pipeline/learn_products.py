@@ -1,18 +1,23 @@
 """The step `learn_products`: events tell of products by the way, and what is new of that goes into the catalogue.
 
-It is done behind the batch, in a transaction of its own: nobody waits for it, and what gets lost with a process is told
-again by the next event. Most events tell nothing new; a bounded memory of what was told last spares asking for that.
+It is done behind the batch, in a thread and transactions of its own: nobody waits for it, and what gets lost with a
+process is told again by the next event. Most events tell nothing new; a bounded memory of what was told last spares
+asking for that.
 """
 
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import structlog
 
+from backend.domain.event import Event
 from backend.domain.product import LEARNED, Facts, new_product
 from backend.domain.shopping import Sighting, described, facts_of
 from backend.domain.site import Site
@@ -24,12 +29,20 @@ from backend.storage import products
 log = structlog.get_logger(__name__)
 
 REMEMBERED = 50_000
-"""Products of which a process remembers what was told last."""
+"""Products of which a process remembers what was told last, and of which something may wait to be learned."""
 
 MOST_LEARNED = 100_000
 """Products of one site that are known by events alone: whoever makes ids up must not fill the database."""
 
-AT_ONCE = 500
+AT_ONCE = 200
+"""Products, or lists of them, of one transaction: whoever processes events on SQLite waits for it."""
+
+PAUSE_SECONDS = 0.1
+REST = 20
+"""Learning goes on after so many times as long as it took: it has a twentieth of a busy process."""
+
+MOST_WAITING = 8
+"""Sightings of one product that wait; of more the latest counts."""
 
 ASK_AGAIN = 600.0
 """Seconds after which what is told once more is held against the catalogue again: it may have been taken out of it."""
@@ -55,43 +68,85 @@ class _Told:
     changes: int = 0
 
 
-class Learner:
-    """What one process knows of what was told last."""
+class ProductLearner:
+    """What one process was told of products and has not learned yet, and what it knows of what was told last.
+
+    A thread of its own learns, a few products at a time with long pauses: a backlog of events goes first.
+    """
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._told: OrderedDict[tuple[str, str], _Told] = OrderedDict()
+        self._waiting: dict[tuple[str, str], list[Event]] = {}
+        self._noting, self._learning = threading.Lock(), threading.Lock()
+        self._stop = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "products")
+        self._running: Future[None] | None = None
 
-    def learn(self, shopping: Sequence[Shopping]) -> None:
-        """Takes over what these events tell that is new; what goes wrong is logged, and costs nobody anything."""
-        try:
-            for site_id, found in self._new(shopping).items():
-                pairs = list(found.items())
-                for start in range(0, len(pairs), AT_ONCE):
-                    self._write(site_id, dict(pairs[start : start + AT_ONCE]))
-        except Exception as error:
-            self._told.clear()
-            log.warning("products_not_learned", reason=str(error)[:200])
+    def note(self, shopping: Sequence[Shopping]) -> None:
+        """Remembers what these events tell of products, and sees to it that it is learned before long."""
+        waiting = self._waiting
+        with self._noting:
+            for _, site_id, event in shopping:
+                named = event.properties.get("product_id")
+                key = (site_id, named if named.__class__ is str else event.message_id)
+                found = waiting.get(key)
+                if found is None:
+                    if len(waiting) < REMEMBERED:
+                        waiting[key] = [event]
+                elif len(found) < MOST_WAITING:
+                    found.append(event)
+                else:
+                    found[-1] = event
+        if waiting and (self._running is None or self._running.done()):
+            self._running = self._thread.submit(self._run)
 
-    def _new(self, shopping: Sequence[Shopping]) -> dict[str, dict[str, tuple[Facts, datetime]]]:
+    def settle(self) -> None:
+        """Learns all of it now."""
+        while self._waiting:
+            self._learn()
+
+    def close(self) -> None:
+        """Learns no more; what was not learned is told again by the next event."""
+        self._stop.set()
+        self._thread.shutdown()
+
+    def _run(self) -> None:
+        while self._waiting and not self._stop.wait(PAUSE_SECONDS):
+            began = time.monotonic()
+            self._learn()
+            self._stop.wait((time.monotonic() - began) * REST)
+
+    def _learn(self) -> None:
+        """Learns of some products; what goes wrong is logged, and costs nobody anything."""
+        with self._learning:
+            try:
+                for site_id, found in self._new(self._some()).items():
+                    self._write(site_id, found)
+            except Exception as error:
+                self._told.clear()
+                log.warning("products_not_learned", reason=str(error)[:200])
+
+    def _some(self) -> list[tuple[str, list[Event]]]:
+        """The next few that wait, by site."""
+        with self._noting:
+            return [(key[0], self._waiting.pop(key)) for key in list(islice(self._waiting, AT_ONCE))]
+
+    def _new(self, waiting: Iterable[tuple[str, list[Event]]]) -> dict[str, dict[str, tuple[Facts, datetime]]]:
         """By site and product, the newest facts that differ from what was told last."""
         found: dict[str, dict[str, tuple[Facts, datetime]]] = {}
-        sites: dict[str, tuple[Site, frozenset[str]] | None] = {}
-        for _, site_id, event in shopping:
-            if site_id not in sites:
-                site = self._rt.sites.by_id(site_id)
-                sites[site_id] = None if site is None else (site, hosts_of(site))
-            known = sites[site_id]
-            if known is None:
+        for site_id, events in waiting:
+            site = self._rt.sites.by_id(site_id)
+            if site is None:
                 continue
-            for each in described(event):
-                facts = self._news((site_id, each.product_id), each, known[1])
+            hosts, told = hosts_of(site), found.setdefault(site_id, {})
+            for each in (each for event in events for each in described(event)):
+                facts = self._news((site_id, each.product_id), each, hosts)
                 if facts is None:
                     continue
-                earlier = found.setdefault(site_id, {}).get(each.product_id)
+                earlier = told.get(each.product_id)
                 if earlier is None or earlier[1] <= each.at:
-                    merged = facts if earlier is None else {**earlier[0], **facts}
-                    found[site_id][each.product_id] = (merged, each.at)
+                    told[each.product_id] = (facts if earlier is None else {**earlier[0], **facts}, each.at)
         return found
 
     def _news(self, key: tuple[str, str], sighting: Sighting, hosts: frozenset[str]) -> Facts | None:

@@ -1,7 +1,7 @@
 """The step `persons`: whose are these events? Loads visitors, follows links, and links browsers to known people."""
 
-from collections.abc import Iterable
-from concurrent.futures import Executor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -56,11 +56,14 @@ class Persons:
         """Whether anything of this person, or of whoever was merged into them, is older than this batch."""
         return visitor_id in self.existing or bool(self.profiles[visitor_id].members)
 
-    def save(self, connection: Connection, beside: Executor | None = None) -> None:
-        """Writes what changed: profiles, links and their journal; `beside` is a thread for the database's part."""
+    def save(self, connection: Connection, beside: Executor | None = None, begun: Sequence[Future[Any]] = ()) -> None:
+        """Writes what changed: profiles, links and their journal; `beside` is a thread for the database's part.
+
+        `begun` is what that thread does before.
+        """
         rows = [Stored(self.profiles[each], self.links.get(each)) for each in sorted(self.changed)]
         fresh = [row for row in rows if row.profile.id not in self.existing]
-        visitors.save(connection, fresh, [row for row in rows if row.profile.id in self.existing], beside)
+        visitors.save(connection, fresh, [row for row in rows if row.profile.id in self.existing], beside, begun)
         if self.moved:
             visitors.relink(connection, self.moved)
         merges.record(connection, self.journal)

@@ -26,7 +26,7 @@ from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
 from backend.pipeline.faults import point
 from backend.pipeline.learn_names import NameLearner
-from backend.pipeline.learn_products import Learner
+from backend.pipeline.learn_products import ProductLearner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
@@ -86,7 +86,7 @@ def spare_collector() -> None:
     """Lets Python's collector of cycles run rarely: a batch makes many objects and no cycles, and goes as a whole."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(500_000, 20, 20)
 
 
 class Processor:
@@ -99,12 +99,12 @@ class Processor:
         self.offsets: dict[int, str] = {}
         self.held: set[int] = set()
         self.admission = Admission(rt.sites.vault)
-        self.learner = Learner(rt)
         self.care = Care(rt)
         self.beside = ThreadPoolExecutor(1, "beside")
         self.reader = Reader(rt, self.care)
         self.repeats = Repeats()
         self.names = NameLearner(rt)
+        self.products = ProductLearner(rt)
         self._tidier = ThreadPoolExecutor(1, "checkpoint")
         self._tidying: Future[None] | None = None
         self._untidy = 0
@@ -150,6 +150,7 @@ class Processor:
         """Gives its partitions back."""
         self.reader.close()
         self.beside.shutdown()
+        self.products.close()
         self._tidier.shutdown()
         try:
             self.leases.release()
@@ -202,6 +203,7 @@ class Processor:
         self.offsets.update(read.last)
         self.care.passed(read.last)
         self.names.look(read.arrived)
+        self.products.note(effects.shopping)
         if read.more:
             self.beside.submit(self._send_on, effects)  # who has a backlog need not wait for the bells
         else:
@@ -284,8 +286,6 @@ class Processor:
 
     def _send_on(self, effects: Effects) -> None:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
-        if effects.shopping:
-            self.learner.learn(effects.shopping)
         if not effects.messages and not effects.webhooks:
             return
         refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]

@@ -179,7 +179,8 @@ class Restager:
         visitors.save(connection, [], [replace(stored, profile=profile) for stored, profile in changed])
         segments.save_members(connection, [(stored.profile, profile) for stored, profile in changed])
         stage_entries.forget(connection, [each for own, _ in changed for each in visitors.members_of(own.profile)])
-        stage_entries.insert(connection, self.ruleset.site.id, self.ruleset.site.funnel.revision, told)
+        rows = stage_entries.rows_of(self.ruleset.site.id, self.ruleset.site.funnel.revision, told)
+        stage_entries.insert(connection, rows)
 
     def _present(
         self, connection: Connection, replays: Sequence[tuple[ProfileHead, Replay]], there: dict[str, Stored]

@@ -13,16 +13,23 @@ from backend.storage.times import to_micros
 Entry = tuple[str, int, str, str, str]
 """(person, at in µs, stage, source, device)"""
 
+Row = tuple[str, int, str, int, str, str, str]
+"""(visitor, at in µs, site, revision of its funnel, stage, source, device)"""
+
 AT_ONCE = 5_000
 
 
-def insert(connection: Connection, site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Staged]]]) -> None:
-    """Writes down that these visitors came into stages of this definition of their site's funnel."""
-    rows = [
+def rows_of(site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Staged]]]) -> list[Row]:
+    """What tells that these visitors came into stages of this definition of their site's funnel."""
+    return [
         (visitor_id, to_micros(each.at), site_id, revision, each.stage, each.source, each.device)
         for visitor_id, entries in told
         for each in entries
     ]
+
+
+def insert(connection: Connection, rows: Sequence[Row]) -> None:
+    """Writes rows down."""
     insert_rows(connection, stage_entries, rows)
 
 

@@ -1,9 +1,10 @@
 """The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
@@ -45,21 +46,28 @@ def load(connection: Connection, ids: Collection[str], *, lock: bool = False) ->
 
 
 def save(
-    connection: Connection, fresh: Sequence[Stored], changed: Sequence[Stored], beside: Executor | None = None
+    connection: Connection,
+    fresh: Sequence[Stored],
+    changed: Sequence[Stored],
+    beside: Executor | None = None,
+    begun: Sequence[Future[Any]] = (),
 ) -> None:
     """Writes rows: `fresh` ones must not exist yet (else SQLAlchemy's `IntegrityError`), `changed` ones must.
 
-    With `beside`, the database takes some in while the next are encoded.
+    With `beside`, the database takes some in while the next are encoded; `begun` is what that thread does before.
     """
-    if beside is not None and len(fresh) > AT_ONCE:
-        taken = []
-        for start in range(0, len(fresh), AT_ONCE):
-            rows = [_row(each) for each in fresh[start : start + AT_ONCE]]
-            taken.append(beside.submit(insert_rows, connection, visitors, rows))
-        wait(taken)
-        for each in taken:
-            each.result()
-    else:
+    taken = list(begun)
+    thread = beside if len(fresh) > AT_ONCE else None
+    try:
+        if thread is not None:
+            for start in range(0, len(fresh), AT_ONCE):
+                rows = [_row(each) for each in fresh[start : start + AT_ONCE]]
+                taken.append(thread.submit(insert_rows, connection, visitors, rows))
+    finally:
+        wait(taken)  # nobody else may speak with the database before
+    for each in taken:
+        each.result()
+    if thread is None:
         insert_rows(connection, visitors, [_row(each) for each in fresh])
     update_rows(connection, visitors, [_row(each) for each in changed])
 

@@ -60,4 +60,6 @@ def _run(documents: list[Document]) -> tuple[float, float]:
         put(rt, site, EVENTS)
         started, cpu = time.perf_counter(), time.process_time()
         processor.drain()
-        return time.perf_counter() - started, time.process_time() - cpu
+        took = time.perf_counter() - started, time.process_time() - cpu
+        processor.leave()
+        return took

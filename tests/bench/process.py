@@ -51,6 +51,7 @@ def run() -> list[Line]:
                 _empty(rt)
                 with _sql_time(rt) as spent:
                     took = _timed(processor.drain)
+                processor.leave()
                 ours.append(EVENTS / took)
                 shares.append(spent[0] / took)
         lines.append(
