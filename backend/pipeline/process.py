@@ -51,6 +51,9 @@ TRIM_SECONDS = 5.0
 TAIL_SECONDS = 10
 """How much of the log is kept behind the offset, for a database that lost its last commits in a power cut."""
 
+COLLECT_SECONDS = 20.0
+"""Between two runs of Python's collector of cycles."""
+
 TIDY_EVENTS = 2_000
 """Events after which SQLite's log is carried over into its file: some 8 MB."""
 
@@ -61,9 +64,12 @@ def run(rt: Runtime, stop: threading.Event) -> None:
     """Processes until `stop` is set; survives the loss of Redis and of the database, and tries again."""
     spare_collector()
     processor = Processor(rt)
-    pause = 0.1
+    pause, collected_at = 0.1, time.monotonic()
     try:
         while not stop.is_set():
+            if time.monotonic() - collected_at > COLLECT_SECONDS:
+                gc.collect()
+                collected_at = time.monotonic()
             try:
                 processor.step()
                 pause = 0.1
@@ -83,10 +89,13 @@ def run(rt: Runtime, stop: threading.Event) -> None:
 
 
 def spare_collector() -> None:
-    """Lets Python's collector of cycles run rarely: a batch makes many objects and no cycles, and goes as a whole."""
+    """Keeps Python's collector of cycles out of batches: they make many objects and no cycles, and go as a whole.
+
+    Whoever calls this calls `gc.collect` now and then, between two of them.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(500_000, 20, 20)
+    gc.disable()
 
 
 class Processor:
