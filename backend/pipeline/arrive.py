@@ -60,10 +60,17 @@ def arrive(entries: Iterable[Entry], now: datetime) -> tuple[list[Arrived], list
         except UNREADABLE:
             logged = [_lone(entry, header, index, raw, now, dead) for index, raw in enumerate(raws)]
         base, received_at = _base(entry), received_at_of(header)
+        site_id, partition, entry_id, objects = header.site_id, entry.partition, entry.id, header.objects
         for index, (each, raw) in enumerate(zip(logged, raws, strict=True)):
-            if each is not None:
-                event = event_of(each, header, received_at, index, base | index, shared)
-                arrived.append(_arrived(entry, header, event, bytes(raw), shared is not None))
+            if each is None:
+                continue
+            event = event_of(each, header, received_at, index, base | index, shared)
+            if event.user_id is not None:
+                visitor_id = known_visitor(site_id, event.user_id)
+            else:
+                visitor_id = anonymous_visitor(site_id, event.anonymous_id or "")
+            body = bytes(raw).decode() if shared is None else _with(bytes(raw), context=event.context)
+            arrived.append(Arrived(site_id, visitor_id, event, body, partition, entry_id, objects))
     return arrived, dead
 
 
@@ -106,15 +113,6 @@ def _base(entry: Entry) -> int:
     place = (milliseconds - _BEGINNING) << _SEQUENCE_BITS | sequence & ((1 << _SEQUENCE_BITS) - 1)
     place = place << _PARTITION_BITS | entry.partition & ((1 << _PARTITION_BITS) - 1)
     return place << _INDEX_BITS
-
-
-def _arrived(entry: Entry, header: Header, event: Event, raw: bytes, shared: bool) -> Arrived:
-    if event.user_id is not None:
-        visitor_id = known_visitor(header.site_id, event.user_id)
-    else:
-        visitor_id = anonymous_visitor(header.site_id, event.anonymous_id or "")
-    body = raw.decode() if not shared else _with(raw, context=event.context)
-    return Arrived(header.site_id, visitor_id, event, body, entry.partition, entry.id, header.objects)
 
 
 def _lone(

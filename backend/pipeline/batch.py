@@ -86,10 +86,10 @@ def gather(
     kept = _believed(sites, arrived)
     if kept:
         tombstones.share(connection)
-    persons = people.load(connection, people.ids_named(each for _, each in kept) | set(due))
+    persons = people.load(connection, people.ids_named([each for _, each in kept]) | set(due))
     if kept and admission is not None:
         kept = admission(connection, sites, persons, kept, now)
-    people.link(persons, (each for _, each in kept))
+    people.link(persons, [each for _, each in kept if each.event.user_id is not None])
     batch = Batch(persons, _once(connection, persons, kept), due)
     batch.group()
     members: dict[str, str] = {}

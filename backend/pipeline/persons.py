@@ -83,15 +83,15 @@ def load(connection: Connection, ids: Iterable[str]) -> Persons:
     return persons
 
 
-def ids_named(arrived: Iterable[Arrived]) -> set[str]:
+def ids_named(arrived: Sequence[Arrived]) -> set[str]:
     """Every visitor's id that these events name."""
-    ids: set[str] = set()
+    ids = {each.visitor_id for each in arrived}
     for each in arrived:
-        ids.add(each.visitor_id)
-        if each.event.user_id is not None and each.event.anonymous_id is not None:
-            ids.add(anonymous_visitor(each.site_id, each.event.anonymous_id))
-        if each.event.type == "alias" and each.event.previous_id is not None:
-            ids.add(anonymous_visitor(each.site_id, each.event.previous_id))
+        event = each.event
+        if event.user_id is not None and event.anonymous_id is not None:
+            ids.add(anonymous_visitor(each.site_id, event.anonymous_id))
+        if event.previous_id is not None and event.type == "alias":
+            ids.add(anonymous_visitor(each.site_id, event.previous_id))
     return ids
 
 

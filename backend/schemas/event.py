@@ -58,11 +58,13 @@ def event_of(
     skew = header.skew
     if skew is None and logged.sent_at is not None:
         skew = skew_of(logged.sent_at, header.received_at)
+    told = logged.timestamp or logged.original_timestamp
+    plain = told is not None and told.tzinfo is UTC and not skew and EARLIEST <= told <= received_at
     return _event(
         logged,
         header.kind or logged.type or "track",
         logged.message_id or (header.ids.get(index) if header.ids else None) or f"{order:x}",
-        settle(logged.timestamp or logged.original_timestamp, received_at, skew or 0),
+        told if plain and told is not None else settle(told, received_at, skew or 0),
         received_at,
         order,
         {**shared, **context} if shared else context,
