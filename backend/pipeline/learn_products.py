@@ -122,7 +122,8 @@ class ProductLearner:
         with self._learning:
             try:
                 for site_id, found in self._new(self._some()).items():
-                    self._write(site_id, found)
+                    if found:
+                        self._write(site_id, found)
             except Exception as error:
                 self._told.clear()
                 log.warning("products_not_learned", reason=str(error)[:200])
