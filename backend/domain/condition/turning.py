@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
 from backend.domain.calendar import day_begins, zone_of
@@ -64,11 +64,15 @@ def next_turn(test: Test, turning: Turning, m: Moment, answer: bool) -> datetime
 
     Where many moments come at which it might be and is not, one of those: then it is to be asked again.
     """
-    at: datetime | None = m.at
+    at: datetime | None = None
+    then = m if m.event is None else _at(m, m.at)
     try:
         for _ in range(MOST_STEPS):
-            at = turning(_at(m, at) if at is not None else m)
-            if at is None or test(_at(m, at)) is not answer:
+            at = turning(then)
+            if at is None:
+                break
+            then = _at(m, at)
+            if test(then) is not answer:
                 break
     except OverflowError:  # the end of the calendar
         return None
@@ -126,9 +130,14 @@ def _by_span(node: Comparison) -> Turning | None:
     if not spans:
         return None
     get, by_day = getter(node.field), node.op in ("eq", "ne")
+    only = spans[0] if len(spans) == 1 and not by_day else None
 
     def turning(m: Moment) -> datetime | None:
-        return _after(m.at, _edges(m, get(m), spans, by_day))
+        value = get(m)
+        if only is not None and value.__class__ is datetime and value.tzinfo is UTC:
+            edge = value - only
+            return edge if edge > m.at else edge + TICK if edge == m.at else None
+        return _after(m.at, _edges(m, value, spans, by_day))
 
     return turning
 

@@ -3,7 +3,7 @@
 import operator as python
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
 from backend.domain.calendar import zone_of
@@ -122,6 +122,8 @@ def _bound(get: Callable[[Moment], Any], op: str, value: Relative | str) -> Test
 
     def relative(m: Moment) -> bool:
         x = get(m)
+        if x.__class__ is datetime and x.tzinfo is UTC and not by_day:
+            return holds(x, m.at + span)
         day = date_alone(x)
         if day is not None:
             return holds(day, _day(m, span))

@@ -114,7 +114,8 @@ class Membership:
         """What an event changes, which was folded just now; `before` are the parts as they were."""
         profile, segments = self._profile, self.segments
         self.restage()
-        if profile.segments_at is None and not self.fresh:
+        known = profile.segments_at is not None or self.fresh
+        if not known:
             places = frozenset(range(len(segments.all)))
         else:
             places = segments.concerned(event.name, before, profile.__dict__)
@@ -128,7 +129,7 @@ class Membership:
             return []
         at = event.timestamp if profile.segments_at is None else max(event.timestamp, profile.segments_at)
         self.walk.past.cut = event.moment if at == event.timestamp else (at, END_OF_MOMENT)
-        return self._ask(places, at, given)
+        return self._ask(places, at, given, told=known)
 
     def pass_to(self, at: datetime) -> list[Change]:
         """What time alone has changed at this moment."""
@@ -174,8 +175,13 @@ class Membership:
             return {}
         return {place: event.name == ADDED}
 
-    def _ask(self, places: frozenset[int], at: datetime, given: dict[int, bool] | None = None) -> list[Change]:
-        """Asks these, and those that ask for one that changes, each behind those that it asks for."""
+    def _ask(
+        self, places: frozenset[int], at: datetime, given: dict[int, bool] | None = None, *, told: bool = False
+    ) -> list[Change]:
+        """Asks these, and those that ask for one that changes, each behind those that it asks for.
+
+        `told`: it is an event that asks, of a visitor whose other answers are known.
+        """
         profile = self._profile
         state = profile.__dict__
         segments = self.segments.all
@@ -185,15 +191,17 @@ class Membership:
         moment = self.walk.moment(at, None, (at, END_OF_MOMENT))
         standings = dict(profile.segments)
         state["segments"], state["segments_at"] = standings, at
-        wanted = frozenset().union(*(segments[place].history for place in todo))
         for place in todo:  # which grows behind the place where we are
             each = segments[place]
             before = standings.get(each.id, NOBODY)
+            if told and each.idle and before.due_at is not None and before.due_at > at:
+                continue  # what happened only puts off the moment at which time turns it
             was = before.entered_at is not None
             try:
                 after = self._standing(each, before, moment, given.get(place) if given else None)
             except HistoryNeeded as needed:
-                raise PastNeeded(dict.fromkeys(wanted | each.history | {needed.name})) from needed
+                wanted = frozenset({needed.name}).union(*(segments[place].history for place in todo))
+                raise PastNeeded(dict.fromkeys(wanted)) from needed
             except Exception as error:  # a mistake of ours: it costs neither the event nor the others
                 self.walk.failed(each.id, error)
                 standings[each.id] = before._replace(due_at=None)
@@ -217,11 +225,13 @@ class Membership:
 
     def _standing(self, each: CompiledSegment, before: Standing, moment: Moment, given: bool | None) -> Standing:
         was = before.entered_at is not None
-        test, _ = each.asked(was)
+        test = each.test if each.staying is None else each.asked(was)[0]
         holds = test(moment) if test is not None else was if given is None else given
         if each.patient and holds is was and before.due_at is not None and before.due_at > moment.at:
             return before
-        test, turning = each.asked(holds)
+        turning = each.turning
+        if each.staying is not None:
+            test, turning = each.asked(holds)
         due = next_turn(test, turning, moment, holds) if test and turning else None
         if holds is was:
             return before if due == before.due_at else before._replace(due_at=due)

@@ -30,24 +30,22 @@ class CompiledSegment:
 
     `history` names the events whose history it may ask for. `staying` is what is asked of who is in it, where that is
     something else, as with a stage that has a condition by which it is left. With `patient` events only put off the
-    moment at which time turns the answer, so that one that was told need not be told anew.
+    moment at which time turns the answer, so that one that was told need not be told anew; with `idle` they cannot
+    change the answer before that moment either.
     """
 
+    id: str
     segment: Segment
     test: Test | None
     turning: Turning | None
     history: frozenset[str]
     staying: tuple[Test, Turning | None] | None = None
     patient: bool = False
+    idle: bool = False
 
     def asked(self, inside: bool) -> tuple[Test | None, Turning | None]:
         """What is asked of somebody who is in it, or is not."""
         return self.staying if inside and self.staying is not None else (self.test, self.turning)
-
-    @property
-    def id(self) -> str:
-        """The segment's id."""
-        return self.segment.id
 
 
 @dataclass(slots=True)
@@ -135,13 +133,16 @@ class Segments:
 
 def _compiled(segment: Segment, staying: Condition | None = None) -> CompiledSegment:
     condition = segment.spec.condition
+    patient = staying is None and condition is not None and _only_waits(condition)
     return CompiledSegment(
         staying=None if staying is None else (compile_condition(staying), turning_of(staying)),
+        id=segment.id,
         segment=segment,
         test=None if condition is None else compile_condition(condition),
         turning=None if condition is None else turning_of(condition),
         history=needed_history(condition),
-        patient=staying is None and condition is not None and _only_waits(condition),
+        patient=patient,
+        idle=patient and isinstance(condition, Comparison),
     )
 
 
