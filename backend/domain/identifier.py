@@ -52,12 +52,14 @@ _TELEGRAM = re.compile(r"(?:(?:https?://)?t\.me/|@)?([a-z][a-z0-9_]{4,31}|\d{1,2
 class Reading:
     """How a site reads what it is told of people: the region of its phone numbers, and what names nobody there."""
 
-    __slots__ = ("_known", "longest", "nobody", "region")
+    __slots__ = ("_known", "begins", "longest", "nobody", "region")
 
     def __init__(self, region: str | None = None, placeholders: Collection[str] = ()) -> None:
         self.region = region
         self.nobody = PLACEHOLDERS.union(_folded(each) for each in placeholders)
         self.longest = max(map(len, self.nobody))
+        self.begins = frozenset(each[:2] for each in self.nobody)
+        """With what the values begin that name nobody; those of one letter, of zeros and of blanks aside."""
         self._known: dict[str, bool] = {}
 
     @classmethod

@@ -210,7 +210,7 @@ def _answer_only(each: Arrived) -> Arrived:
     ids = {"anonymousId": event.anonymous_id, "userId": event.user_id}
     body = {"type": SIGNAL, "event": consent.EVENT, "messageId": event.message_id, "context": bare.context}
     told_ids = {name: value for name, value in ids.items() if value is not None}
-    return replace(each, event=bare, body=encode_json(body | told_ids).decode())
+    return replace(each, event=bare, body=encode_json(body | told_ids).decode(), row=None)
 
 
 def without_erased(connection: Connection, vault: Vault, arrived: Sequence[Arrived]) -> list[Arrived]:

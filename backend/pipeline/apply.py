@@ -118,7 +118,7 @@ def _live(
     beside: Executor | None,
 ) -> dict[str, Advance]:
     """Inserts the events, and takes everybody through what is new; by the way, since the database works beside us."""
-    rows = [events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in batch.kept]
+    rows = [each.row or events.row_of(each.visitor_id, each.site_id, each.event, each.body) for _, each in batch.kept]
     inserted = events.Insertion(connection, rows, beside)
     try:
         # A walk changes nothing outside, so it need not wait to learn that nothing was sent before, as usual.

@@ -13,6 +13,7 @@ from backend.schemas import wire
 from backend.schemas.event import event_of, received_at_of, shared_context
 from backend.schemas.wire import Header, LoggedEvent
 from backend.storage.dead import DeadEvent
+from backend.storage.events import EventRow, row_of
 from backend.storage.log import Entry, order
 
 VERSION = 1
@@ -28,7 +29,9 @@ _BEGINNING = 1_577_836_800_000
 class Arrived:
     """One event out of the log; `visitor_id` is whom its ids name, before any link is followed.
 
-    `objects`: it came with a privacy signal of the browser that the site honours.
+    `objects`: it came with a privacy signal of the browser that the site honours. `key` is a hash of its site and its
+    message id, `row` its row in SQL, made ahead by whoever reads the log while the database works; None where
+    something of it is believed otherwise than it was sent.
     """
 
     site_id: str
@@ -38,6 +41,8 @@ class Arrived:
     partition: int
     entry: str
     objects: bool = False
+    key: int = 0
+    row: EventRow | None = None
 
 
 def arrive(entries: Iterable[Entry], now: datetime) -> tuple[list[Arrived], list[DeadEvent]]:
@@ -70,7 +75,8 @@ def arrive(entries: Iterable[Entry], now: datetime) -> tuple[list[Arrived], list
             else:
                 visitor_id = anonymous_visitor(site_id, event.anonymous_id or "")
             body = bytes(raw).decode() if shared is None else _with(bytes(raw), context=event.context)
-            arrived.append(Arrived(site_id, visitor_id, event, body, partition, entry_id, objects))
+            key, row = hash((site_id, event.message_id)), row_of(visitor_id, site_id, event, body)
+            arrived.append(Arrived(site_id, visitor_id, event, body, partition, entry_id, objects, key, row))
     return arrived, dead
 
 

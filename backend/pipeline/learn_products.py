@@ -1,15 +1,13 @@
 """The step `learn_products`: events tell of products by the way, and what is new of that goes into the catalogue.
 
-It is done behind the batch, in a thread and transactions of its own: nobody waits for it, and what gets lost with a
-process is told again by the next event. Most events tell nothing new; a bounded memory of what was told last spares
-asking for that.
+It is done between batches, in transactions of its own, a few products at a time: a backlog of events goes first, and
+what gets lost with a process is told again by the next event. Most events tell nothing new; a bounded memory of what
+was told last spares asking for that.
 """
 
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -35,11 +33,10 @@ MOST_LEARNED = 100_000
 """Products of one site that are known by events alone: whoever makes ids up must not fill the database."""
 
 AT_ONCE = 200
-"""Products, or lists of them, of one transaction: whoever processes events on SQLite waits for it."""
+"""Products, or lists of them, of one transaction."""
 
-PAUSE_SECONDS = 0.1
-REST = 20
-"""Learning goes on after so many times as long as it took: it has a twentieth of a busy process."""
+REST = 50
+"""Learning goes on after so many times as long as it took: it has a fiftieth of a busy process."""
 
 MOST_WAITING = 8
 """Sightings of one product that wait; of more the latest counts."""
@@ -69,69 +66,54 @@ class _Told:
 
 
 class ProductLearner:
-    """What one process was told of products and has not learned yet, and what it knows of what was told last.
-
-    A thread of its own learns, a few products at a time with long pauses: a backlog of events goes first.
-    """
+    """What one process was told of products and has not learned yet, and what it knows of what was told last."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._told: OrderedDict[tuple[str, str], _Told] = OrderedDict()
         self._waiting: dict[tuple[str, str], list[Event]] = {}
-        self._noting, self._learning = threading.Lock(), threading.Lock()
-        self._stop = threading.Event()
-        self._thread = ThreadPoolExecutor(1, "products")
-        self._running: Future[None] | None = None
+        self._rest_until = 0.0
 
     def note(self, shopping: Sequence[Shopping]) -> None:
-        """Remembers what these events tell of products, and sees to it that it is learned before long."""
+        """Remembers what these events tell of products, to be learned before long."""
         waiting = self._waiting
-        with self._noting:
-            for _, site_id, event in shopping:
-                named = event.properties.get("product_id")
-                key = (site_id, named if named.__class__ is str else event.message_id)
-                found = waiting.get(key)
-                if found is None:
-                    if len(waiting) < REMEMBERED:
-                        waiting[key] = [event]
-                elif len(found) < MOST_WAITING:
-                    found.append(event)
-                else:
-                    found[-1] = event
-        if waiting and (self._running is None or self._running.done()):
-            self._running = self._thread.submit(self._run)
+        for _, site_id, event in shopping:
+            named = event.properties.get("product_id")
+            key = (site_id, named if named.__class__ is str else event.message_id)
+            found = waiting.get(key)
+            if found is None:
+                if len(waiting) < REMEMBERED:
+                    waiting[key] = [event]
+            elif len(found) < MOST_WAITING:
+                found.append(event)
+            else:
+                found[-1] = event
+
+    def learn(self) -> None:
+        """Learns of some products, unless it is not its turn; what goes wrong is logged, and costs nobody anything."""
+        began = time.monotonic()
+        if self._waiting and began >= self._rest_until:
+            self._learn()
+            ended = time.monotonic()
+            self._rest_until = ended + (ended - began) * REST
 
     def settle(self) -> None:
         """Learns all of it now."""
         while self._waiting:
             self._learn()
 
-    def close(self) -> None:
-        """Learns no more; what was not learned is told again by the next event."""
-        self._stop.set()
-        self._thread.shutdown()
-
-    def _run(self) -> None:
-        while self._waiting and not self._stop.wait(PAUSE_SECONDS):
-            began = time.monotonic()
-            self._learn()
-            self._stop.wait((time.monotonic() - began) * REST)
-
     def _learn(self) -> None:
-        """Learns of some products; what goes wrong is logged, and costs nobody anything."""
-        with self._learning:
-            try:
-                for site_id, found in self._new(self._some()).items():
-                    if found:
-                        self._write(site_id, found)
-            except Exception as error:
-                self._told.clear()
-                log.warning("products_not_learned", reason=str(error)[:200])
+        try:
+            for site_id, found in self._new(self._some()).items():
+                if found:
+                    self._write(site_id, found)
+        except Exception as error:
+            self._told.clear()
+            log.warning("products_not_learned", reason=str(error)[:200])
 
     def _some(self) -> list[tuple[str, list[Event]]]:
         """The next few that wait, by site."""
-        with self._noting:
-            return [(key[0], self._waiting.pop(key)) for key in list(islice(self._waiting, AT_ONCE))]
+        return [(key[0], self._waiting.pop(key)) for key in list(islice(self._waiting, AT_ONCE))]
 
     def _new(self, waiting: Iterable[tuple[str, list[Event]]]) -> dict[str, dict[str, tuple[Facts, datetime]]]:
         """By site and product, the newest facts that differ from what was told last."""

@@ -110,7 +110,7 @@ def believed(arrived: Arrived, site: Site, reading: Reading) -> Arrived | None:
         visitor_id = known_visitor(site.id, event.user_id)
     else:
         visitor_id = anonymous_visitor(site.id, event.anonymous_id or "")
-    return replace(arrived, visitor_id=visitor_id, event=event)
+    return replace(arrived, visitor_id=visitor_id, event=event, row=None)
 
 
 def believed_event(event: Event, site: Site, reading: Reading, *, strict: bool, at: datetime | None = None) -> Event:

@@ -131,6 +131,7 @@ class Processor:
         if read.entries:
             self._rest_until = time.monotonic() + PACE_SECONDS
         effects = self.take(read) if read.entries else self._fire(read.horizon)
+        self.products.learn()
         if time.monotonic() - self._trimmed_at > TRIM_SECONDS:
             self._trim()
         return effects
@@ -147,6 +148,7 @@ class Processor:
                 self.beside.submit(int).result()  # so that every bell has rung
                 return folded
             folded += self.take(read).folded if read.entries else 0
+            self.products.learn()
 
     def reload(self) -> None:
         """Forgets what it believes to know of offsets and leases."""
@@ -159,7 +161,6 @@ class Processor:
         """Gives its partitions back."""
         self.reader.close()
         self.beside.shutdown()
-        self.products.close()
         self._tidier.shutdown()
         try:
             self.leases.release()

@@ -30,7 +30,7 @@ class Repeats:
         What names the one who sent it before is no stranger's: it may tell who they are.
         """
         newer, older = self._newer, self._older
-        keys = [hash((each.site_id, each.event.message_id)) for each in arrived]
+        keys = [each.key for each in arrived]
         if len(set(keys)) == len(keys) and newer.keys().isdisjoint(keys) and older.keys().isdisjoint(keys):
             return set()  # as usual, and known in a tenth of the time
         here: dict[int, int] = {}
@@ -59,7 +59,7 @@ class Repeats:
             self._older, self._newer = self._newer, {}
         for place, each in enumerate(arrived):
             if place not in without:
-                self._newer.setdefault(hash((each.site_id, each.event.message_id)), each.visitor_id)
+                self._newer.setdefault(each.key, each.visitor_id)
 
 
 def _strangers(one: Arrived, other: Arrived) -> bool:
