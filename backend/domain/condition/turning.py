@@ -59,17 +59,18 @@ def turning_of(condition: Condition) -> Turning | None:
             return None
 
 
-def next_turn(test: Test, turning: Turning, m: Moment, answer: bool) -> datetime | None:
+def next_turn(test: Test | None, turning: Turning, m: Moment, answer: bool) -> datetime | None:
     """The first moment after `m` at which the answer is no longer this one, if nothing happens until then.
 
-    Where many moments come at which it might be and is not, one of those: then it is to be asked again.
+    Where many moments come at which it might be and is not, one of those: then it is to be asked again. Without `test`,
+    what `turning` tells first is believed.
     """
     at: datetime | None = None
     then = m if m.event is None else _at(m, m.at)
     try:
         for _ in range(MOST_STEPS):
             at = turning(then)
-            if at is None:
+            if at is None or test is None:
                 break
             then = _at(m, at)
             if test(then) is not answer:
@@ -130,13 +131,14 @@ def _by_span(node: Comparison) -> Turning | None:
     if not spans:
         return None
     get, by_day = getter(node.field), node.op in ("eq", "ne")
-    only = spans[0] if len(spans) == 1 and not by_day else None
+    only = spans[0] if len(spans) == 1 and node.op in ("before", "after") else None
+    later = TICK if node.op == "before" else timedelta(0)
 
     def turning(m: Moment) -> datetime | None:
         value = get(m)
         if only is not None and value.__class__ is datetime and value.tzinfo is UTC:
-            edge = value - only
-            return edge if edge > m.at else edge + TICK if edge == m.at else None
+            edge = value - only + later  # the very moment at which it turns
+            return edge if edge > m.at else None
         return _after(m.at, _edges(m, value, spans, by_day))
 
     return turning

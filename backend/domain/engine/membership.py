@@ -232,7 +232,10 @@ class Membership:
         turning = each.turning
         if each.staying is not None:
             test, turning = each.asked(holds)
-        due = next_turn(test, turning, moment, holds) if test and turning else None
+        if turning is None or test is None:
+            due = None
+        else:
+            due = next_turn(None if each.idle else test, turning, moment, holds)
         if holds is was:
             return before if due == before.due_at else before._replace(due_at=due)
         if holds:
