@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote
 
+from backend.domain import consent
+
 SECRET_FIELD = re.compile(
     r"pass(?!enger|age|ion|port)|pwd|card|cvv|cvc|csc(?![a-z])|iban|ssn|otp(?![a-z])|one.?time|secret|token"
     r"|(?:^|[^a-z])(?:pin|tan|2fa|mfa|code_?2fa)(?:$|[^a-z])",
@@ -78,6 +80,7 @@ _QUERY_SIGNS = (
 _BARE_PARAMETER = re.compile(r"(?<![^?&#;])([^=&#;?]{1,100})=([^&#;]*)")
 
 FORM_EVENT = "Form Field Filled"
+_CLOSELY = frozenset({FORM_EVENT, consent.EVENT})
 
 
 def suspicious(
@@ -87,7 +90,7 @@ def suspicious(
 
     `also` as in `clean`. Quick where it says no, which is nearly always.
     """
-    if name == FORM_EVENT:
+    if name in _CLOSELY:
         return True
     for bag in bags:
         if bag and _bag_suspicious(bag, also):
@@ -224,6 +227,10 @@ def clean(event: Mapping[str, Any], also: Collection[str] = ()) -> dict[str, Any
     `also` are further query parameters to empty. Ids and times stay as they are: without them it would be no event.
     """
     told = {key: value if key in _IDS else _cleaned(key, value, also, 0) for key, value in event.items()}
+    if event.get("event") == consent.EVENT and consent.refuses(context := told.get("context")):
+        # Whoever refuses to be observed is not observed by that: who answers, when and what.
+        answer = consent.answer_only(context["consent"])
+        return {key: value for key, value in told.items() if key in _IDS} | {"context": {"consent": answer}}
     properties = told.get("properties")
     if event.get("event") == FORM_EVENT and isinstance(properties, dict) and _is_secret(event["properties"]):
         told["properties"] = {key: value for key, value in properties.items() if key != "value"}
