@@ -13,7 +13,7 @@ _ALIASES = {"advertising": MARKETING, "targeting": MARKETING, "statistics": ANAL
 
 SOURCES = ("page", "api", "operator", "import")
 EVENT = "Consent Updated"
-"""The event by which an answer becomes part of the history: a page's refusal, or as a signal what was said elsewhere."""
+"""The event by which an answer becomes part of the history: a refusal in a page, or as a signal one given elsewhere."""
 
 KEPT = 30
 """Changes of mind of each category that are remembered; the oldest go first."""
@@ -135,12 +135,17 @@ def standing(log: Iterable[Choice]) -> dict[str, bool]:
     return {NECESSARY: True} | {each.category: each.granted for each in log if each.category != NECESSARY}
 
 
-def granted(log: Iterable[Choice], category: str) -> bool:
-    """Whether this category is agreed to."""
+def answer(log: Iterable[Choice], category: str) -> bool | None:
+    """What holds now for this category; None where nobody has asked."""
     if category == NECESSARY:
         return True
     found = latest(log, category)
-    return found is not None and found.granted
+    return None if found is None else found.granted
+
+
+def granted(log: Iterable[Choice], category: str) -> bool:
+    """Whether this category is agreed to."""
+    return answer(log, category) is True
 
 
 def may_store(

@@ -372,3 +372,59 @@ def test_what_is_lacking_before_a_mail_is_written(
             moment = at(minutes=minute)
             log = with_choice(log, Choice(category=category, granted=granted, at=moment, last=moment))
     assert lacking(ConsentPolicy(**asked), log, on_site=False) == missing
+
+
+AGREED = {"field": "profile.consent.marketing", "op": "eq", "value": True}
+
+
+def api(shop: Shop, method: str, path: str, body: Any = None) -> Any:
+    """What an administrator is answered."""
+    headers = {"Authorization": f"Bearer {shop.rt.settings.admin_token}"}
+    answer = shop.client.open(f"/api/v1/sites/{shop.site.id}{path}", method=method, json=body, headers=headers)
+    assert answer.status_code in {200, 201, 204}, answer.text
+    return answer.json
+
+
+def test_a_rule_may_ask_what_they_agreed_to_and_a_simulation_answers_the_same(each_shop: Shop) -> None:
+    shop = each_shop
+    asked = {"all": [AGREED, {"field": "profile.consent.analytics", "op": "is_not_set"}]}
+    document = popup_rule("Ping", audience=asked, reentry={"policy": "every"})
+    shop.rule(document)
+    for minute, context in enumerate([{}, consent(marketing=True), {}, consent(marketing=False), {}]):
+        shop.send(call("Ping", messageId=f"p{minute}", context=context))
+        shop.clock.forward(minutes=1)
+    entered = [each.trigger.message_id for each in shop.enrolments()]
+    assert sorted(entered) == ["p1", "p2"]
+    found = shop.simulate(document, until=at(hours=1))
+    assert sorted(each.event_id for each in found.items) == ["p1", "p2"]
+
+
+def test_a_segment_may_ask_what_they_agreed_to_wherever_they_said_it(each_shop: Shop) -> None:
+    shop = each_shop
+    segment = api(shop, "POST", "/segments", {"name": "agreed", "condition": AGREED})["id"]
+    document = popup_rule(None, trigger={"segment": segment}, reentry={"policy": "every"})
+    shop.rule(document)
+
+    def inside() -> bool:
+        return bool(api(shop, "GET", f"/segments/{segment}/visitors")["items"])
+
+    shop.send(call("Page Viewed"))
+    seen = [inside()]
+    shop.clock.forward(minutes=1)
+    shop.send(call("Page Viewed", context=consent(marketing=True)))
+    seen.append(inside())
+    shop.clock.forward(minutes=1)
+    shop.post("/v1/track", refusal(context={"consent": {"analytics": False, "marketing": False}}))
+    shop.processor.drain()
+    seen.append(inside())
+    shop.clock.forward(minutes=1)
+    change_consent(shop.rt, shop.site, shop.profile().id, {"marketing": True, "source": "operator"})
+    shop.wait(seconds=30)
+    seen.append(inside())
+    assert seen == [False, True, False, True]
+    assert len(shop.enrolments()) == 2, "each time they entered, a recorded answer included"
+    counted = api(shop, "POST", "/segments/preview", {"condition": {"not": AGREED}})
+    assert (counted["size"], counted["visitors"]) == (0, 1)
+    assert api(shop, "POST", "/segments/preview", {"condition": AGREED})["size"] == 1
+    told = shop.simulate(document, until=at(hours=1))
+    assert len(told.items) == 2
