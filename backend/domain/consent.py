@@ -183,13 +183,9 @@ def lacking(policy: ConsentPolicy, log: Sequence[Choice], *, on_site: bool) -> s
     return policy.store if agreed is None or agreed.last < refusal.at else None
 
 
-def refuses(context: Any) -> bool:
-    """Whether an event's context tells of a refusal."""
-    return isinstance(context, Mapping) and False in answers(context.get("consent")).values()
-
-
-def answer_only(consent: Any) -> dict[str, Any]:
-    """Of a `context.consent` what it answers and the text that was shown, and nothing else."""
-    text = consent.get("text") if isinstance(consent, Mapping) else None
-    told: dict[str, Any] = {"categoryPreferences": answers(consent)}
-    return told | ({"text": text[:TEXT_LIMIT]} if isinstance(text, str) else {})
+def answer_only(context: Any) -> dict[str, Any]:
+    """Of an event's context what it answers about consent and the text that was shown, and nothing else."""
+    told = context.get("consent") if isinstance(context, Mapping) else None
+    text = told.get("text") if isinstance(told, Mapping) else None
+    only: dict[str, Any] = {"categoryPreferences": answers(told)}
+    return {"consent": only | ({"text": text[:TEXT_LIMIT]} if isinstance(text, str) else {})}

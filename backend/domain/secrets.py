@@ -80,6 +80,7 @@ _QUERY_SIGNS = (
 _BARE_PARAMETER = re.compile(r"(?<![^?&#;])([^=&#;?]{1,100})=([^&#;]*)")
 
 FORM_EVENT = "Form Field Filled"
+_BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CLOSELY = frozenset({FORM_EVENT, consent.EVENT})
 
 
@@ -221,20 +222,37 @@ def without_query_secrets(address: str, also: Collection[str] = (), *, bare: boo
     return (_BARE_PARAMETER if bare else _PARAMETER).sub(emptied, address)
 
 
-def clean(event: Mapping[str, Any], also: Collection[str] = ()) -> dict[str, Any]:
+def clean(event: Mapping[str, Any], also: Collection[str] = (), forms: Collection[str] | None = None) -> dict[str, Any]:
     """An event as a sender wrote it, without what must not be kept; equal to it where nothing had to go.
 
-    `also` are further query parameters to empty. Ids and times stay as they are: without them it would be no event.
+    `also` are further query parameters to empty, `forms` the fields whose values may be kept (None: any). Ids and times
+    stay as they are: without them it would be no event.
     """
     told = {key: value if key in _IDS else _cleaned(key, value, also, 0) for key, value in event.items()}
-    if event.get("event") == consent.EVENT and consent.refuses(context := told.get("context")):
-        # Whoever refuses to be observed is not observed by that: who answers, when and what.
-        answer = consent.answer_only(context["consent"])
-        return {key: value for key, value in told.items() if key in _IDS} | {"context": {"consent": answer}}
+    if event.get("event") == consent.EVENT:
+        only = consent.answer_only(told.get("context"))
+        if False in only["consent"]["categoryPreferences"].values():
+            # Whoever refuses to be observed is not observed by that: who answers, when and what.
+            return {key: value for key, value in told.items() if key in _IDS} | {"context": only}
     properties = told.get("properties")
-    if event.get("event") == FORM_EVENT and isinstance(properties, dict) and _is_secret(event["properties"]):
-        told["properties"] = {key: value for key, value in properties.items() if key != "value"}
+    if event.get("event") == FORM_EVENT and isinstance(properties, dict):
+        listed = forms is None or _plain(properties.get("field")) in _listed(tuple(forms))
+        if not listed or _is_secret(event["properties"]):
+            told["properties"] = {key: value for key, value in properties.items() if key != "value"}
     return told
+
+
+def _plain(name: Any) -> str | None:
+    """The name of a form field as it is compared, here and in the page: `billing[First-Name]` is first_name."""
+    if not isinstance(name, str):
+        return None
+    inner = name[:-1].rpartition("[")[2] if name.endswith("]") else ""
+    return _BETWEEN_WORDS.sub("_", (inner or name).lower())
+
+
+@lru_cache(maxsize=256)
+def _listed(forms: tuple[str, ...]) -> frozenset[str | None]:
+    return frozenset(map(_plain, forms)) - {None}
 
 
 def _is_secret(properties: Mapping[str, Any]) -> bool:

@@ -201,7 +201,7 @@ def _answer_only(each: Arrived) -> Arrived:
         type=SIGNAL,
         properties={},
         traits={},
-        context={"consent": consent.answer_only(event.context["consent"])},
+        context=consent.answer_only(event.context),
         previous_id=None,
         group_id=None,
     )

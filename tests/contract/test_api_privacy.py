@@ -1,6 +1,7 @@
 """Consent, the access log and erasure through the API, and each bad input."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -206,3 +207,44 @@ def test_secrets_are_taken_out_before_anything_is_stored(api: Api, site: str, se
     assert b"hunter2" not in b"".join(
         entry.events for partition in range(rt.log.partitions) for entry in rt.log.entries_after(partition, "0-0", 100)
     ), "not even in the log"
+
+
+def test_a_page_cannot_tell_form_fields_that_are_not_on_the_sites_list(
+    api: Api, client: FlaskClient, site: str, send: Any
+) -> None:
+    keys = api.get(f"/sites/{site}").json
+    api("PATCH", f"/sites/{site}", {"capture": {"forms": ["email", "Size"]}})
+
+    def filled(who: str, **more: str) -> dict[str, Any]:
+        told = {"email": "ann@example.com", "phone": "+43 1 234567", "size": "XL", "password": "hunter2", **more}
+        return {
+            "batch": [
+                {
+                    "type": "track",
+                    "event": "Form Field Filled",
+                    "anonymousId": who,
+                    "properties": {"form": "f", "field": field, "value": value, "page": "/checkout"},
+                }
+                for field, value in told.items()
+            ]
+        }
+
+    def credentials(secret: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + b64encode(f"{keys['write_key']}:{secret}".encode()).decode()}
+
+    callers = {"page": "", "liar": "chi_sec_guessed", "backend": keys["secret_key"]}
+    for who, secret in callers.items():
+        body = filled(who, comment="card 4111 1111 1111 1111")
+        assert client.post("/v1/batch", json=body, headers=credentials(secret)).json["accepted"] == 5
+        lone = {**body["batch"][1], "properties": {**body["batch"][1]["properties"], "form": "g"}}
+        assert client.post("/v1/track", json=lone, headers=credentials(secret)).status_code == 200
+    send({"type": "track", "event": "End", "anonymousId": "other"})
+    found = {}
+    for who in callers:
+        [visitor] = api.get(f"/sites/{site}/visitors?anonymous_id={who}").json["items"]
+        found[who] = sorted((each["form"], each["field"]) for each in visitor["forms"])
+        export = api.get(f"/sites/{site}/visitors/{visitor['id']}/export").text
+        assert not any(secret in export for secret in ("hunter2", "4111 1111"))
+        assert ("234567" in export) == (who == "backend")
+    assert found["page"] == found["liar"] == [("f", "email"), ("f", "size")]
+    assert found["backend"] == [("f", "email"), ("f", "phone"), ("f", "size"), ("g", "phone")]

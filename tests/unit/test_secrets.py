@@ -212,3 +212,26 @@ VALUES = st.sampled_from(
 def test_what_looks_harmless_at_a_glance_has_nothing_to_be_taken_out(properties: dict[str, Any]) -> None:
     event = track(properties)
     assert found(event) or clean(event) == event
+
+
+@pytest.mark.parametrize(
+    ("field", "stays"),
+    [
+        *(
+            ("email", True),
+            ("E-Mail", False),
+            ("First Name", True),
+            ("first-name", True),
+            ("billing[first_name]", True),
+        ),
+        *(("note", False), ("", False), (None, False), (5, False), (["email"], False), ("[" * 20_000, False)),
+        *(("email[]", False), ("x]", False)),
+    ],
+)
+def test_the_value_of_a_form_field_that_is_not_listed_is_dropped(field: Any, stays: bool) -> None:
+    properties = {"form": "f", "field": field, "value": "told", "page": "/p"}
+    event = {"type": "track", "event": "Form Field Filled", "anonymousId": "a", "properties": properties}
+    left = clean(event, forms=["email", "First-Name"])["properties"]
+    assert left == (properties if stays else {"form": "f", "field": field, "page": "/p"})
+    assert "value" not in clean(event, forms=[])["properties"]
+    assert clean(event) == event, "who is no page may tell any"
