@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from backend.domain.consent import lacking
 from backend.domain.enrolment import Enrolment
 from backend.domain.profile import Profile
 from backend.domain.rule.compiled import CallOutOp
 from backend.domain.rule.model import Rule
 from backend.domain.rule.read_webhook import is_header_text
+from backend.domain.site import Site
 from backend.domain.template import Template, TemplateError, render
 from backend.domain.template.context import plain
 from backend.domain.web_address import parse_web_address
@@ -52,6 +54,11 @@ def promised(
         expires_at=now + GIVE_UP,
         due_at=now,
     )
+
+
+def call_out_lacks(site: Site, category: object, profile: Profile) -> str | None:
+    """The consent for want of which a rule of this category must not tell another system of them; None: none."""
+    return None if category == "transactional" else lacking(site.policy.consent, profile.consents, on_site=False)
 
 
 def _filled(value: Any, context: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from backend.domain.budget import needed_by
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.decide import Gate, HeldOut, Saying, Setting, dealt_to, decide
-from backend.domain.engine.call_out import promised
+from backend.domain.engine.call_out import call_out_lacks, promised
 from backend.domain.engine.hops import hops_of
 from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Collision, PastNeeded
@@ -289,8 +289,15 @@ class Steps:
         return noted(enrolment, at, name, "reported")
 
     def _call_out(self, enrolment: Enrolment, rule: CompiledRule, op: CallOutOp, at: datetime) -> Enrolment:
-        """Promises a webhook and goes on at once: its answer is nobody's business here."""
+        """Promises a webhook and goes on at once: its answer is nobody's business here.
+
+        It carries elsewhere what is known of somebody, as a mail does: so a promotional rule asks for the same consent.
+        """
         walk = self.walk
+        missing = call_out_lacks(walk.ruleset.site, rule.rule.spec.category, walk.result.profile)
+        if missing is not None:
+            told = f"They have not agreed to {missing}."
+            return noted(enrolment, at, op.name, "skipped", "no_consent", told)
         now = walk.now if walk.now is not None else at
         context = self._context(enrolment.trigger, at, op.product)
         try:
