@@ -68,8 +68,18 @@ _ID_KEY = re.compile(
 )
 """Names under which a long number is an id, a bar code or a time, which may pass the check of cards by chance."""
 
-_ADDRESS_KEYS = frozenset({"ip", "ipaddress", "ip_address", "client_ip", "clientip", "remote_addr", "remote_ip"})
-_CONTEXT_KEYS = SECRET_KEYS | _ADDRESS_KEYS | {"ipAddress", "clientIp"}
+_ADDRESS_KEYS = frozenset(
+    {"ip", "ipaddress", "ip_address", "client_ip", "clientip", "user_ip", "userip", "remote_addr", "remoteaddr"}
+    | {"remote_address", "remoteaddress", "remote_ip", "remoteip", "x-forwarded-for", "x_forwarded_for", "x-real-ip"}
+)
+"""Names of properties that hold an IP address, in lower case."""
+
+_LOOKED_AT = (
+    SECRET_KEYS
+    | _ADDRESS_KEYS
+    | {"IP", "Ip", "ipAddress", "IPAddress", "clientIp", "clientIP", "userIp", "userIP", "REMOTE_ADDR", "remoteAddr"}
+    | {"remoteAddress", "remoteIp", "remoteIP", "X-Forwarded-For", "X-Real-IP"}
+)
 _RUN = re.compile(r"(?<![\d+])\d(?:[ \u00a0.-]?\d){12,}")
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d.])")
 _PARAMETER = re.compile(r"(?<=[?&#;])([^=&#;?]{1,100})=([^&#;]*)")
@@ -97,7 +107,7 @@ def suspicious(
         if bag and _bag_suspicious(bag, also):
             return True
     if context:
-        if not _CONTEXT_KEYS.isdisjoint(context):
+        if not _LOOKED_AT.isdisjoint(context):
             return True
         page = context.get("page")
         if page.__class__ is dict:
@@ -111,7 +121,7 @@ def suspicious(
 
 
 def _bag_suspicious(bag: Mapping[str, Any], also: Collection[str]) -> bool:
-    if not SECRET_KEYS.isdisjoint(bag):
+    if not _LOOKED_AT.isdisjoint(bag):
         return True
     for key, value in bag.items():
         kind = value.__class__

@@ -38,7 +38,7 @@ def ask(url: str, address: str, body: Any = None, method: str = "POST", **header
 
 @pytest.mark.timeout(150)
 def test_no_address_is_stored_or_logged(tmp_path: Path) -> None:
-    with Up(tmp_path / "var", CHIMEIN_PROXIES="1", CHIMEIN_CALLER_RATE="20") as up:
+    with Up(tmp_path / "var", CHIMEIN_PROXIES="1", CHIMEIN_CALLER_RATE="3") as up:
         up.wait_until_ready()
         for address in (FOURTH, SIXTH):
             who = {"anonymousId": f"visitor-of-{address[:4]}-0123456789"}

@@ -235,3 +235,16 @@ def test_the_value_of_a_form_field_that_is_not_listed_is_dropped(field: Any, sta
     assert left == (properties if stays else {"form": "f", "field": field, "page": "/p"})
     assert "value" not in clean(event, forms=[])["properties"]
     assert clean(event) == event, "who is no page may tell any"
+
+
+@pytest.mark.parametrize("key", ["ip", "IP", "ipAddress", "client_ip", "clientIP", "remote_addr", "X-Forwarded-For"])
+def test_an_ip_address_is_truncated_wherever_it_is_told(key: str) -> None:
+    for event in (
+        track({key: "203.0.113.77"}),
+        track({"deep": [{key: "203.0.113.77"}]}),
+        {"type": "identify", "anonymousId": "a", "traits": {key: "203.0.113.77"}},
+        {"type": "track", "event": "A", "anonymousId": "a", "context": {key: "203.0.113.77"}},
+    ):
+        assert found(event)
+        assert "203.0.113.0" in repr(clean(event))
+        assert "203.0.113.77" not in repr(clean(event))
