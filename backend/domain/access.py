@@ -1,5 +1,6 @@
 """What is a look? Somebody with a token saw, exported, erased a visitor, or changed what they agreed to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,8 @@ ACTIONS = ("read", "list", "export", "erase", "consent")
 class Access:
     """One look: by the token of this name, at a visitor (an id; its keyed hash once they are erased).
 
-    `detail` is the operation that was called.
+    `detail` is the operation that was called. Of a list as a whole there is one with an empty `visitor`: how many of it
+    were `shown`, and what was `asked` for, in which a keyed hash stands for whatever names somebody.
     """
 
     id: str
@@ -21,3 +23,5 @@ class Access:
     action: str
     visitor: str
     detail: str = ""
+    shown: int | None = None
+    asked: Mapping[str, str] | None = None

@@ -1,6 +1,6 @@
 """What has a visitor agreed to? Their answers by category in order of time, and what an answer allows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ _ALIASES = {"advertising": MARKETING, "targeting": MARKETING, "statistics": ANAL
 
 SOURCES = ("page", "api", "operator", "import")
 EVENT = "Consent Updated"
-"""The signal by which an answer that was given elsewhere than in a page becomes part of the history."""
+"""The event by which an answer becomes part of the history: a refusal in a page, or as a signal one given elsewhere."""
 
 KEPT = 30
 """Changes of mind of each category that are remembered; the oldest go first."""
@@ -27,7 +27,8 @@ TOLERANCE = timedelta(seconds=10)
 class ConsentPolicy:
     """Which category a site asks for before it stores events, shows messages, or writes mails; None: none.
 
-    Transactional messages need no consent.
+    Transactional messages need no consent. Who has refused what is asked before storing gets no promotional message
+    either, unless they agreed to the message's own category at the same moment or later.
     """
 
     store: str | None = None
@@ -134,12 +135,17 @@ def standing(log: Iterable[Choice]) -> dict[str, bool]:
     return {NECESSARY: True} | {each.category: each.granted for each in log if each.category != NECESSARY}
 
 
-def granted(log: Iterable[Choice], category: str) -> bool:
-    """Whether this category is agreed to."""
+def answer(log: Iterable[Choice], category: str) -> bool | None:
+    """What holds now for this category; None where nobody has asked."""
     if category == NECESSARY:
         return True
     found = latest(log, category)
-    return found is not None and found.granted
+    return None if found is None else found.granted
+
+
+def granted(log: Iterable[Choice], category: str) -> bool:
+    """Whether this category is agreed to."""
+    return answer(log, category) is True
 
 
 def may_store(
@@ -163,7 +169,23 @@ def may_store(
     return known.at - TOLERANCE <= at
 
 
-def lacking(policy: ConsentPolicy, log: Iterable[Choice], *, on_site: bool) -> str | None:
+def lacking(policy: ConsentPolicy, log: Sequence[Choice], *, on_site: bool) -> str | None:
     """The category that is asked for before anything is said this way, and not agreed to; None where all is well."""
     category = policy.show if on_site else policy.mail
-    return category if category is not None and not granted(log, category) else None
+    if category == NECESSARY:
+        return None
+    if category is not None and not granted(log, category):
+        return category
+    refusal = latest(log, policy.store) if log and policy.store is not None else None
+    if refusal is None or refusal.granted:
+        return None
+    agreed = latest(log, category) if category is not None else None
+    return policy.store if agreed is None or agreed.last < refusal.at else None
+
+
+def answer_only(context: Any) -> dict[str, Any]:
+    """Of an event's context what it answers about consent and the text that was shown, and nothing else."""
+    told = context.get("consent") if isinstance(context, Mapping) else None
+    text = told.get("text") if isinstance(told, Mapping) else None
+    only: dict[str, Any] = {"categoryPreferences": answers(told)}
+    return {"consent": only | ({"text": text[:TEXT_LIMIT]} if isinstance(text, str) else {})}

@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote
 
+from backend.domain import consent
+
 SECRET_FIELD = re.compile(
     r"pass(?!enger|age|ion|port)|pwd|card|cvv|cvc|csc(?![a-z])|iban|ssn|otp(?![a-z])|one.?time|secret|token"
     r"|(?:^|[^a-z])(?:pin|tan|2fa|mfa|code_?2fa)(?:$|[^a-z])",
@@ -66,8 +68,18 @@ _ID_KEY = re.compile(
 )
 """Names under which a long number is an id, a bar code or a time, which may pass the check of cards by chance."""
 
-_ADDRESS_KEYS = frozenset({"ip", "ipaddress", "ip_address", "client_ip", "clientip", "remote_addr", "remote_ip"})
-_CONTEXT_KEYS = SECRET_KEYS | _ADDRESS_KEYS | {"ipAddress", "clientIp"}
+_ADDRESS_KEYS = frozenset(
+    {"ip", "ipaddress", "ip_address", "client_ip", "clientip", "user_ip", "userip", "remote_addr", "remoteaddr"}
+    | {"remote_address", "remoteaddress", "remote_ip", "remoteip", "x-forwarded-for", "x_forwarded_for", "x-real-ip"}
+)
+"""Names of properties that hold an IP address, in lower case."""
+
+_LOOKED_AT = (
+    SECRET_KEYS
+    | _ADDRESS_KEYS
+    | {"IP", "Ip", "ipAddress", "IPAddress", "clientIp", "clientIP", "userIp", "userIP", "REMOTE_ADDR", "remoteAddr"}
+    | {"remoteAddress", "remoteIp", "remoteIP", "X-Forwarded-For", "X-Real-IP"}
+)
 _RUN = re.compile(r"(?<![\d+])\d(?:[ \u00a0.-]?\d){12,}")
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d.])")
 _PARAMETER = re.compile(r"(?<=[?&#;])([^=&#;?]{1,100})=([^&#;]*)")
@@ -78,6 +90,8 @@ _QUERY_SIGNS = (
 _BARE_PARAMETER = re.compile(r"(?<![^?&#;])([^=&#;?]{1,100})=([^&#;]*)")
 
 FORM_EVENT = "Form Field Filled"
+_BETWEEN_WORDS = re.compile(r"[\s-]+")
+_CLOSELY = frozenset({FORM_EVENT, consent.EVENT})
 
 
 def suspicious(
@@ -87,13 +101,13 @@ def suspicious(
 
     `also` as in `clean`. Quick where it says no, which is nearly always.
     """
-    if name == FORM_EVENT:
+    if name in _CLOSELY:
         return True
     for bag in bags:
         if bag and _bag_suspicious(bag, also):
             return True
     if context:
-        if not _CONTEXT_KEYS.isdisjoint(context):
+        if not _LOOKED_AT.isdisjoint(context):
             return True
         page = context.get("page")
         if page.__class__ is dict:
@@ -107,7 +121,7 @@ def suspicious(
 
 
 def _bag_suspicious(bag: Mapping[str, Any], also: Collection[str]) -> bool:
-    if not SECRET_KEYS.isdisjoint(bag):
+    if not _LOOKED_AT.isdisjoint(bag):
         return True
     for key, value in bag.items():
         kind = value.__class__
@@ -218,16 +232,37 @@ def without_query_secrets(address: str, also: Collection[str] = (), *, bare: boo
     return (_BARE_PARAMETER if bare else _PARAMETER).sub(emptied, address)
 
 
-def clean(event: Mapping[str, Any], also: Collection[str] = ()) -> dict[str, Any]:
+def clean(event: Mapping[str, Any], also: Collection[str] = (), forms: Collection[str] | None = None) -> dict[str, Any]:
     """An event as a sender wrote it, without what must not be kept; equal to it where nothing had to go.
 
-    `also` are further query parameters to empty. Ids and times stay as they are: without them it would be no event.
+    `also` are further query parameters to empty, `forms` the fields whose values may be kept (None: any). Ids and times
+    stay as they are: without them it would be no event.
     """
     told = {key: value if key in _IDS else _cleaned(key, value, also, 0) for key, value in event.items()}
+    if event.get("event") == consent.EVENT:
+        only = consent.answer_only(told.get("context"))
+        if False in only["consent"]["categoryPreferences"].values():
+            # Whoever refuses to be observed is not observed by that: who answers, when and what.
+            return {key: value for key, value in told.items() if key in _IDS} | {"context": only}
     properties = told.get("properties")
-    if event.get("event") == FORM_EVENT and isinstance(properties, dict) and _is_secret(event["properties"]):
-        told["properties"] = {key: value for key, value in properties.items() if key != "value"}
+    if event.get("event") == FORM_EVENT and isinstance(properties, dict):
+        listed = forms is None or _plain(properties.get("field")) in _listed(tuple(forms))
+        if not listed or _is_secret(event["properties"]):
+            told["properties"] = {key: value for key, value in properties.items() if key != "value"}
     return told
+
+
+def _plain(name: Any) -> str | None:
+    """The name of a form field as it is compared, here and in the page: `billing[First-Name]` is first_name."""
+    if not isinstance(name, str):
+        return None
+    inner = name[:-1].rpartition("[")[2] if name.endswith("]") else ""
+    return _BETWEEN_WORDS.sub("_", (inner or name).lower())
+
+
+@lru_cache(maxsize=256)
+def _listed(forms: tuple[str, ...]) -> frozenset[str | None]:
+    return frozenset(map(_plain, forms)) - {None}
 
 
 def _is_secret(properties: Mapping[str, Any]) -> bool:

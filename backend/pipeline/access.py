@@ -1,14 +1,19 @@
 """The step `access`: notes who looks at whom, before they see it; and brings the notes into SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from backend.domain.access import Access
-from backend.domain.erased import VISITOR
+from backend.domain.erased import ANONYMOUS, EMAIL, USER, VISITOR, name_of
 from backend.runtime import Runtime
 from backend.storage import access_log, sites
 
 AT_ONCE = 1_000
+
+NAMING = {"email": EMAIL, "user_id": USER, "anonymous_id": ANONYMOUS, "visitor": VISITOR}
+"""Filters of lists that name a person, and as what."""
 
 Reader = tuple[str, str]
 """The name of a token, and its role."""
@@ -16,7 +21,24 @@ Reader = tuple[str, str]
 
 def note(rt: Runtime, site_id: str, reader: Reader, action: str, visitor_ids: Iterable[str], detail: str = "") -> None:
     """Notes that this reader looks at these visitors; raises where that cannot be noted, and then nothing is shown."""
-    looks = [look(rt, site_id, reader, action, visitor_id, detail) for visitor_id in visitor_ids]
+    _note(rt, [look(rt, site_id, reader, action, visitor_id, detail) for visitor_id in visitor_ids])
+
+
+def note_list(
+    rt: Runtime, site_id: str, reader: Reader, action: str, shown: int, asked: Mapping[str, Any], detail: str = ""
+) -> None:
+    """Notes that this reader is shown so many of a list, and what was asked for (None: nothing); raises as `note`."""
+    told = {name: _unnamed(rt, site_id, name, str(value)) for name, value in asked.items() if value is not None}
+    _note(rt, [replace(look(rt, site_id, reader, action, "", detail), shown=shown, asked=told)])
+
+
+def _unnamed(rt: Runtime, site_id: str, name: str, value: str) -> str:
+    """What was asked for; whatever names a person as its keyed hash: the log outlives them."""
+    kind = NAMING.get(name)
+    return value[:500] if kind is None else f"hash:{rt.sites.vault.tombstone(site_id, *name_of(kind, value))}"
+
+
+def _note(rt: Runtime, looks: list[Access]) -> None:
     if not looks:
         return
     if not access_log.note(rt.redis, looks):

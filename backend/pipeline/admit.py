@@ -195,15 +195,13 @@ class _Answers:
 def _answer_only(each: Arrived) -> Arrived:
     """Of an event that may not be kept, what it says of consent: that a visitor refuses must be remembered."""
     event = each.event
-    told = event.context["consent"]
-    only = {"categoryPreferences": consent.answers(told)} | ({"text": told["text"]} if "text" in told else {})
     bare = replace(
         event,
         name=consent.EVENT,
         type=SIGNAL,
         properties={},
         traits={},
-        context={"consent": only},
+        context=consent.answer_only(event.context),
         previous_id=None,
         group_id=None,
     )

@@ -18,6 +18,7 @@ import structlog
 
 from backend.channels.base import CHANNEL_DOWN, Circuit
 from backend.channels.outbound import Allowed, Answer, Outbound, fetch_out
+from backend.domain.engine.call_out import call_out_lacks
 from backend.domain.webhook import MOST_ATTEMPTS, Webhook, next_try, sign, verdict, webhook_secret
 from backend.errors import DeliveryError
 from backend.pipeline.faults import point
@@ -81,8 +82,9 @@ def deliver_webhook(rt: Runtime, out: Outbound, ref: Ref, circuit: Circuit) -> N
 def _secret(rt: Runtime, conn: Connection, claim: Claim, now: datetime) -> str | None:
     """What it is signed with; None where it must not go out any more, and then it has ended.
 
-    What is asked: is its site there, is its rule active, is its visitor known. Not whether the audience still holds,
-    nor whether somebody has unsubscribed: it is no message, and tells of something that has happened.
+    What is asked: is its site there, is its rule active, is its visitor known, and do they still agree to what the site
+    asks for before it tells others of them. Not whether the audience still holds, nor whether somebody has
+    unsubscribed: it is no message, and tells of something that has happened.
     """
     webhook = claim.webhook
     site = rt.sites.by_id(webhook.site_id)
@@ -90,8 +92,10 @@ def _secret(rt: Runtime, conn: Connection, claim: Claim, now: datetime) -> str |
     reason = None
     if site is None or rule is None or rule.status != "active":
         reason = "rule_paused"
-    elif visitors.load_profile(conn, webhook.visitor_id) is None:
+    elif (profile := visitors.load_profile(conn, webhook.visitor_id)) is None:
         reason = "erased"
+    elif call_out_lacks(site, rule.document.get("category"), profile) is not None:
+        reason = "no_consent"
     elif webhook.attempts >= MOST_ATTEMPTS:
         webhooks.failed(conn, claim, webhook.reason or "given_up", webhook.answered, now)
         return None

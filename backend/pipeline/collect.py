@@ -97,13 +97,15 @@ def collect_single(
     *,
     objects: bool = False,
     hide: Collection[str] = (),
+    forms: Collection[str] | None = None,
 ) -> Receipt:
     """Puts one event into the log; when this returns, it will not be lost.
 
-    `objects`: the browser sent a privacy signal that the site honours; `hide` are its `hide_query`.
+    `objects`: the browser sent a privacy signal that the site honours; `hide` are its `hide_query`, `forms` the form
+    fields whose values it lets a page tell (None: any).
     """
     if suspicious(event.event, (event.properties, event.traits), event.context, hide):
-        body = _cleaned(body, hide)
+        body = _cleaned(body, hide, forms)
     ids = {0: uuid4().hex} if not event.message_id else None
     header = _header(site_id, received_at, event.sent_at, event.type, ids, None, objects)
     _append(log, [(partition_of(_key(event), log.partitions), wire.encode_header(header), b"[%b]" % body)])
@@ -118,15 +120,16 @@ def collect_batch(
     *,
     objects: bool = False,
     hide: Collection[str] = (),
+    forms: Collection[str] | None = None,
 ) -> Receipt:
     """Puts the good events of a batch into the log, and says of each of the others what is wrong with it.
 
-    `objects` and `hide` as in `collect_single`.
+    `objects`, `hide` and `forms` as in `collect_single`.
     """
     raws: list[msgspec.Raw | bytes] = [*batch.batch]
     joined = _joined(raws)
     events, rejected = _checked(raws, joined)
-    if _clean(events, raws, hide):
+    if _clean(events, raws, hide, forms):
         joined = _joined(raws)
     chunks: dict[int, list[int]] = {}
     for index, event in enumerate(events):
@@ -156,21 +159,26 @@ def _context(batch: BatchIn, hide: Collection[str]) -> str | None:
     return _cleaned(b'{"context":%b}' % context, hide)[len(b'{"context":') : -1].decode()
 
 
-def _clean(events: Sequence[EventIn | None], raws: list[msgspec.Raw | bytes], hide: Collection[str]) -> bool:
+def _clean(
+    events: Sequence[EventIn | None],
+    raws: list[msgspec.Raw | bytes],
+    hide: Collection[str],
+    forms: Collection[str] | None,
+) -> bool:
     """Takes out of these events what must not be kept; whether anything was."""
     found = False
     for index, event in enumerate(events):
         if event is not None and suspicious(event.event, (event.properties, event.traits), event.context, hide):
             before = bytes(raws[index])
-            raws[index] = after = _cleaned(before, hide)
+            raws[index] = after = _cleaned(before, hide, forms)
             found = found or after is not before
     return found
 
 
-def _cleaned(raw: bytes, hide: Collection[str]) -> bytes:
+def _cleaned(raw: bytes, hide: Collection[str], forms: Collection[str] | None = None) -> bytes:
     """The sender's JSON without what must not be kept; the very same where nothing had to go."""
     told = wire.decode_object(raw)
-    cleaned = clean(told, hide)
+    cleaned = clean(told, hide, forms)
     return raw if cleaned == told else wire.encode_json(cleaned)
 
 

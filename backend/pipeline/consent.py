@@ -5,6 +5,7 @@ at the same moment either ends before, or knows it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -46,7 +47,8 @@ def change_consent(rt: Runtime, site: Site, visitor_id: str, told: Mapping[str, 
             user_id=before.user_id,
             context={"consent": consent},
         )
-        after = fold(before, event)
+        # Segments may ask what they agreed to: `process` asks them anew.
+        after = replace(fold(before, event), segments_at=None, wake_at=now)
         events.insert_emitted(connection, [(before.id, site.id, event)])
         visitors.save(connection, [], [Stored(after, None)])
         revoked = _no_longer(connection, site, after, now)

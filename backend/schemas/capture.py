@@ -65,7 +65,11 @@ class CaptureFields(StrictSchema):
     forms = fields.List(
         Line(),
         validate=validate.Length(max=200),
-        metadata={"description": "Names of form fields that may be reported; never passwords, cards or hidden fields."},
+        metadata={
+            "description": "Names of form fields that may be reported; never passwords, cards or hidden fields. Of any "
+            "other field that is sent with the write key alone, the value is dropped: a backend that may tell more "
+            "gives the secret key as Basic password."
+        },
     )
     data_layer = fields.String(
         validate=validate.Regexp(r"[A-Za-z_$][A-Za-z0-9_$]{0,99}\Z|\Z", error="Must be a JavaScript name, or empty."),

@@ -2,6 +2,7 @@
 
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.parse import DEEPEST, MOST_NODES
+from backend.domain.consent import CATEGORIES
 from backend.domain.fact import BELOW, BY_PRODUCT, FACTS
 
 _FACTS = ", ".join(
@@ -18,7 +19,8 @@ CONDITION = {
         'between ({"from": "7d", "to": "2d"}), since and until as times, and same ("properties.cart_id": equal to the '
         "trigger's). "
         f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event., profile. "
-        "(profile.bucket: 0 to 100 by chance, steady; profile.facts.: " + _FACTS + ") or site. (site.operator_online); "
+        "(profile.bucket: 0 to 100 by chance, steady; profile.consent.: " + "|".join(CATEGORIES) + ", true or false as "
+        "answered, missing where nobody asked; profile.facts.: " + _FACTS + ") or site. (site.operator_online); "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
         "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates, "
         'or relative ones: {"ago": "30d"}, {"in": "3d"}; unchanged_for is asked of a trait.'

@@ -59,7 +59,11 @@ class ConsentFields(StrictSchema):
     store = fields.String(
         allow_none=True,
         validate=validate.OneOf(CATEGORIES),
-        metadata={"description": "Before an event is stored.", "example": "analytics"},
+        metadata={
+            "description": "Before an event is stored. Who refuses it gets no promotional message either, unless they "
+            "agree to that message's own category at the same moment or later; of them the refusal alone is kept.",
+            "example": "analytics",
+        },
     )
     show = fields.String(
         allow_none=True,
@@ -69,7 +73,11 @@ class ConsentFields(StrictSchema):
     mail = fields.String(
         allow_none=True,
         validate=validate.OneOf(CATEGORIES),
-        metadata={"description": "Before a promotional message is sent elsewhere.", "example": "marketing"},
+        metadata={
+            "description": "Before a promotional message is sent elsewhere, or a webhook of a promotional rule tells "
+            "another system of somebody.",
+            "example": "marketing",
+        },
     )
 
 

@@ -67,7 +67,7 @@ class AccessQuery(PageQuery):
 
 
 class AccessOut(StrictSchema):
-    """One look at one visitor."""
+    """One look at one visitor; or, with `visitor` null, at a list."""
 
     id = fields.String()
     at = Moment()
@@ -75,13 +75,30 @@ class AccessOut(StrictSchema):
     role = fields.String()
     action = fields.String(metadata={"description": f"One of {', '.join(ACTIONS)}."})
     operation = fields.String(metadata={"description": "What was called.", "example": "get_a_visitor"})
-    visitor = fields.String(metadata={"description": "The id; a keyed hash of it once they are erased."})
+    visitor = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "The id; a keyed hash of it once they are erased. null: a list as a whole; the visitors in "
+            "it stand in the log one by one, too."
+        },
+    )
+    shown = fields.Integer(allow_none=True, metadata={"description": "How many the list showed."})
+    filter = fields.Dict(
+        allow_none=True,
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={
+            "description": "What was asked for. Addresses and ids of persons stand there as keyed hashes: the same "
+            "address, asked for again, has the same one.",
+            "example": {"stage": "cart", "email": "hash:9f86d081…"},
+        },
+    )
 
 
 def access_view(look: Access) -> dict[str, Any]:
     """A look as `AccessOut` dumps it."""
-    own = {name: getattr(look, name) for name in ("id", "token", "role", "action", "visitor")}
-    return {**own, "at": look.at, "operation": look.detail}
+    own = {name: getattr(look, name) for name in ("id", "token", "role", "action", "shown")}
+    return {**own, "at": look.at, "operation": look.detail, "visitor": look.visitor or None, "filter": look.asked}
 
 
 class WithheldOut(StrictSchema):

@@ -66,7 +66,7 @@ _STEPS = (
     "Liquid (in the url only path and query, where values are percent-encoded); without `body` it sends rule, step, "
     "enrolment_id, visitor, event and at. It is signed, sent by a worker and retried (see webhooks); the journey goes "
     "on at once. It is no message: unsubscribing, caps, quiet hours and holdouts do not stop it, pausing the rule and "
-    "erasing the visitor do."
+    "erasing the visitor do, and so does a missing `policy.consent.mail`, unless the rule is transactional."
 )
 
 

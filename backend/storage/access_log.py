@@ -26,6 +26,7 @@ AT_ONCE = 500
 
 log = structlog.get_logger(__name__)
 _decode = msgspec.json.Decoder(Access).decode
+_asked = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def note(client: redis.Redis, looks: Sequence[Access]) -> bool:
@@ -50,6 +51,8 @@ def insert(connection: Connection, vault: Vault, looks: Sequence[Access]) -> Non
             *(each.id, each.site_id, to_micros(each.at), each.token, each.role, each.action),
             hidden[each.visitor] if hidden[each.visitor] in gone else each.visitor,
             each.detail,
+            each.shown,
+            None if each.asked is None else encode_json(each.asked).decode(),
         )
         for each in looks
     ]
@@ -115,4 +118,5 @@ def expire(connection: Connection, site_id: str, before: datetime, most: int) ->
 
 
 def _look(row: Any) -> Access:
-    return Access(**{**row, "at": from_micros(row["at"])})
+    asked = None if row["asked"] is None else _asked(row["asked"])
+    return Access(**{**row, "at": from_micros(row["at"]), "asked": asked})

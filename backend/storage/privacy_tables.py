@@ -32,8 +32,10 @@ access_log = Table(
     Column("token", Text, nullable=False),  # its name
     Column("role", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("visitor", Text, nullable=False),  # the id, or its keyed hash once they are erased
+    Column("visitor", Text, nullable=False),  # the id, or its keyed hash once they are erased; empty: a whole list
     Column("detail", Text, nullable=False, server_default=""),
+    Column("shown", BigInteger),  # of a list: how many
+    Column("asked", Text),  # of a list: what was asked for, as JSON; whatever names somebody as a keyed hash
 )
 Index("ix_access_log_site_id_at", access_log.c.site_id, access_log.c.at, access_log.c.id)
 Index("ix_access_log_visitor_at", access_log.c.visitor, access_log.c.at)

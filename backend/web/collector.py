@@ -8,9 +8,9 @@ import base64
 import binascii
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypedDict
 
 from flask import Flask
 from werkzeug.wsgi import get_input_stream
@@ -19,7 +19,9 @@ from backend.domain.site import Policy, Site
 from backend.errors import Busy, ChimeinError, Forbidden, Malformed, TooLarge, TooManyRequests, Unauthorized
 from backend.pipeline.collect import collect_batch, collect_single, read_batch, read_single, unpacked
 from backend.runtime import Runtime
+from backend.schemas.capture import CAPTURE
 from backend.schemas.wire import REQUEST_BYTES, Receipt, encode_json
+from backend.web.auth import is_secret
 from backend.web.context import KEY
 from backend.web.cors import PREFLIGHT, allowed
 from backend.web.throttle import Throttle, address_of
@@ -107,17 +109,17 @@ class Collector:
         if call == METRICS:
             return None, NOTHING_NEW
         rt = self._rt
-        key = _header_key(environ.get("HTTP_AUTHORIZATION"))
+        key, secret = _credentials(environ.get("HTTP_AUTHORIZATION"))
         received_at = rt.clock()
         if call == BATCH:
             batch = read_batch(body)
             site = self._site(key or batch.write_key, environ)
-            objects, hide = _objects(site.policy, environ), site.policy.hide_query
-            return site, collect_batch(rt.log, site.id, received_at, batch, objects=objects, hide=hide)
+            asked = _asked(site, environ, secret)
+            return site, collect_batch(rt.log, site.id, received_at, batch, **asked)
         event = read_single(body, call)
         site = self._site(key or event.write_key, environ)
-        objects, hide = _objects(site.policy, environ), site.policy.hide_query
-        return site, collect_single(rt.log, site.id, received_at, event, body, objects=objects, hide=hide)
+        asked = _asked(site, environ, secret)
+        return site, collect_single(rt.log, site.id, received_at, event, body, **asked)
 
     def _site(self, key: str | None, environ: Environ) -> Site:
         """The site of a write key; raises `Unauthorized`, or `Forbidden` where the page's origin is not the site's."""
@@ -132,6 +134,21 @@ class Collector:
         if site.origins and origin is not None and origin not in site.origins:
             raise Forbidden("This origin is not one of the site's.")
         return site
+
+
+class _Asked(TypedDict):
+    """What is asked of what a caller sends, as `collect_single` names it."""
+
+    objects: bool
+    hide: Collection[str]
+    forms: Collection[str] | None
+
+
+def _asked(site: Site, environ: Environ, secret: str) -> _Asked:
+    """What the site asks of this caller: whoever knows its secret key is no page, and may tell any form field."""
+    vouched = bool(secret) and is_secret(secret, site.secret_key)
+    forms = None if vouched else site.capture.get("forms", CAPTURE["forms"])
+    return {"objects": _objects(site.policy, environ), "hide": site.policy.hide_query, "forms": forms}
 
 
 def _objects(policy: Policy, environ: Environ) -> bool:
@@ -152,19 +169,21 @@ def _body(environ: Environ) -> bytes:
     return body
 
 
-def _header_key(header: str | None) -> str | None:
+def _credentials(header: str | None) -> tuple[str | None, str]:
+    """The write key of an `Authorization` header, and the secret key that a backend gives as its Basic password."""
     if not header:
-        return None
+        return None, ""
     scheme, _, value = header.partition(" ")
     scheme = scheme.lower()
     if scheme == "bearer":
-        return value.strip() or None
+        return value.strip() or None, ""
     if scheme == "basic":
         try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[0] or None
+            key, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError) as error:
             raise Unauthorized("The Basic credentials cannot be read.") from error
-    return None
+        return key or None, secret
+    return None, ""
 
 
 def _failed(error: ChimeinError) -> tuple[str, Headers, bytes]:

@@ -57,7 +57,7 @@ def config() -> Response:
         "capture": capture,
         "signals": page_signals(capture),
         "attention": page_attention(site),
-        "policy": {"require_signature": site.policy.require_signature, "honour_gpc": site.policy.honour_gpc},
+        "policy": {name: getattr(site.policy, name) for name in ("require_signature", "honour_gpc", "honour_dnt")},
     }
     response = jsonify(body)
     # Pages ask at each load: let them, but let an owner see a change soon.

@@ -64,8 +64,8 @@ function look() {
   moments.page = Date.now();
   if (capture.page_views && now !== viewed) page();
   const given = new URLSearchParams(location.search);
-  const name = (capture.search_params || []).find((param) => (given.get(param) || '').trim());
-  if (name) report('Products Searched', { query: given.get(name).trim() });
+  const queries = (capture.search_params || []).map((param) => (given.get(param) || '').trim());
+  report('Products Searched', { query: queries.find(Boolean) });
 }
 
 function report(event, properties) {
@@ -84,10 +84,10 @@ function click(event) {
   if (!element || element.closest('[data-chimein-ignore]')) return;
   const properties = {};
   Object.keys(element.dataset).forEach((key) => {
-    const name = (/^chimein([A-Z].*)/.exec(key) || [])[1];
-    if (!name || name === 'Event') return;
+    const name = /^chimein(?!Event$)([A-Z].*)/.exec(key);
+    if (!name) return;
     const value = element.dataset[key];
-    const snake = name.replace(/\B[A-Z]/g, '_$&').toLowerCase();
+    const snake = name[1].replace(/\B[A-Z]/g, '_$&').toLowerCase();
     properties[snake] = NUMERIC.test(snake) && value.trim() && isFinite(value) ? +value : value;
   });
   track(element.dataset.chimeinEvent || 'Element Clicked', properties);

@@ -46,7 +46,7 @@ function translate(event, data, report) {
   const value = number(data.value);
   const total = /purchase|refund/.test(event) ? value : undefined;
   const whole = WHOLE[event];
-  if (event === 'search' || event === 'view_search_results') {
+  if (/^(view_)?search/.test(event)) {
     report('Products Searched', { query: data.search_term || '' });
   } else if (EACH[event]) {
     products.forEach((each) =>

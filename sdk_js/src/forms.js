@@ -34,4 +34,4 @@ const holdsCardNumber = (text) =>
 
 const passesLuhn = (digits) =>
   /^\d{13,19}$/.test(digits) &&
-  [...digits].reverse().reduce((sum, digit, i) => sum + +(i % 2 ? '0246813579'[digit] : digit), 0) % 10 === 0;
+  !([...digits].reverse().reduce((sum, digit, i) => sum - (i % 2 ? '0246813579'[digit] : digit), 0) % 10);

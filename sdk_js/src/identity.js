@@ -2,10 +2,19 @@
 import { secret } from './random.js';
 import { get, read, set, write } from './storage.js';
 
-/** Whether this visitor may be observed: an explicit choice first, then the browser's privacy signal. */
+/** Whether this visitor may be observed: an explicit choice first, then the browser's privacy signals. */
 export function allowed() {
   const choice = get('consent'); // the answers as JSON; earlier versions wrote 1 or 0
-  return choice ? /^1|analytics":t/.test(choice) : !navigator.globalPrivacyControl || read('config', {}).policy.honour_gpc === false;
+  return choice ? /^1|analytics":t/.test(choice) : !objects();
+}
+
+/** Whether the browser sends a privacy signal that the site honours, or may honour: its policy is not known yet. */
+export function objects() {
+  const { policy = {} } = read('config', {});
+  return (
+    (navigator.globalPrivacyControl && policy.honour_gpc !== false) ||
+    ((navigator.doNotTrack || window.doNotTrack) > 0 && policy.honour_dnt !== false)
+  );
 }
 
 /** `{anonymousId, userId?, userHash?}`; read anew each time, because another tab may have changed it. */
@@ -46,7 +55,8 @@ function keep(known) {
   return known;
 }
 
-function cookie() {
+/** The visitor's id as the site's backend knows it, or null. */
+export function cookie() {
   try {
     return /chimein_id=([\w-]{16,64})/.exec(document.cookie)[1];
   } catch (e) {

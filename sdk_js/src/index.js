@@ -4,7 +4,7 @@ import { emit, listen, off, on, safe, watchSight } from './emitter.js';
 import * as identity from './identity.js';
 import * as live from './live.js';
 import * as messages from './messages.js';
-import { bind, read, scoped, write } from './storage.js';
+import { bind, get, read, scoped, write } from './storage.js';
 import { at, send, track } from './tracker.js';
 import * as transport from './transport.js';
 
@@ -36,12 +36,15 @@ const METHODS = {
   },
   consent(choice) {
     const yes = choice && choice.analytics !== false;
+    const consent = { analytics: !!yes, ...choice };
     if (!yes) {
       transport.clear();
       messages.clear();
+      // That somebody who is known refuses must be remembered, and only that; of anybody else nothing is kept at all.
+      if (get('id') || identity.cookie()) send('track', { event: 'Consent Updated', context: { consent } });
       identity.forget();
     }
-    write('consent', { analytics: !!yes, ...choice });
+    write('consent', consent);
     if (yes) autocapture.again();
     live.restart();
   },
@@ -109,7 +112,7 @@ function begin(key) {
   // The configuration of an earlier page saves a round trip; without any, the page's own calls need not wait,
   // except under the browser's privacy signal: then nothing is noted before the site's policy is known.
   if (read('config')) capture(read('config'));
-  else if (!navigator.globalPrivacyControl) release();
+  else if (!identity.objects()) release();
   configure(2000);
 
   watchSight(() => document.hidden && transport.leave());

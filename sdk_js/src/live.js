@@ -44,8 +44,7 @@ export function restart() {
 }
 
 function stop() {
-  if (leadership) leadership.abort();
-  leadership = null;
+  leadership = leadership && leadership.abort();
 }
 
 function follow() {
@@ -77,9 +76,7 @@ async function lead(signal) {
   while (!signal.aborted) {
     const wait = await call(signal);
     // Full jitter, so that a thousand pages do not come back in the same second.
-    const ceiling = Math.min(29000, 3000 * 2 ** tries);
-    if (wait < 0) tries++;
-    await sleep(wait < 0 ? 1000 + Math.random() * ceiling : wait, signal);
+    await sleep(wait < 0 ? 1000 + Math.random() * Math.min(29000, 3000 * 2 ** tries++) : wait, signal);
   }
 }
 

@@ -1,7 +1,7 @@
 // Turns calls into Segment's messages: who, what, when, and the circumstances of the page.
 import { allowed, current } from './identity.js';
 import { heed } from './moments.js';
-import { uuid } from './random.js';
+import { secret } from './random.js';
 import { read } from './storage.js';
 import { enqueue } from './transport.js';
 
@@ -35,7 +35,7 @@ export function send(type, fields, options) {
   heed(fields.event);
   enqueue({
     type,
-    messageId: uuid(),
+    messageId: secret(),
     timestamp: new Date(timestamp || moment || Date.now()).toISOString(),
     anonymousId,
     userId,

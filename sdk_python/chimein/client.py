@@ -35,7 +35,8 @@ class Client:
     packing. `on_error(error, events)` hears of lost events, `on_drop(event)` of those that found the queue full; both
     may run in the calling thread or in the background. `send=False` checks and forgets all events (for tests);
     `sync=True` sends each at once in the calling thread (for scripts and functions that may be frozen any moment).
-    `secret_key` signs what `identify` says, for sites that demand it.
+    `secret_key` signs what `identify` says, for sites that demand it; over https it also tells the server that no page
+    speaks here, so that form fields beyond the site's list keep their values.
     """
 
     def __init__(
@@ -67,7 +68,10 @@ class Client:
             )
         self._reporter = Reporter(on_error, on_drop)
         self._delivery = Delivery(
-            Transport(host, write_key, gzip=gzip), self._reporter, retries=retries, timeout=timeout
+            Transport(host, write_key, gzip=gzip, secret_key=secret_key),
+            self._reporter,
+            retries=retries,
+            timeout=timeout,
         )
         self._send = send
         self._sync = sync

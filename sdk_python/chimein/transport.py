@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 class Transport:
     """One server, one write key, at most one connection; not to be used by two threads at once."""
 
-    def __init__(self, host: str, write_key: str, *, gzip: bool) -> None:
+    def __init__(self, host: str, write_key: str, *, gzip: bool, secret_key: str | None = None) -> None:
         url = urlsplit(host)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ConfigurationError(f"host must look like https://events.example.com, not {host!r}")
@@ -56,9 +56,12 @@ class Transport:
         self._address = (url.hostname, url.port)
         self._path = url.path.rstrip("/") + "/v1/batch"
         self._gzip = gzip
+        # It says that no page speaks here; never over a network that others can read.
+        private = url.scheme == "https" or url.hostname in ("localhost", "127.0.0.1", "::1")
+        secret = secret_key if secret_key and private else ""
         self._headers = {
             "Content-Type": "application/json",
-            "Authorization": "Basic " + base64.b64encode(f"{write_key}:".encode()).decode(),
+            "Authorization": "Basic " + base64.b64encode(f"{write_key}:{secret}".encode()).decode(),
             "User-Agent": f"chimein-python/{__version__}",
         }
         self._connection: http.client.HTTPConnection | None = None

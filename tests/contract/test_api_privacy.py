@@ -1,6 +1,7 @@
 """Consent, the access log and erasure through the API, and each bad input."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,12 @@ from flask.testing import FlaskClient
 from backend.pipeline.process import Processor
 from backend.runtime import Runtime
 from tests.contract.conftest import Api
+
+RULE = {
+    "name": "Any",
+    "trigger": {"event": "Ping"},
+    "message": {"channels": ["popup"], "variants": [{"name": "A", "content": {"title": "t", "body": "b"}}]},
+}
 
 
 @pytest.fixture
@@ -39,7 +46,14 @@ def looks(api: Api, site: str, **query: str) -> list[tuple[str, str, str]]:
     return [
         (each["token"], each["action"], each["operation"])
         for each in api.get(f"/sites/{site}/access-log?{asked}").json["items"]
+        if each["visitor"] is not None
     ]
+
+
+def lists(api: Api, site: str) -> list[dict[str, Any]]:
+    """The looks at whole lists, oldest first."""
+    found = api.get(f"/sites/{site}/access-log?limit=200").json["items"]
+    return [each for each in reversed(found) if each["visitor"] is None]
 
 
 def test_who_looked_at_whom_is_noted(api: Api, as_role: Callable[..., Api], site: str, ada: str) -> None:
@@ -206,3 +220,118 @@ def test_secrets_are_taken_out_before_anything_is_stored(api: Api, site: str, se
     assert b"hunter2" not in b"".join(
         entry.events for partition in range(rt.log.partitions) for entry in rt.log.entries_after(partition, "0-0", 100)
     ), "not even in the log"
+
+
+def test_a_page_cannot_tell_form_fields_that_are_not_on_the_sites_list(
+    api: Api, client: FlaskClient, site: str, send: Any
+) -> None:
+    keys = api.get(f"/sites/{site}").json
+    api("PATCH", f"/sites/{site}", {"capture": {"forms": ["email", "Size"]}})
+
+    def filled(who: str, **more: str) -> dict[str, Any]:
+        told = {"email": "ann@example.com", "phone": "+43 1 234567", "size": "XL", "password": "hunter2", **more}
+        return {
+            "batch": [
+                {
+                    "type": "track",
+                    "event": "Form Field Filled",
+                    "anonymousId": who,
+                    "properties": {"form": "f", "field": field, "value": value, "page": "/checkout"},
+                }
+                for field, value in told.items()
+            ]
+        }
+
+    def credentials(secret: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + b64encode(f"{keys['write_key']}:{secret}".encode()).decode()}
+
+    callers = {"page": "", "liar": "chi_sec_guessed", "backend": keys["secret_key"]}
+    for who, secret in callers.items():
+        body = filled(who, comment="card 4111 1111 1111 1111")
+        assert client.post("/v1/batch", json=body, headers=credentials(secret)).json["accepted"] == 5
+        lone = {**body["batch"][1], "properties": {**body["batch"][1]["properties"], "form": "g"}}
+        assert client.post("/v1/track", json=lone, headers=credentials(secret)).status_code == 200
+    send({"type": "track", "event": "End", "anonymousId": "other"})
+    found = {}
+    for who in callers:
+        [visitor] = api.get(f"/sites/{site}/visitors?anonymous_id={who}").json["items"]
+        found[who] = sorted((each["form"], each["field"]) for each in visitor["forms"])
+        export = api.get(f"/sites/{site}/visitors/{visitor['id']}/export").text
+        assert not any(secret in export for secret in ("hunter2", "4111 1111"))
+        assert ("234567" in export) == (who == "backend")
+    assert found["page"] == found["liar"] == [("f", "email"), ("f", "size")]
+    assert found["backend"] == [("f", "email"), ("f", "phone"), ("f", "size"), ("g", "phone")]
+
+
+def test_whoever_reads_or_exports_a_list_is_noted_with_what_they_asked_for(
+    api: Api, as_role: Callable[..., Api], site: str, ada: str, send: Any, rt: Runtime
+) -> None:
+    send({"type": "track", "event": "Page Viewed", "anonymousId": "bob-browser"})
+    segment = api("POST", f"/sites/{site}/segments", {"name": "regulars", "manual": True}).json["id"]
+    api("POST", f"/sites/{site}/segments/{segment}/members", {"visitors": [ada]})
+    send({"type": "track", "event": "Page Viewed", "anonymousId": "bob-browser"})
+    rule = api("POST", f"/sites/{site}/rules", RULE).json["id"]
+    before = len(lists(api, site))
+    desk = as_role("operator")
+    for asked in (
+        *(
+            "visitors",
+            "visitors?stage=new&limit=1",
+            "visitors?email=Ada@Example.com",
+            "visitors?email=nobody@example.com",
+        ),
+        *("visitors?user_id=ada", f"visitors?segment={segment}", f"segments/{segment}/visitors"),
+        *(f"segments/{segment}/export", f"segments/{segment}/export?format=jsonl"),
+        *("messages?channel=email", "webhooks", f"rules/{rule}/enrolments"),
+    ):
+        answer = desk.get(f"/sites/{site}/{asked}")
+        assert answer.status_code == 200, answer.text
+        assert answer.data
+    api("POST", f"/sites/{site}/simulations", {"rule": rule, "since": "2020-01-01T00:00:00Z"})
+    found = lists(api, site)[before:]
+    told = [(each["action"], each["operation"], each["shown"], each["filter"]) for each in found]
+
+    def hashed(kind: str, value: str) -> str:
+        return f"hash:{rt.sites.vault.tombstone(api.get(f'/sites/{site}').json['id'], kind, value)}"
+
+    assert told == [
+        ("list", "list_all_visitors", 2, {}),
+        ("list", "list_all_visitors", 1, {"stage": "new"}),
+        ("list", "list_all_visitors", 1, {"email": hashed("email", "ada@example.com")}),
+        ("list", "list_all_visitors", 0, {"email": hashed("email", "nobody@example.com")}),
+        ("list", "list_all_visitors", 1, {"user_id": hashed("user", "ada")}),
+        ("list", "list_all_visitors", 1, {"segment": segment}),
+        ("list", "list_members_of_a_segment", 1, {"segment": segment}),
+        ("export", "export_members", 1, {"segment": segment, "format": "csv"}),
+        ("export", "export_members", 1, {"segment": segment, "format": "jsonl"}),
+        ("list", "list_all_messages", 0, {"channel": "email"}),
+        ("list", "list_all_webhooks", 0, {}),
+        ("list", "list_enrolments_of_a_rule", 0, {"rule": rule}),
+        ("list", "simulate_a_rule", 0, {"rule": rule}),
+    ]
+    assert len({each["token"] for each in found[:-1]}) == 1
+    assert {each["role"] for each in found[:-1]} == {"operator"}
+    assert looks(api, site, visitor=ada, action="export") == [(found[0]["token"], "export", "export_members")] * 2
+    everything = api.get(f"/sites/{site}/access-log?limit=200").text.lower()
+    assert "example.com" not in everything
+    again = api.get(f"/sites/{site}/visitors/{ada}/export").json["access_log"]
+    assert "export_members" in {each["operation"] for each in again}, "they learn of it when they ask"
+
+
+def test_who_breaks_off_an_export_is_noted_with_what_they_got(
+    api: Api, site: str, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.web.api import lists as exports
+
+    monkeypatch.setattr(exports, "AT_ONCE", 2)
+    send(*({"type": "track", "event": "Page Viewed", "anonymousId": f"v{number}"} for number in range(5)))
+    viewed = {"field": "profile.counts.Page Viewed", "op": "gte", "value": 1}
+    segment = api("POST", f"/sites/{site}/segments", {"name": "viewers", "condition": viewed}).json["id"]
+    send(*({"type": "track", "event": "Page Viewed", "anonymousId": f"v{number}"} for number in range(5)))
+    answer = api("GET", f"/sites/{site}/segments/{segment}/export", buffered=False)
+    pieces = answer.iter_encoded()
+    assert next(pieces).startswith(b"visitor_id")
+    assert next(pieces).count(b"\n") == 2
+    answer.close()
+    assert [(each["action"], each["shown"]) for each in lists(api, site)] == [("export", 2)]
+    assert len(looks(api, site, action="export")) == 2

@@ -1,6 +1,7 @@
 """The Python SDK and the collector understand each other: everything the one sends, the other accepts or names."""
 
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -86,3 +87,30 @@ def test_an_unknown_key_is_told_and_not_retried(rt: Runtime, url: str, troubles:
     [(error, _)] = troubles
     assert isinstance(error, DeliveryError)
     assert error.status == 401
+
+
+def test_a_backend_that_knows_the_secret_key_may_tell_any_form_field(
+    rt: Runtime, site: str, url: str, troubles: Troubles
+) -> None:
+    found = rt.sites.by_id(site)
+    assert found is not None
+    for secret in (None, found.secret_key):
+        with Client(found.write_key, url, secret_key=secret) as client:
+            client.track("Form Field Filled", {"field": "vat_id", "value": f"told {secret}"}, user_id="1")
+            assert client.flush(10)
+    kept = b"".join(
+        entry.events for partition in range(rt.log.partitions) for entry in rt.log.entries_after(partition, "0-0", 100)
+    )
+    assert b"told None" not in kept
+    assert f"told {found.secret_key}".encode() in kept
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [("https://events.example.com", True), ("http://127.0.0.1:8000", True), ("http://events.example.com", False)],
+)
+def test_the_secret_key_is_sent_where_nobody_else_can_read_it(host: str, sent: bool) -> None:
+    from chimein.transport import Transport
+
+    told = Transport(host, "key", gzip=True, secret_key="secret")._headers["Authorization"]
+    assert b64decode(told.removeprefix("Basic ")) == (b"key:secret" if sent else b"key:")

@@ -55,7 +55,7 @@ class Site:
             "live": self.sdk,
             "widget": "/chimein-widget.js",
             "capture": dict(CAPTURE),
-            "policy": {"require_signature": False, "honour_gpc": True},
+            "policy": {"require_signature": False, "honour_gpc": True, "honour_dnt": False},
         }
         self.batches: list[dict[str, Any]] = []
         self.arrivals: list[tuple[float, int]] = []

@@ -12,7 +12,7 @@ __all__ = ["sdk_browser", "sdk_bundles", "site", "visitor", "visitor_options"]
 pytestmark = pytest.mark.browser
 
 SIGNAL = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {value: true})"
-UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+DO_NOT_TRACK = "Object.defineProperty(Navigator.prototype, 'doNotTrack', {value: '1'})"
 
 
 def test_a_page_view_is_a_segment_page_call_with_the_circumstances(site: Site, visitor: Visitor) -> None:
@@ -21,7 +21,7 @@ def test_a_page_view_is_a_segment_page_call_with_the_circumstances(site: Site, v
     view = wait_until(lambda: site.of("page"))[0]
 
     assert site.batches[0]["writeKey"] == KEY
-    assert re.fullmatch(UUID, view["messageId"])
+    assert re.fullmatch("[0-9a-f]{32}", view["messageId"])
     assert re.fullmatch("[0-9a-f]{32}", view["anonymousId"])
     assert "userId" not in view
     assert view["properties"]["path"] == "/a"
@@ -282,13 +282,13 @@ def test_an_unknown_key_captures_nothing_and_says_so_once(site: Site, visitor: V
     assert site.events == []
 
 
-@pytest.mark.parametrize("choice", ["refused", "signal"])
+@pytest.mark.parametrize("choice", ["refused", "gpc", "dnt"])
 def test_without_consent_nothing_is_captured_or_kept(site: Site, visitor: Visitor, choice: str) -> None:
-    if choice == "signal":
-        visitor.context.add_init_script(SIGNAL)
+    site.config["policy"]["honour_dnt"] = choice == "dnt"
+    head = "<script>if (!location.hash) chimein.consent({analytics: false})</script>"
+    if choice != "refused":
+        visitor.context.add_init_script(SIGNAL if choice == "gpc" else DO_NOT_TRACK)
         head = ""
-    else:
-        head = "<script>if (!location.hash) chimein.consent({analytics: false})</script>"
     page = visitor.open(site.page("/shop", FORM, head=head))
     wait_until(lambda: site.paths["/v1/config"])
     page.fill("[name=email]", "ann@example.org")
@@ -309,19 +309,49 @@ def test_consent_withdrawn_later_ends_everything(site: Site, visitor: Visitor) -
     page = visitor.open(site.page("/shop"))
     first = wait_until(lambda: site.of("page"))[0]["anonymousId"]
     wait_until(lambda: site.streams)
-    page.evaluate("chimein.consent({analytics: false}); chimein.track('Nothing')")
+    page.evaluate("chimein.consent({analytics: false, text: 'No.'}); chimein.track('Nothing')")
     wait_until(lambda: not site.streams)
     page.reload()
     loaded(page)
+    page.evaluate("chimein.consent({analytics: false})")  # as a page that tells at each load
     page.wait_for_timeout(300)
-    assert len(site.events) == 1
+    [_, refusal] = site.events
+    assert refusal.keys() == {"type", "messageId", "timestamp", "anonymousId", "event", "context"}
+    assert (refusal["type"], refusal["event"], refusal["anonymousId"]) == ("track", "Consent Updated", first)
+    assert refusal["context"] == {"consent": {"analytics": False, "text": "No."}}, "the refusal and nothing else"
     page.evaluate("chimein.consent({analytics: true})")
     wait_until(lambda: len(site.of("page")) == 2)
     assert site.of("page")[1]["anonymousId"] != first
 
 
-def test_a_site_may_choose_not_to_follow_the_signal(site: Site, visitor: Visitor) -> None:
-    site.config["policy"]["honour_gpc"] = False
-    visitor.context.add_init_script(SIGNAL)
+def test_a_refusal_is_told_even_if_the_network_is_away_just_then(site: Site, visitor: Visitor) -> None:
+    page = visitor.open(site.page("/shop"))
+    wait_until(lambda: site.of("page"))
+    page.evaluate("chimein.identify('u1')")
+    wait_until(lambda: site.of("identify"))
+    visitor.context.set_offline(True)
+    page.evaluate("chimein.track('Unsent'); chimein.consent({analytics: false})")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.cookie") in ("", "chimein_id=")
+    visitor.context.set_offline(False)
+    wait_until(lambda: site.of("track"))
+    [refusal] = site.of("track")
+    assert (refusal["event"], refusal["userId"]) == ("Consent Updated", "u1"), "what was not sent before never is"
+    wait_until(lambda: page.evaluate("!Object.keys(localStorage).some((key) => key.includes(':q:'))"))
+
+
+def test_whom_only_the_backend_knows_by_its_cookie_can_refuse_too(site: Site, visitor: Visitor) -> None:
+    known = "0123456789abcdef0123456789abcdef"
+    visitor.context.add_cookies([{"name": "chimein_id", "value": known, "url": site.origin}])
+    page = visitor.open(site.page("/shop", head="<script>chimein.consent({analytics: false})</script>"))
+    wait_until(lambda: site.events)
+    assert [(each.get("event"), each["anonymousId"]) for each in site.events] == [("Consent Updated", known)]
+    assert page.evaluate("document.cookie") in ("", "chimein_id=")
+
+
+@pytest.mark.parametrize("signal", [SIGNAL, DO_NOT_TRACK])
+def test_a_site_may_choose_not_to_follow_the_signal(site: Site, visitor: Visitor, signal: str) -> None:
+    site.config["policy"].update(honour_gpc=False, honour_dnt=False)
+    visitor.context.add_init_script(signal)
     visitor.open(site.page("/shop", head="<script>chimein.track('Early')</script>"))
     wait_until(lambda: site.tracked("Early") and site.of("page"))

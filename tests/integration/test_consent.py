@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from backend.domain.consent import Choice, ConsentPolicy, latest, with_choice
+from backend.domain.consent import Choice, ConsentPolicy, lacking, latest, with_choice
 from backend.domain.site import Policy
 from backend.pipeline.consent import change_consent
 from backend.pipeline.show import viewer, waiting
@@ -286,3 +286,145 @@ def test_answers_in_any_order_come_to_the_same(shop: Shop) -> None:
         assert last is not None
         assert (last.granted, last.last) == (newest.granted, newest.at)
         assert all(before.last < after.at for before, after in pairwise(log))
+
+
+def refusal(**more: Any) -> dict[str, Any]:
+    """What the page sends when `chimein.consent({analytics: false})` is called, as the browser's tests see it."""
+    told = {"type": "track", "event": "Consent Updated", "anonymousId": "ann", "messageId": "refusal"}
+    return told | {"context": {"consent": {"analytics": False}}} | more
+
+
+@pytest.mark.parametrize("user_id", [None, "u"])
+def test_a_refusal_in_the_page_is_kept_and_ends_the_mails_that_wait(each_shop: Shop, user_id: str | None) -> None:
+    from backend.pipeline.permits import Permits
+    from backend.storage import deliveries
+
+    shop = under(each_shop, consent=ConsentPolicy(store="analytics"))
+    shop.rule(popup_rule("Ping", message=MAIL))
+    shop.rule(popup_rule("Pong", message=MAIL, category="transactional"))
+    agreed = consent(analytics=True)
+    shop.send(identify("u", {"email": "u@example.com"}, context=agreed), call("Ping"), call("Pong"))
+    assert [each.status for each in shop.messages()] == ["queued", "queued"]
+    shop.clock.forward(minutes=1)
+    page = {"url": "https://shop.example/secret", "path": "/secret"}
+    context = {"consent": {"analytics": False, "text": "No.", "vendor": "x"}, "page": page, "userAgent": "Spy/1"}
+    body = refusal(context=context, properties={"page": "secret"}, **({"userId": user_id} if user_id else {}))
+    for _ in range(2):  # and it may be sent again
+        assert shop.post("/v1/batch", {"batch": [body]}).json["accepted"] == 1
+        shop.processor.drain()
+    profile = shop.profile(user_id="u")
+    assert [(each.granted, each.source, each.text) for each in profile.consents] == [
+        (True, "page", None),
+        (False, "page", "No."),
+    ]
+    assert profile.counts == {"Identify": 1, "Ping": 1, "Pong": 1}
+    last = next(each for each in shop.stored() if each.message_id == "refusal")
+    assert last.context == {"consent": {"categoryPreferences": {"analytics": False}, "text": "No."}}
+    assert not any(word in repr(last) for word in ("secret", "Spy"))
+    answers = {}
+    for mail in shop.messages():
+        with shop.rt.db.begin() as connection:
+            claim = deliveries.claim(connection, (mail.visitor_id, mail.id), shop.clock(), ["email"])
+            assert claim is not None
+            answers[mail.rule_id] = Permits(shop.rt.sites).ask(connection, claim, shop.clock()) is not None
+    assert sorted(answers.values()) == [False, True], "what belongs to an order still goes"
+    assert ("skipped", "no_consent") in [(each.status, each.reason) for each in shop.messages()]
+
+
+def test_a_refusal_of_a_stranger_leaves_nothing_and_one_on_any_site_carries_nothing_along(each_shop: Shop) -> None:
+    shop = under(each_shop, consent=ConsentPolicy(store="analytics"))
+    shop.post("/v1/track", refusal(context={"consent": {"analytics": False}, "page": {"url": "https://a.example/"}}))
+    shop.processor.drain()
+    assert shop.find("ann") is None
+    assert shop.stored() == []
+    under(shop, consent=ConsentPolicy())
+    shop.post("/v1/track", refusal(messageId="b", context={"consent": {"analytics": False}, "userAgent": "Spy/1"}))
+    shop.processor.drain()
+    [kept] = shop.stored()
+    assert kept.context == {"consent": {"categoryPreferences": {"analytics": False}}}
+    shop.send(call("Consent Updated", {"own": 1}, anonymousId="bob", context=consent(analytics=True)))
+    assert shop.stored()[-1].properties == {"own": 1}, "who agrees to be observed is"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "missing"),
+    [
+        ({"store": "analytics"}, [], None),
+        ({"store": "analytics"}, [{"analytics": True}], None),
+        ({"store": "analytics"}, [{"analytics": False}], "analytics"),
+        ({"store": "analytics"}, [{"analytics": False}, {"analytics": True}], None),
+        ({"store": "analytics"}, [{"marketing": False}], None),
+        ({"store": "analytics", "mail": "marketing"}, [], "marketing"),
+        ({"store": "analytics", "mail": "marketing"}, [{"marketing": True}, {"analytics": False}], "analytics"),
+        ({"store": "analytics", "mail": "marketing"}, [{"marketing": True, "analytics": False}], None),
+        ({"store": "analytics", "mail": "marketing"}, [{"analytics": False}, {"marketing": True}], None),
+        ({"store": "analytics", "mail": "necessary"}, [{"analytics": False}], None),
+        ({"store": "necessary"}, [{"analytics": False}], None),
+        ({}, [{"analytics": False}], None),
+    ],
+)
+def test_what_is_lacking_before_a_mail_is_written(
+    asked: dict[str, str], told: list[dict[str, bool]], missing: str | None
+) -> None:
+    log: tuple[Choice, ...] = ()
+    for minute, answers in enumerate(told):
+        for category, granted in answers.items():
+            moment = at(minutes=minute)
+            log = with_choice(log, Choice(category=category, granted=granted, at=moment, last=moment))
+    assert lacking(ConsentPolicy(**asked), log, on_site=False) == missing
+
+
+AGREED = {"field": "profile.consent.marketing", "op": "eq", "value": True}
+
+
+def api(shop: Shop, method: str, path: str, body: Any = None) -> Any:
+    """What an administrator is answered."""
+    headers = {"Authorization": f"Bearer {shop.rt.settings.admin_token}"}
+    answer = shop.client.open(f"/api/v1/sites/{shop.site.id}{path}", method=method, json=body, headers=headers)
+    assert answer.status_code in {200, 201, 204}, answer.text
+    return answer.json
+
+
+def test_a_rule_may_ask_what_they_agreed_to_and_a_simulation_answers_the_same(each_shop: Shop) -> None:
+    shop = each_shop
+    asked = {"all": [AGREED, {"field": "profile.consent.analytics", "op": "is_not_set"}]}
+    document = popup_rule("Ping", audience=asked, reentry={"policy": "every"})
+    shop.rule(document)
+    for minute, context in enumerate([{}, consent(marketing=True), {}, consent(marketing=False), {}]):
+        shop.send(call("Ping", messageId=f"p{minute}", context=context))
+        shop.clock.forward(minutes=1)
+    entered = [each.trigger.message_id for each in shop.enrolments()]
+    assert sorted(entered) == ["p1", "p2"]
+    found = shop.simulate(document, until=at(hours=1))
+    assert sorted(each.event_id for each in found.items) == ["p1", "p2"]
+
+
+def test_a_segment_may_ask_what_they_agreed_to_wherever_they_said_it(each_shop: Shop) -> None:
+    shop = each_shop
+    segment = api(shop, "POST", "/segments", {"name": "agreed", "condition": AGREED})["id"]
+    document = popup_rule(None, trigger={"segment": segment}, reentry={"policy": "every"})
+    shop.rule(document)
+
+    def inside() -> bool:
+        return bool(api(shop, "GET", f"/segments/{segment}/visitors")["items"])
+
+    shop.send(call("Page Viewed"))
+    seen = [inside()]
+    shop.clock.forward(minutes=1)
+    shop.send(call("Page Viewed", context=consent(marketing=True)))
+    seen.append(inside())
+    shop.clock.forward(minutes=1)
+    shop.post("/v1/track", refusal(context={"consent": {"analytics": False, "marketing": False}}))
+    shop.processor.drain()
+    seen.append(inside())
+    shop.clock.forward(minutes=1)
+    change_consent(shop.rt, shop.site, shop.profile().id, {"marketing": True, "source": "operator"})
+    shop.wait(seconds=30)
+    seen.append(inside())
+    assert seen == [False, True, False, True]
+    assert len(shop.enrolments()) == 2, "each time they entered, a recorded answer included"
+    counted = api(shop, "POST", "/segments/preview", {"condition": {"not": AGREED}})
+    assert (counted["size"], counted["visitors"]) == (0, 1)
+    assert api(shop, "POST", "/segments/preview", {"condition": AGREED})["size"] == 1
+    told = shop.simulate(document, until=at(hours=1))
+    assert len(told.items) == 2

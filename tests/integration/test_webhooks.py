@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from backend.channels.base import Circuit
+from backend.domain.consent import ConsentPolicy
+from backend.domain.site import Policy
 from backend.domain.unsubscribe import Subscription
 from backend.domain.webhook import webhook_secret
 from backend.pipeline import upkeep
@@ -26,6 +28,7 @@ from backend.pipeline.call_out import MOST_HELD, PER_TARGET, Callers, deliver_we
 from backend.pipeline.status import status
 from backend.storage import sites, unsubscribes, visitors, webhooks
 from backend.storage.queue import WEBHOOKS
+from backend.storage.sites import update_site
 from backend.storage.webhooks import LEASE
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import START, Shop, call, identify, process_environ
@@ -305,6 +308,37 @@ def test_unsubscribing_does_not_stop_it_for_it_is_no_message(shop: Shop, server:
     ref = hooks.order()
     hooks.deliver(ref)
     assert hooks.get(ref).status == "delivered"
+
+
+@pytest.mark.parametrize("category", ["promotional", "transactional"])
+def test_it_asks_for_the_consent_that_a_mail_would_need(each_shop: Shop, server: WebServer, category: str) -> None:
+    shop = each_shop
+    shop.site = replace(shop.site, policy=Policy(consent=ConsentPolicy(mail="marketing")))
+    with shop.rt.db.begin() as connection:
+        update_site(connection, shop.rt.sites.vault, shop.site)
+    shop.rt.sites.forget()
+    shop.restart()
+    hooks, document = Hooks.of(shop), journey(server.url(), {"emit": {"event": "Told"}}) | {"category": category}
+    shop.rule(document)
+    shop.send(call("Order Completed", {"order_id": "o-0"}, messageId="m0"))
+    promotional = category == "promotional"
+    assert len(hooks.all()) == (0 if promotional else 1)
+    assert shop.profile().counts == {"Order Completed": 1, "Told": 1}, "the journey goes on"
+    if promotional:
+        [note] = [each for each in shop.enrolments()[0].notes if each.result == "skipped"]
+        assert (note.reason, note.detail) == ("no_consent", "They have not agreed to marketing.")
+    shop.clock.forward(minutes=1)
+    shop.send(call("Cart Viewed", context={"consent": {"marketing": True}}))
+    withdrawn = hooks.order()
+    sent = hooks.order(order_id="o-2")
+    hooks.deliver(sent)
+    assert hooks.get(sent).status == "delivered"
+    shop.clock.forward(minutes=1)
+    shop.send(call("Cart Viewed", context={"consent": {"marketing": False}}))
+    hooks.deliver(withdrawn)
+    ended = hooks.get(withdrawn)
+    assert (ended.status, ended.reason) == (("skipped", "no_consent") if promotional else ("delivered", None))
+    assert shop.simulate(document).summary["webhooks"] == len(hooks.all()) == (2 if promotional else 3)
 
 
 def test_a_simulation_counts_them_and_calls_nobody(shop: Shop, server: WebServer) -> None:

@@ -244,6 +244,33 @@ def test_the_local_time_of_the_visitor(window: Any, zone: str | None, holds: boo
     assert ask({"local_time": window}, device=Device(timezone=zone)) is holds
 
 
+@pytest.mark.parametrize(
+    ("category", "op", "value", "unasked", "agreed", "refused"),
+    [
+        ("marketing", "eq", True, False, True, False),
+        ("marketing", "eq", False, False, False, True),
+        ("marketing", "ne", False, True, True, False),
+        ("marketing", "ne", True, True, False, True),
+        ("marketing", "is_set", None, False, True, True),
+        ("marketing", "is_not_set", None, True, False, False),
+        ("marketing", "eq", "true", False, False, False),
+        ("analytics", "is_set", None, False, False, False),
+        ("necessary", "eq", True, True, True, True),
+    ],
+)
+def test_what_they_have_agreed_to(
+    category: str, op: str, value: Any, unasked: bool, agreed: bool, refused: bool
+) -> None:
+    asked = {"field": f"profile.consent.{category}", "op": op} | ({} if value is None else {"value": value})
+
+    def answered(*days: tuple[float, bool]) -> list[Event]:
+        return [replace(did("A", ago), context={"consent": {"marketing": yes}}) for ago, yes in days]
+
+    assert ask(asked, [did("A", 1)]) is unasked
+    assert ask(asked, answered((3, False), (1, True))) is agreed
+    assert ask(asked, answered((3, True), (1, False))) is refused
+
+
 def test_whether_an_operator_is_there() -> None:
     test = compile_condition(parse_condition({"field": "site.operator_online", "op": "eq", "value": True}))
     moment = Moment(profile=Profile(id="v", site_id="s"), at=NOW)
@@ -308,6 +335,11 @@ def replace_moment(moment: Moment) -> Moment:
         ({"field": "profile.traits.x", "op": "eq", "value": {"ago": "3h"}}, "value", "in days"),
         ({"field": "profile.traits.x", "op": "before", "value": {"ago": "3x"}}, "value", "Not a duration"),
         ({"field": "site.operator", "op": "eq", "value": True}, "field", 'Did you mean "operator_online"?'),
+        ({"field": "profile.consent.marketting", "op": "is_set"}, "field", 'Did you mean "marketing"?'),
+        ({"field": "profile.consent.tracking", "op": "is_set"}, "field", "necessary, analytics, marketing"),
+        ({"field": "profile.consent", "op": "is_set"}, "field", "necessary, analytics, marketing"),
+        ({"field": "profile.consents.marketing", "op": "is_set"}, "field", 'Did you mean "consent"?'),
+        ({"field": "profile.consent.marketing.at", "op": "is_set"}, "field", "nothing below"),
         ({"field": "event.properties.url", "op": "url_query", "value": "a=b"}, "value", "object"),
         ({"local_time": {}}, "local_time", "Say from when"),
         ({"local_time": {"from": "9", "to": "10:00"}}, "local_time.from", "time of day"),

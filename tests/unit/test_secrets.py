@@ -212,3 +212,39 @@ VALUES = st.sampled_from(
 def test_what_looks_harmless_at_a_glance_has_nothing_to_be_taken_out(properties: dict[str, Any]) -> None:
     event = track(properties)
     assert found(event) or clean(event) == event
+
+
+@pytest.mark.parametrize(
+    ("field", "stays"),
+    [
+        *(
+            ("email", True),
+            ("E-Mail", False),
+            ("First Name", True),
+            ("first-name", True),
+            ("billing[first_name]", True),
+        ),
+        *(("note", False), ("", False), (None, False), (5, False), (["email"], False), ("[" * 20_000, False)),
+        *(("email[]", False), ("x]", False)),
+    ],
+)
+def test_the_value_of_a_form_field_that_is_not_listed_is_dropped(field: Any, stays: bool) -> None:
+    properties = {"form": "f", "field": field, "value": "told", "page": "/p"}
+    event = {"type": "track", "event": "Form Field Filled", "anonymousId": "a", "properties": properties}
+    left = clean(event, forms=["email", "First-Name"])["properties"]
+    assert left == (properties if stays else {"form": "f", "field": field, "page": "/p"})
+    assert "value" not in clean(event, forms=[])["properties"]
+    assert clean(event) == event, "who is no page may tell any"
+
+
+@pytest.mark.parametrize("key", ["ip", "IP", "ipAddress", "client_ip", "clientIP", "remote_addr", "X-Forwarded-For"])
+def test_an_ip_address_is_truncated_wherever_it_is_told(key: str) -> None:
+    for event in (
+        track({key: "203.0.113.77"}),
+        track({"deep": [{key: "203.0.113.77"}]}),
+        {"type": "identify", "anonymousId": "a", "traits": {key: "203.0.113.77"}},
+        {"type": "track", "event": "A", "anonymousId": "a", "context": {key: "203.0.113.77"}},
+    ):
+        assert found(event)
+        assert "203.0.113.0" in repr(clean(event))
+        assert "203.0.113.77" not in repr(clean(event))

@@ -11,6 +11,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from backend.domain.condition.bucket import bucket_getter
 from backend.domain.condition.moment import Moment
+from backend.domain.consent import CATEGORIES, answer
 from backend.domain.event import Event
 from backend.domain.fact import BELOW, BY_PRODUCT, FACTS, LISTS
 from backend.domain.mistakes import nearest, quoted
@@ -48,8 +49,13 @@ _VISITOR = (
 )
 BUCKET = "bucket"
 DERIVED = "facts"
-PROFILE_FIELDS: dict[str, str] = {name: name for name in (*_VISITOR.split(), BUCKET, DERIVED)}
-"""What may follow `profile.`: the visitor as the API shows it without what only folding needs, bucket, and facts."""
+CONSENTS = "consents"
+PROFILE_FIELDS: dict[str, str] = {
+    **{name: name for name in (*_VISITOR.split(), BUCKET, DERIVED)},
+    "consent": CONSENTS,
+}
+"""What may follow `profile.`, and the attribute: the visitor as the API shows it without what only folding needs,
+bucket, and facts."""
 
 SITE_FIELDS: dict[str, str] = {"operator_online": "operator_online"}
 """What may follow `site.`, and the attribute of the moment it means."""
@@ -100,10 +106,20 @@ def _checked(root: str, first: str, parts: Sequence[str], text: str) -> tuple[st
         _follow(bool, parts, text)
     elif attribute == DERIVED:
         _check_fact(parts, text)
+    elif attribute == CONSENTS:
+        _check_consent(parts, text)
     elif attribute != BUCKET:
         shape: Any = _shapes(Event if root == "event" else Profile)[attribute]
         _follow(shape, parts, text)
     return (attribute, *parts)
+
+
+def _check_consent(parts: Sequence[str], text: str) -> None:
+    """Raise a ValueError where this names no category of consent."""
+    if not parts or parts[0] not in CATEGORIES:
+        hint = nearest(parts[0], CATEGORIES) if parts else ""
+        raise ValueError(f"Unknown field {quoted(text)}: below consent there are {', '.join(CATEGORIES)}.{hint}")
+    _follow(bool, parts[1:], text)
 
 
 def _check_fact(parts: Sequence[str], text: str) -> None:
@@ -147,6 +163,9 @@ def getter(field: Field) -> Callable[[Moment], Any]:
         return bucket_getter(*field.parts[1:])
     if field.parts[0] == DERIVED:
         return _fact_getter(field.parts[1], field.parts[2:])
+    if field.parts[0] == CONSENTS:
+        category = field.parts[1]
+        return lambda m: answer(m.profile.consents, category)
     return _profile_getter(field.parts)
 
 

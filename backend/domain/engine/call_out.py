@@ -5,15 +5,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from backend.domain.consent import lacking
 from backend.domain.enrolment import Enrolment
 from backend.domain.profile import Profile
 from backend.domain.rule.compiled import CallOutOp
 from backend.domain.rule.model import Rule
 from backend.domain.rule.read_webhook import is_header_text
-from backend.domain.template import Template, TemplateError, render
+from backend.domain.site import Site
+from backend.domain.template import MissingValue, Template, TemplateError, render
 from backend.domain.template.context import plain
 from backend.domain.web_address import parse_web_address
 from backend.domain.webhook import GIVE_UP, LONGEST_BODY, Webhook, webhook_id
+
+
+class NotAgreed(ValueError):
+    """Nobody may be told of them."""
+
+
+def why_not_called(error: ValueError) -> str:
+    """The reason that is noted for what `promised` raised."""
+    if isinstance(error, NotAgreed):
+        return "no_consent"
+    return "missing_value" if isinstance(error, MissingValue) else "not_callable"
 
 
 def promised(
@@ -23,10 +36,17 @@ def promised(
     profile: Profile,
     context: Mapping[str, Any],
     *,
+    site: Site,
     at: datetime,
     now: datetime,
 ) -> Webhook:
-    """The webhook of this step at the moment `at`, dated by `now`; a ValueError says why it cannot be called."""
+    """The webhook of this step at the moment `at`, dated by `now`; a ValueError says why it cannot be called.
+
+    It carries elsewhere what is known of somebody, as a mail does: so a promotional rule asks for the same consent.
+    """
+    missing = call_out_lacks(site, rule.spec.category, profile)
+    if missing is not None:
+        raise NotAgreed(f"They have not agreed to {missing}.")
     address = parse_web_address(render(op.url, context))
     headers = {name: render(template, context) for name, template in op.headers.items()}
     for name, text in headers.items():
@@ -52,6 +72,11 @@ def promised(
         expires_at=now + GIVE_UP,
         due_at=now,
     )
+
+
+def call_out_lacks(site: Site, category: object, profile: Profile) -> str | None:
+    """The consent for want of which a rule of this category must not tell another system of them; None: none."""
+    return None if category == "transactional" else lacking(site.policy.consent, profile.consents, on_site=False)
 
 
 def _filled(value: Any, context: Mapping[str, Any]) -> Any:

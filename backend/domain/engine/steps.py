@@ -10,7 +10,7 @@ from backend.domain.budget import needed_by
 from backend.domain.calendar import LocalDelay, local_until, zone_of
 from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.decide import Gate, HeldOut, Saying, Setting, dealt_to, decide
-from backend.domain.engine.call_out import promised
+from backend.domain.engine.call_out import promised, why_not_called
 from backend.domain.engine.hops import hops_of
 from backend.domain.engine.noted import noted
 from backend.domain.engine.result import Collision, PastNeeded
@@ -27,7 +27,7 @@ from backend.domain.rule.compile import SENT
 from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, JumpOp, SayOp, SplitOp, WaitOp
 from backend.domain.session import GAP
 from backend.domain.shelf import ProductNeeded
-from backend.domain.template import MissingValue, Template, TemplateError, render, template_context
+from backend.domain.template import Template, TemplateError, render, template_context
 from backend.domain.variant import assign
 
 if TYPE_CHECKING:
@@ -292,12 +292,11 @@ class Steps:
         """Promises a webhook and goes on at once: its answer is nobody's business here."""
         walk = self.walk
         now = walk.now if walk.now is not None else at
-        context = self._context(enrolment.trigger, at, op.product)
+        context, site = self._context(enrolment.trigger, at, op.product), walk.ruleset.site
         try:
-            webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, at=at, now=now)
+            webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, site=site, at=at, now=now)
         except ValueError as error:
-            reason = "missing_value" if isinstance(error, MissingValue) else "not_callable"
-            return noted(enrolment, at, op.name, "skipped", reason, str(error))
+            return noted(enrolment, at, op.name, "skipped", why_not_called(error), str(error))
         walk.result.webhooks.append(webhook)
         return noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 

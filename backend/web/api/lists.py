@@ -18,6 +18,7 @@ from backend.schemas.segment import MOST_PROBLEMS, ExportQuery, ImportOut, Impor
 from backend.storage import segments, visitors
 from backend.storage.segments import StoredSegment
 from backend.web.api.blueprint import Blueprint, unpacked
+from backend.web.api.looks import Notes, noting
 from backend.web.context import runtime
 
 LINES = "application/x-ndjson"
@@ -100,22 +101,29 @@ def export_members(query: Mapping[str, Any], segment_id: str, *, site: Site) -> 
     kind = query["format"]
     headers = {"Content-Disposition": f'attachment; filename="segment-{stored.id}.{kind}"'}
     mimetype = CSV if kind == "csv" else LINES
-    return Response(_file(rt, site, stored.id, kind), mimetype=mimetype, headers=headers)
+    notes = noting(site, "export", {"segment": stored.id, "format": kind})
+    return Response(_file(rt, site, stored.id, kind, notes), mimetype=mimetype, headers=headers)
 
 
-def _file(rt: Runtime, site: Site, segment_id: str, kind: str) -> Iterator[str]:
-    """The file in pieces."""
+def _file(rt: Runtime, site: Site, segment_id: str, kind: str, notes: Notes) -> Iterator[str]:
+    """The file in pieces; whom a piece names is noted before it leaves, and at the end how many they were."""
     write = csv_text if kind == "csv" else json_lines
-    if kind == "csv":
-        yield csv_text([COLUMNS])
-    after = ""
-    while True:
-        with rt.db.read() as conn:
-            found = visitors.members(conn, segment_id, after, AT_ONCE)
-        if not found:
-            return
-        yield write([member_cells(*each, segment_id, site.currency) for each in found])
-        after = found[-1][0].id
+    note_piece, note_whole = notes
+    after, shown = "", 0
+    try:
+        if kind == "csv":
+            yield csv_text([COLUMNS])
+        while True:
+            with rt.db.read() as conn:
+                found = visitors.members(conn, segment_id, after, AT_ONCE)
+            if not found:
+                return
+            note_piece(profile.id for profile, *_ in found)
+            shown += len(found)
+            yield write([member_cells(*each, segment_id, site.currency) for each in found])
+            after = found[-1][0].id
+    finally:
+        note_whole(shown)
 
 
 def _lines(steps: Iterator[Problem | Enlisted]) -> Iterator[str]:

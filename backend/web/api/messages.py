@@ -10,7 +10,7 @@ from backend.schemas.page import page_of, read_cursor
 from backend.storage.messages import cursor_of, list_messages
 from backend.storage.visitors import members_of
 from backend.web.api.blueprint import Blueprint
-from backend.web.api.looks import looked
+from backend.web.api.looks import listed
 from backend.web.api.paging import page
 from backend.web.api.visitors import visitor_of
 from backend.web.context import runtime
@@ -43,5 +43,5 @@ def list_all_messages(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
             limit=query["limit"] + 1,
             before=before,
         )
-    looked(site, "list", (each.visitor_id for each in found[: query["limit"]]))
+    listed(site, [each.visitor_id for each in found[: query["limit"]]], query)
     return page(found, query["limit"], message_view, cursor_of)

@@ -66,8 +66,9 @@ def set_the_consent(body: Mapping[str, Any], visitor_id: str, *, site: Site) -> 
 def list_the_access_log(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """List who looked at whom
 
-    Newest first: who read, listed, exported or erased which visitor, or changed their consent. Kept for the site's
-    `policy.access_log_kept`.
+    Newest first: who read, listed, exported or erased which visitor, or changed their consent. Each list and each
+    export of a segment stands there as a whole, too (`visitor` null): how many it showed, and by which filter. Kept for
+    the site's `policy.access_log_kept`.
     """
     rt = runtime()
     before = read_cursor(query.get("cursor"), int, str)

@@ -32,7 +32,7 @@ from backend.storage.database import Connection
 from backend.storage.segments import StoredSegment
 from backend.storage.sites import get_site
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
-from backend.web.api.looks import looked
+from backend.web.api.looks import listed
 from backend.web.api.paging import page
 from backend.web.context import runtime
 
@@ -163,7 +163,7 @@ def list_members_of_a_segment(query: Mapping[str, Any], segment_id: str, *, site
         found = segments.list_members(conn, stored.id, query["limit"] + 1, after)
         profiles = visitors.load(conn, [visitor_id for visitor_id, _ in found])
         found = [each for each in found if each[0] in profiles]  # without who was erased between the two
-    looked(site, "list", (visitor_id for visitor_id, _ in found[: query["limit"]]))
+    listed(site, [visitor_id for visitor_id, _ in found[: query["limit"]]], {"segment": stored.id})
 
     def view(member: tuple[str, Any]) -> dict[str, Any]:
         profile = profiles[member[0]].profile

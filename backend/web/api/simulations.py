@@ -27,6 +27,7 @@ from backend.schemas.simulation import ProgressOut, SimulationIn, SimulationOut
 from backend.storage import segments
 from backend.storage.times import from_micros, to_micros
 from backend.web.api.blueprint import Blueprint
+from backend.web.api.looks import Notes, noting
 from backend.web.api.rules import rule_of
 from backend.web.context import runtime
 
@@ -95,14 +96,14 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
             asked = asked_for(conn, site, rules, given)
         calls, since = body["events"], body["since"]
         return _page(rehearse(site, rules, calls, until, since=since, limit=limit, cursor=place, segments=asked), now)
-    slot = _Slot()
+    slot, notes = _Slot(), noting(site, "list", {"rule": ", ".join(each.id for each in rules)})
     steps = simulating(rt, site, rules, body["since"], until, limit=limit, cursor=place, segments=given)
     if request.accept_mimetypes.best_match(("application/json", LINES), default="application/json") == LINES:
-        response = Response(_lines(steps, now, slot), mimetype=LINES)
+        response = Response(_lines(steps, now, slot, notes), mimetype=LINES)
         response.call_on_close(slot.release)
         return response
     try:
-        return _page(next(step for step in steps if isinstance(step, SimulationResult)), now)
+        return _page(_noted(next(step for step in steps if isinstance(step, SimulationResult)), notes), now)
     finally:
         slot.release()
 
@@ -125,14 +126,22 @@ class _Slot:
             self._free.release()
 
 
-def _lines(steps: Iterator[Progress | SimulationResult], now: int, slot: _Slot) -> Iterator[str]:
+def _noted(result: SimulationResult, notes: Notes) -> SimulationResult:
+    """The result, which tells of these visitors."""
+    ids = [each.visitor_id for each in result.items]
+    notes[1](len(ids))
+    notes[0](ids)
+    return result
+
+
+def _lines(steps: Iterator[Progress | SimulationResult], now: int, slot: _Slot, notes: Notes) -> Iterator[str]:
     """Each a JSON object: how far it is, now and then, and last the result."""
     told_at = 0.0
     try:
         for step in steps:
             if isinstance(step, SimulationResult):
                 slot.release()  # before the last line, which a slow reader may leave lying
-                yield json.dumps(SimulationOut().dump(_page(step, now))) + "\n"
+                yield json.dumps(SimulationOut().dump(_page(_noted(step, notes), now))) + "\n"
             elif time.monotonic() - told_at >= TOLD_EVERY:
                 told_at = time.monotonic()
                 share = round(step.share, 4)

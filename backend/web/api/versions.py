@@ -20,6 +20,7 @@ from backend.schemas.rule_example import EXAMPLE
 from backend.storage import enrolments, rule_versions, visitors
 from backend.storage.rule_versions import StoredVersion
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
+from backend.web.api.looks import listed
 from backend.web.api.paging import page
 from backend.web.api.rules import read_rule, rule_of, saved
 from backend.web.api.visitors import visitor_of
@@ -142,7 +143,9 @@ def list_enrolments_of_a_rule(query: Mapping[str, Any], rule_id: str, *, site: S
     with runtime().db.read() as conn:
         found = enrolments.list_of_rule(conn, rule_id, query["limit"] + 1, before, members=members, **filters)
         standings = Standings(conn)
-        return page(found, query["limit"], lambda each: enrolment_view(each, standings.of(each)), enrolments.cursor_of)
+        told = page(found, query["limit"], lambda each: enrolment_view(each, standings.of(each)), enrolments.cursor_of)
+    listed(site, [each.visitor_id for each in found[: query["limit"]]], {"rule": rule_id, **query})
+    return told
 
 
 def _checked(site: Site, spec: RuleSpec, rule_id: str, status: Any) -> dict[str, Any]:

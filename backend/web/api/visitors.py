@@ -24,7 +24,7 @@ from backend.schemas.visitor import VisitorOut, visitor_view
 from backend.storage import enrolments, events, intervals, messages, segments, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.exported import export_lines, export_whole
-from backend.web.api.looks import looked, reader
+from backend.web.api.looks import listed, looked, reader
 from backend.web.api.paging import page
 from backend.web.api.shown import view_of
 from backend.web.context import runtime
@@ -66,7 +66,7 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
             filters["segment"] = _segment(query["segment"], known)
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
         standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
-    looked(site, "list", (profile.id for profile in found[: query["limit"]]))
+    listed(site, [profile.id for profile in found[: query["limit"]]], query)
     now = runtime().clock()
 
     def shown(profile: Profile) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from backend.storage import webhooks
 from backend.storage.queue import WEBHOOKS
 from backend.storage.visitors import members_of
 from backend.web.api.blueprint import Blueprint
+from backend.web.api.looks import listed, looked
 from backend.web.api.paging import page
 from backend.web.api.visitors import visitor_of
 from backend.web.context import runtime
@@ -47,6 +48,7 @@ def list_all_webhooks(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
             limit=query["limit"] + 1,
             before=before,
         )
+    listed(site, [each.visitor_id for each in found[: query["limit"]]], query)
     return page(found, query["limit"], webhook_view, webhooks.cursor_of)
 
 
@@ -72,5 +74,6 @@ def retry_a_webhook(webhook_id: str, *, site: Site) -> dict[str, Any]:
             raise Conflict(f"The webhook is {webhook.status}: it cannot be sent again.")
         webhook = webhooks.get(conn, ref)
         assert webhook is not None
+    looked(site, "read", [webhook.visitor_id])
     rt.queue.enqueue([ref], WEBHOOKS)
     return webhook_view(webhook)

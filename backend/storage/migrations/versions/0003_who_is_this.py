@@ -68,6 +68,8 @@ def _privacy() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("token", "role", "action", "visitor")),
         sa.Column("detail", sa.Text(), server_default="", nullable=False),
+        sa.Column("shown", sa.BigInteger(), nullable=True),
+        sa.Column("asked", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_log")),
     )
     op.create_index("ix_access_log_site_id_at", "access_log", ["site_id", "at", "id"])
