@@ -140,7 +140,7 @@ def test_a_table_without_ids_or_with_two_columns_of_one_meaning_is_refused(text:
 
 
 def test_a_table_without_ids_is_told_the_names_that_columns_have() -> None:
-    with pytest.raises(FeedError, match="no column id; known are id, name, price, .*currency, stock"):
+    with pytest.raises(FeedError, match=r"no column id; known are id, name, price, .*currency, stock"):
         rows("ident,price\nx,5\n", "csv")
 
 
