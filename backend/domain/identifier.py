@@ -141,6 +141,12 @@ def verified(identifiers: Iterable[Identifier]) -> dict[tuple[str, str], datetim
     return found
 
 
+def merely_typed(identifiers: Iterable[Identifier], kind: str, value: str) -> bool:
+    """Whether a form field is all that this value is known from, and nobody has proven it: then it may be anybody's."""
+    found = [each for each in identifiers if each.kind == kind and each.value == value]
+    return bool(found) and all(each.source == "form_field" and each.verified_at is None for each in found)
+
+
 def _folded(value: str) -> str:
     return value.strip().casefold()
 

@@ -2,20 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backend.domain.condition.never import never_holds
-from backend.domain.mistakes import RuleErrors
+from backend.domain.mistakes import RuleErrors, quoted
 from backend.domain.rule import Rule, RuleSpec
 from backend.domain.rule.compile import REPORTS, SENT
 from backend.domain.rule.cycles import find_cycle
-from backend.domain.rule.names import Seen, mistyped, unknown_stages, unseen, uses_of
+from backend.domain.rule.names import Seen, mistyped, stages_asked, unknown_stages, unseen, uses_of
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.site import Site
 from backend.domain.vocabulary import EVENT, TRAIT
-from backend.storage import events, rules, visitors, vocabularies
+from backend.storage import events, rules, segments, visitors, vocabularies
 from backend.storage.database import Connection
 from backend.storage.rules import StoredRule
 
@@ -44,7 +44,7 @@ def doubts(connection: Connection, site: Site, spec: RuleSpec, seen: Seen | None
     """
     found = list(_unknown_rule(connection, site, spec))
     found.extend(_told(each) for each in _never(spec.document))
-    found.extend(_told(each) for each in unknown_stages(spec.document))
+    found.extend(_told(each) for each in unknown_stages(spec.document, site.funnel.names))
     found.extend(_doubtful_names(connection, site, spec.document, seen))
     return found[:MOST_WARNINGS]
 
@@ -54,8 +54,33 @@ def doubts_of_segment(connection: Connection, site: Site, document: Mapping[str,
     if document.get("condition") is None:
         return []
     found = [_told(each) for each in never_holds((("condition",), document["condition"]))]
-    found.extend(_doubtful_names(connection, site, {"condition": document["condition"]}))
+    asked = {"condition": document["condition"]}
+    found.extend(_told(each) for each in unknown_stages(asked, site.funnel.names))
+    found.extend(_doubtful_names(connection, site, asked))
     return found[:MOST_WARNINGS]
+
+
+def doubts_of_stages(connection: Connection, site: Site, before: Collection[str]) -> list[Warned]:
+    """Which rules and segments ask for stages that the site had `before`, and has no more."""
+    lost = [each for each in before if each not in site.funnel.names]
+    if not lost:
+        return []
+    documents = [
+        *((f"The rule {quoted(each.document['name'])}", each.document) for each in _living(connection, site)),
+        *((f"The segment {quoted(each.name)}", each.document) for each in segments.list_segments(connection, site.id)),
+    ]
+    found: list[Warned] = []
+    for who, document in documents:
+        asked = {name for _, name in stages_asked(document)}
+        told = [quoted(each) for each in lost if each in asked]
+        if told:
+            found.append(Warned("stages", f"{who} asks for {' and '.join(told)}, which is no stage any more."))
+    return found[:MOST_WARNINGS]
+
+
+def _living(connection: Connection, site: Site) -> Iterator[StoredRule]:
+    found = rules.list_rules(connection, site.id, limit=100_000)
+    return (each for each in found if each.status != "archived")
 
 
 def _doubtful_names(

@@ -10,6 +10,7 @@ from itertools import islice
 from uuid import uuid4
 
 from backend.domain.engine.membership import ADDED, REMOVED
+from backend.domain.identifier import merely_typed
 from backend.domain.identity import anonymous_visitor, derive, known_visitor
 from backend.domain.mistakes import quoted
 from backend.domain.profile import Profile
@@ -111,12 +112,13 @@ def _matched(rt: Runtime, site: Site, piece: Sequence[Row | Broken], found: list
         if isinstance(each, Broken):
             yield Problem(each.line, BROKEN, each.message)
             continue
-        problem = _one(each, own, by_email, people, found)
+        problem = _one(site, each, own, by_email, people, found)
         if problem is not None:
             yield problem
 
 
 def _one(
+    site: Site,
     row: Row,
     own: dict[str, str],
     by_email: dict[str, list[str]],
@@ -127,6 +129,14 @@ def _one(
     for kind, value in row.ids.items():
         named = by_email.get(value.lower(), []) if kind == "email" else [own[kind]]
         matching = {people[each].id: people[each] for each in named if each in people}
+        if kind == "email" and matching and not site.policy.unverified_email:
+            # Else whoever types the address of somebody on the list would be on it, or keep them from it.
+            address = value.lower()
+            theirs = {key: each for key, each in matching.items() if not merely_typed(each.identifiers, kind, address)}
+            if not theirs:
+                told = f"The email {quoted(value)} was only typed into a form, and nobody has confirmed it."
+                return Problem(row.line, NOT_FOUND, told)
+            matching = theirs
         if not matching:
             return Problem(row.line, NOT_FOUND, f"No visitor has the {kind} {quoted(value)}.")
         if len(matching) > 1:

@@ -129,7 +129,7 @@ def _csv(file: BinaryIO, now: datetime) -> Iterator[Row]:
         delimiter = max(",;\t", key=head.count)
         names = [_column(each) for each in next(csv.reader([head], delimiter=delimiter), [])]
         if "id" not in names:
-            known = ", ".join(sorted({*COLUMNS.values()})[:12])
+            known = ", ".join(each for each in dict.fromkeys(COLUMNS.values()) if "." not in each)
             hint = nearest("id", names)
             raise FeedError(f"The first line names no column id; known are {known}.{hint}")
         twice = next((each for each in names if each and names.count(each) > 1), None)

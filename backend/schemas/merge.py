@@ -1,13 +1,11 @@
 """How merges are written in the API: what two visitors would be together, and the journal of what was made one."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import fields, validate
 
-from backend.domain.profile import Profile
 from backend.schemas.fields import Moment, StrictSchema
-from backend.schemas.visitor import VisitorOut, visitor_view
+from backend.schemas.visitor import VisitorOut
 
 
 class MergeIn(StrictSchema):
@@ -80,8 +78,3 @@ def merge_view(merge: Any) -> dict[str, Any]:
     """A merge of the journal as `MergeRecordOut` dumps it."""
     names = ("id", "visitor_id", "member_id", "source", "author", "at", "undone_at", "undone_by")
     return {name: getattr(merge, name) for name in names} | {"message_id": merge.message_id or None}
-
-
-def person_view(profile: Profile | None, currency: str, segments: Mapping[str, str]) -> dict[str, Any] | None:
-    """The profile as `VisitorOut` dumps it; None for nobody."""
-    return None if profile is None else visitor_view(profile, currency, segments)

@@ -18,6 +18,7 @@ from backend.schemas.capture import CAPTURE, AttentionFields, CaptureFields, att
 from backend.schemas.condition import CONDITION
 from backend.schemas.fields import Currency, Line, Moment, Origin, StrictSchema, TimeZone
 from backend.schemas.policy import PolicyFields, policy_values, policy_view
+from backend.schemas.rule import WarningOut
 
 
 def _name(text: str) -> None:
@@ -119,6 +120,15 @@ class SiteOut(SiteFields):
 
     class Meta:
         unknown = EXCLUDE
+
+
+class SiteChangedOut(SiteOut):
+    """A site as it is kept now."""
+
+    warnings = fields.List(
+        fields.Nested(WarningOut),
+        metadata={"description": "Rules and segments that ask for stages which are gone. Left out where none."},
+    )
 
 
 class _Document(SiteFields):

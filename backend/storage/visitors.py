@@ -126,7 +126,7 @@ def named(connection: Connection, site_id: str, ids: Collection[str]) -> dict[st
     return {each: profile for each, profile in found.items() if profile.site_id == site_id}
 
 
-_read_names = profile_reader(("anonymous_ids", "user_id"))
+_read_names = profile_reader(("anonymous_ids", "user_id", "identifiers"))
 _read_member = profile_reader(
     ("anonymous_ids", "user_id", "stage", "first_seen", "last_seen", "orders", "segments"),
 )

@@ -145,6 +145,11 @@ BAD: dict[str, tuple[Change, str, str]] = {
     ),
     "ids that are secrets": (says(body="{{ profile.anonymous_ids }}"), BODY, "is nothing that a message can tell."),
     "a slip of the finger": (says(body="{{ cart.itms | size }}"), BODY, 'Did you mean "items"?'),
+    "a fact that there is not": (
+        says(body="{{ profile.facts.loyality }}"),
+        BODY,
+        '"profile.facts.loyality" is nothing that a message can tell. Did you mean "loyalty"?',
+    ),
     "half a template": (says(body="Hello {{ first_name"), BODY, "Expected }} somewhere behind this (line 1)."),
     "a template too long": (says(body="x" * 900_000), BODY, "A template is at most 100 kB long."),
     "a link that is code": (

@@ -111,6 +111,7 @@ def test_a_merge_is_previewed_made_listed_and_undone(api: Api, site: str, send: 
         {"Page Viewed": 2, "Identify": 2},
     )
     assert {each["field"] for each in told["conflicts"]} == {"user_id", "traits.plan"}
+    assert told["visitor"]["facts"] == api.get(path).json["facts"]
     assert api.get(path).json["counts"]["Page Viewed"] == 1
     made = api.post(f"{path}/merge", {"with": v}).json
     assert made["merge"]["source"] == "api"

@@ -114,6 +114,15 @@ def test_an_example_that_is_copied_does_no_harm_and_what_is_not_there_yet_says_s
     assert "https://shop.example" not in page.partition('id="change_a_site"')[2].partition("</article>")[0]
 
 
+def test_the_page_says_how_files_are_sent(client: FlaskClient) -> None:
+    page = client.get("/api/docs").text
+    for operation in ("import_many_products", "import_members"):
+        told = page.partition(f'id="{operation}"')[2].partition("</article>")[0]
+        assert "-H &#34;Content-Type: text/csv&#34; \\\n  --data-binary @FILE.csv" in told
+    assert "by visitor_id, user_id, anonymous_id or email" in told
+    assert told.count("curl ") == 1
+
+
 def test_the_example_of_a_change_and_that_of_a_simulation_are_taken(api: Api, site: str, rule: str) -> None:
     assert api("PATCH", f"/sites/{site}", {"timezone": "Europe/Berlin"}).status_code == 200
     body = {"rule": rule, "since": "2026-11-01T00:00:00Z"}

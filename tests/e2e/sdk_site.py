@@ -68,6 +68,7 @@ class Site:
         self.inbox: list[dict[str, Any]] = []
         self.inbox_calls: list[dict[str, Any]] = []
         self.waiting: dict[str, dict[str, Any]] = {}
+        self.said: list[dict[str, Any]] = []
         self.streams: list[Stream] = []
         self.delays: dict[str, float] = {}
         self.paths: Counter[str] = Counter()
@@ -158,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
             self.site.inbox_calls.append(body)
             self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1})
         elif path == "/v1/conversation":
-            self.reply(200, {"items": []})
+            self.reply(200, {"items": self.site.said})
         elif path == "/v1/live":
             self.live(body)
         else:

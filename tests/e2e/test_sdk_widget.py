@@ -282,6 +282,30 @@ def test_an_open_chat_goes_on_with_the_next_page_and_takes_further_messages(site
     page.locator("dialog").wait_for()
 
 
+def test_what_was_said_on_other_devices_stands_where_it_belongs_in_time(site: Site, visitor: Visitor) -> None:
+    def said(number: int, **more: Any) -> dict[str, Any]:
+        made = f"2026-03-0{number}T10:00:00.000Z"
+        return {**CHAT, "id": f"c{number}", "title": None, "body": f"Message {number}", "created_at": made, **more}
+
+    page = show(site, visitor, said(2))
+    page.get_by_role("button", name="Message 2").click()
+    page.keyboard.type("Reply 2")
+    page.keyboard.press("Enter")
+    site.send(said(4))
+    texts = page.get_by_role("log").locator("p")
+    expect(texts).to_have_text(["Message 2", "Reply 2", "Message 4"])
+    site.said = [said(1, reply="Reply 1"), said(2, reply="Reply 2"), said(3), said(4, reply="Reply 4"), said(5)]
+    page.goto(site.page("/b", BODY))
+    wanted = ["Message 1", "Reply 1", "Message 2", "Reply 2", "Message 3", "Message 4", "Reply 4", "Message 5"]
+    for _ in range(2):
+        expect(texts).to_have_text(wanted)
+        wait_until(lambda: site.paths["/v1/conversation"])
+        page.wait_for_timeout(300)
+        expect(texts).to_have_text(wanted)
+        page.reload()
+        loaded(page)
+
+
 def test_open_and_close_work_without_any_message(site: Site, visitor: Visitor) -> None:
     page = visitor.open(site.page("/a", BODY, head="<script>chimein.open()</script>"))
     panel = page.get_by_role("dialog", name="Chat")

@@ -15,7 +15,7 @@ from backend.pipeline.simulate import simulate
 from backend.pipeline.sweep import Sweeper
 from backend.storage import sweeps
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import START, Shop, at, call, identify
+from tests.core_fixtures import START, Shop, at, call, identify, popup_rule
 from tests.integration.test_segments import ask, good, make, new_rule, stored_rule
 
 TRIAL = {"name": "trial", "enter": {"performed": "Trial Started"}, "leave": {"performed": "Trial Ended"}}
@@ -388,6 +388,28 @@ def test_a_stage_may_ask_for_a_segment_and_neither_can_be_taken_away_below_the_o
     good(define(shop, ["new", "customer", {"name": "dear", "enter": {"segment": other}}]))
     told = ask(shop, "PUT", f"/segments/{other}", {"name": "other", "condition": {"segment": "in the circle"}})
     assert (told.status_code, "condition" in told.json["errors"]) == (422, True)
+
+
+def test_who_asks_for_a_stage_that_is_gone_is_named_and_an_own_one_is_known(shop: Shop) -> None:
+    asking = {"field": "profile.stage", "op": "in", "value": ["cart", "checkout", "trial"]}
+    new_rule(shop, name="cart left", trigger={"event": "A"}, audience=asking)
+    make(shop, "in the cart", {"field": "profile.stage", "op": "eq", "value": "cart"})
+    own = {"name": "trial", "enter": {"performed": "Trial Started"}}
+    told = good(define(shop, ["new", "cart", own, "customer"]))
+    assert [each["message"] for each in told["warnings"]] == [
+        'The rule "cart left" asks for "checkout", which is no stage any more.'
+    ]
+    body = popup_rule(None, name="x", trigger={"event": "Trial Started"}, audience=asking)
+    found = good(ask(shop, "POST", "/rules/validate", body))["warnings"]
+    assert [each["message"] for each in found if each["path"] == "audience.value"] == [
+        'There is no stage "checkout"; there are new, cart, trial, customer.'
+    ]
+    told = good(define(shop, ["new", own, "customer"]))
+    assert {each["message"].partition(" asks")[0] for each in told["warnings"]} == {
+        'The rule "cart left"',
+        'The segment "in the cart"',
+    }
+    assert "warnings" not in good(define(shop, ["new", own, "customer"]))
 
 
 def test_a_merge_does_not_enter_a_stage_that_the_person_was_in(each_shop: Shop) -> None:

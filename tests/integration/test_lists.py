@@ -84,6 +84,28 @@ def test_every_row_of_a_file_is_accepted_or_told_of(each_shop: Shop) -> None:
     assert members(shop, vip) == ["nobody known"]
 
 
+def test_an_address_that_was_only_typed_names_nobody_unless_the_site_says_so(shop: Shop) -> None:
+    typed = {"form": "checkout", "field": "email", "page": "/checkout"}
+    shop.send(
+        identify("u0", {"email": "u0@shop.example"}, anonymousId="b0"),
+        call("Form Field Filled", anonymousId="stranger", properties={**typed, "value": "U0@shop.example"}),
+        call("Form Field Filled", anonymousId="somebody", properties={**typed, "value": "me@shop.example"}),
+    )
+    vip = make(shop, "vip")
+    file = "email\nu0@shop.example\nme@shop.example\n"
+    told = good(send(shop, vip, file))
+    assert (told["accepted"], told["not_found"], told["ambiguous"]) == (1, 1, 0)
+    [problem] = told["problems"]
+    assert "only typed into a form" in problem["message"]
+    shop.processor.drain()
+    assert members(shop, vip) == ["b0"]
+    [member] = good(ask(shop, "GET", f"/segments/{vip}/visitors"))["items"]
+    assert member["facts"]["loyalty_rank"] == 0
+    good(ask(shop, "PATCH", "", {"policy": {"unverified_email": True}}))
+    told = good(send(shop, vip, file))
+    assert [each["code"] for each in told["problems"]] == ["ambiguous"]
+
+
 def test_what_is_no_file_is_refused(shop: Shop) -> None:
     vip, ruled = make(shop, "vip"), make(shop, "ruled", {"performed": "A"})
     assert send(shop, ruled, "email\n").status_code == 409

@@ -139,6 +139,11 @@ def test_a_table_without_ids_or_with_two_columns_of_one_meaning_is_refused(text:
         rows(text, "csv")
 
 
+def test_a_table_without_ids_is_told_the_names_that_columns_have() -> None:
+    with pytest.raises(FeedError, match=r"no column id; known are id, name, price, .*currency, stock"):
+        rows("ident,price\nx,5\n", "csv")
+
+
 def test_a_table_in_another_encoding_names_the_cells_that_cannot_be_read() -> None:
     [row] = rows("id,name\nk,Käse\n".encode("latin-1"), "csv")
     assert row.mistakes == (("name", "Expected one line without control characters."),)

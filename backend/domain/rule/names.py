@@ -3,7 +3,7 @@
 They cannot be mistakes: what a site will report tomorrow is nobody's to forbid.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeAlias
@@ -227,21 +227,26 @@ def _told(document: Mapping[str, Any], event: str | None) -> Iterator[Use]:
             yield Use(path, "property", names[1], event)
 
 
-def unknown_stages(node: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """A sentence, with its path, for each stage that a condition compares with and that there is not."""
+def unknown_stages(node: object, stages: Sequence[str] = STAGES) -> Iterator[tuple[Path, str]]:
+    """A sentence, with its path, for each stage that a condition compares with and that is none of `stages`."""
+    for path, name in stages_asked(node):
+        if name not in stages:
+            yield path, f"There is no stage {quoted(name)}; there are {', '.join(stages)}.{nearest(name, stages)}"
+
+
+def stages_asked(node: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """The stages that the conditions of a document compare with, each with its path."""
     if isinstance(node, list):
         for index, each in enumerate(node):
-            yield from unknown_stages(each, (*path, index))
+            yield from stages_asked(each, (*path, index))
     elif isinstance(node, Mapping):
         if node.get("field") == "profile.stage" and node.get("op") in {"eq", "ne", "in", "not_in"}:
             value = node.get("value")
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, str) and each not in STAGES:
-                    hint = nearest(each, STAGES)
-                    yield (*path, "value"), f"There is no stage {quoted(each)}; there are {', '.join(STAGES)}.{hint}"
+            told = value if isinstance(value, list) else [value]
+            yield from (((*path, "value"), each) for each in told if isinstance(each, str))
         for key, each in node.items():
             if key not in _NOT_CONDITIONS and key != "value":
-                yield from unknown_stages(each, (*path, key))
+                yield from stages_asked(each, (*path, key))
 
 
 def _field(text: str, path: Path, event: str | None) -> Iterator[Use]:

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from backend.domain.event import NOTHING, SIGNAL, Event
+from backend.domain.fact import BY_PRODUCT, FACTS
 from backend.domain.mistakes import nearest, quoted
 from backend.domain.product import product_id_of
 from backend.domain.profile import Cart, Profile
@@ -43,6 +44,8 @@ KNOWN: Mapping[str, frozenset[str]] = {
     "event": frozenset({"event", "name", "type", "message_id", "timestamp", "properties", "traits", "context"}),
 }
 """What lies below the names that every template is given."""
+
+KNOWN_FACTS = frozenset({*FACTS, "products"} - BY_PRODUCT)
 
 PRODUCT_EVENTS = frozenset(
     {
@@ -110,9 +113,12 @@ def unknown_name(paths: Iterable[Sequence[str]]) -> str | None:
     """A sentence about the first path that no visitor will ever have a value at; None where all may have one."""
     for path in paths:
         known = KNOWN.get(path[0]) if len(path) > 1 else None
-        if known is not None and path[1] not in known:
-            name = ".".join(path[:2])
-            return f"{quoted(name)} is nothing that a message can tell.{nearest(path[1], known)}"
+        asked = 1
+        if tuple(path[:2]) == ("profile", "facts") and len(path) > 2:
+            known, asked = KNOWN_FACTS, 2
+        if known is not None and path[asked] not in known:
+            name = ".".join(path[: asked + 1])
+            return f"{quoted(name)} is nothing that a message can tell.{nearest(path[asked], known)}"
     return None
 
 

@@ -12,6 +12,9 @@ from markupsafe import Markup, escape
 blueprint = Blueprint("api_docs", __name__)
 
 METHODS = ("get", "post", "put", "patch", "delete")
+FILES = {"text/csv": "FILE.csv"}
+"""Kinds of files of which a line to copy is shown."""
+
 DEEPEST = 4
 """Levels of nested fields that are shown; rules nest without end."""
 
@@ -38,9 +41,10 @@ class Operation:
     about: Markup
     role: str
     parameters: tuple[Row, ...]
+    sent: Markup
     body: tuple[Row, ...]
     answers: tuple[tuple[str, str, tuple[Row, ...]], ...]
-    curl: str
+    curls: tuple[str, ...]
 
 
 @blueprint.get("/api/docs")
@@ -63,7 +67,9 @@ def _operations(spec: Mapping[str, Any], tag: str) -> Iterator[Operation]:
 def _operation(
     spec: Mapping[str, Any], path: str, method: str, operation: Mapping[str, Any], shared: list[Mapping[str, Any]]
 ) -> Operation:
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    sent = operation.get("requestBody", {})
+    kinds = sent.get("content", {})
+    content = kinds.get("application/json", {})
     schema = content.get("schema")
     example = content.get("example") or (_example(spec, schema) if schema else None)
     parameters = [*shared, *operation.get("parameters", ())]
@@ -83,9 +89,13 @@ def _operation(
         about=prose(operation.get("description", "")),
         role=operation.get("x-role", ""),
         parameters=tuple(_parameter(spec, part) for part in parameters),
+        sent=prose(sent.get("description", "")),
         body=tuple(_rows(spec, schema)) if schema else (),
         answers=tuple(answers),
-        curl=_curl(method, path, parameters, example),
+        curls=(
+            *((_curl(method, path, parameters, _as_json(example)),) if content or not kinds else ()),
+            *(_curl(method, path, parameters, _as_file(kind)) for kind in FILES if kind in kinds),
+        ),
     )
 
 
@@ -103,6 +113,8 @@ _PATH_NAMES = {
     "token_id": "The token's id.",
     "product_id": "The product's id, as `product_id` in events.",
     "feed_id": "The feed's id.",
+    "segment_id": "The segment's id or its name.",
+    "merge_id": "The merge's id.",
 }
 
 
@@ -171,7 +183,7 @@ def _example(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
     return built
 
 
-def _curl(method: str, path: str, parameters: Sequence[Mapping[str, Any]], example: Any) -> str:
+def _curl(method: str, path: str, parameters: Sequence[Mapping[str, Any]], sent: Sequence[str]) -> str:
     address = re.sub(r"\{(\w+)\}", lambda match: _PATH_EXAMPLES.get(match[1], match[1].upper()), path)
     needed = [part["name"] for part in parameters if part["in"] == "query" and part.get("required")]
     if needed:
@@ -180,11 +192,18 @@ def _curl(method: str, path: str, parameters: Sequence[Mapping[str, Any]], examp
     if needed:
         url = f"'{url}'"  # zsh takes a bare question mark for a pattern
     verb = "" if method == "get" else f"-X {method.upper()} "
-    lines = [f"curl {verb}{url}", '-H "Authorization: Bearer $TOKEN"']
-    if example is not None:
-        text = json.dumps(example, ensure_ascii=False, indent=2).replace("'", "'\\''")
-        lines += ['-H "Content-Type: application/json"', "-d '" + text.replace("\n", "\n  ") + "'"]
-    return " \\\n  ".join(lines)
+    return " \\\n  ".join([f"curl {verb}{url}", '-H "Authorization: Bearer $TOKEN"', *sent])
+
+
+def _as_json(example: Any) -> list[str]:
+    if example is None:
+        return []
+    text = json.dumps(example, ensure_ascii=False, indent=2).replace("'", "'\\''")
+    return ['-H "Content-Type: application/json"', "-d '" + text.replace("\n", "\n  ") + "'"]
+
+
+def _as_file(kind: str) -> list[str]:
+    return [f'-H "Content-Type: {kind}"', f"--data-binary @{FILES[kind]}"]
 
 
 _PATH_EXAMPLES = {"site": "demo", "rule_id": "RULE_ID", "visitor_id": "VISITOR_ID", "token_id": "TOKEN_ID"}

@@ -32,8 +32,9 @@ AT_ONCE = 500
 _FILE = {
     "description": (
         "A file of one visitor a row, by visitor_id, user_id, anonymous_id or email: CSV whose first line names the "
-        "columns (others are passed over), or one JSON object a line. At most 1 MB, or 8 MB in gzip: send a larger "
-        "one in pieces. Repeating it does no harm."
+        "columns (others are passed over), or one JSON object a line. An address that was only typed into a form names "
+        "nobody, unless `policy.unverified_email` says so. At most 1 MB, or 8 MB in gzip: send a larger one in pieces. "
+        "Repeating it does no harm."
     ),
     "required": True,
     "content": {

@@ -13,12 +13,12 @@ from backend.schemas.merge import (
     MergeRecordOut,
     UnmergeOut,
     merge_view,
-    person_view,
 )
 from backend.schemas.page import PageQuery, page_of, read_cursor
-from backend.storage import merges, segments, visitors
+from backend.storage import merges, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
+from backend.web.api.shown import view_of
 from backend.web.api.visitors import visitor_of
 from backend.web.auth import principal
 from backend.web.context import runtime
@@ -44,11 +44,9 @@ def merge_a_visitor(query: Mapping[str, Any], body: Mapping[str, str], visitor_i
     visitor_of(site, visitor_id)
     asked = query.get("preview") == "true"
     done = preview(rt, site, visitor_id, other) if asked else merge_visitors(rt, site, visitor_id, other, _author())
-    with rt.db.read() as conn:
-        names = segments.known(conn, site.id)
     return {
         "preview": asked,
-        "visitor": person_view(done.profile, site.currency, names),
+        "visitor": view_of(rt, site, done.profile),
         "conflicts": done.differences,
         "merge": None if done.merge is None else merge_view(done.merge),
     }
@@ -84,12 +82,10 @@ def undo_a_merge(visitor_id: str, merge_id: str, *, site: Site) -> dict[str, Any
     rt = runtime()
     visitor_of(site, visitor_id)
     done = unmerge(rt, site, visitor_id, merge_id, _author())
-    with rt.db.read() as conn:
-        names = segments.known(conn, site.id)
     return {
         "merge": merge_view(done.merge),
-        "visitor": person_view(done.kept, site.currency, names),
-        "freed": person_view(done.freed, site.currency, names),
+        "visitor": view_of(rt, site, done.kept),
+        "freed": None if done.freed is None else view_of(rt, site, done.freed),
     }
 
 

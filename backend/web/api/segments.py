@@ -26,7 +26,6 @@ from backend.schemas.segment import (
     SegmentIn,
     SegmentOut,
 )
-from backend.schemas.visitor import visitor_view
 from backend.storage import rules, segments, sweeps, visitors
 from backend.storage.database import Connection
 from backend.storage.segments import StoredSegment
@@ -34,6 +33,7 @@ from backend.storage.sites import get_site
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.looks import listed
 from backend.web.api.paging import page
+from backend.web.api.shown import views
 from backend.web.context import runtime
 
 blueprint = Blueprint("segments", __name__, "Visitors under a name, kept up to date.")
@@ -164,12 +164,13 @@ def list_members_of_a_segment(query: Mapping[str, Any], segment_id: str, *, site
         profiles = visitors.load(conn, [visitor_id for visitor_id, _ in found])
         found = [each for each in found if each[0] in profiles]  # without who was erased between the two
     listed(site, [visitor_id for visitor_id, _ in found[: query["limit"]]], {"segment": stored.id})
+    shown = views(runtime(), site)
 
     def view(member: tuple[str, Any]) -> dict[str, Any]:
         profile = profiles[member[0]].profile
         standing = profile.segments.get(stored.id)
         left_at = standing.left_at if standing is not None else None
-        return {**visitor_view(profile, site.currency, stored.known), "entered_at": member[1], "left_at": left_at}
+        return {**shown(profile), "entered_at": member[1], "left_at": left_at}
 
     return page(found, query["limit"], view, segments.member_place)
 

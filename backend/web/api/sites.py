@@ -5,10 +5,11 @@ from typing import Any
 
 from backend.domain.site import Site
 from backend.errors import NotFound
+from backend.pipeline.check import doubts_of_stages
 from backend.pipeline.remove import remove_site
 from backend.pipeline.restage import redefine
 from backend.schemas.page import PageQuery, page_of, read_cursor
-from backend.schemas.site import SiteIn, SiteOut, SitePatch, changed, site_view
+from backend.schemas.site import SiteChangedOut, SiteIn, SiteOut, SitePatch, changed, site_view
 from backend.storage.segments import ask_anew
 from backend.storage.sites import StoredSite, create_site, get_site, list_sites, new_site, place, update_site
 from backend.web.api.blueprint import Blueprint
@@ -69,13 +70,14 @@ def get_a_site(*, site: Site) -> dict[str, Any]:
 @blueprint.route("/sites/<site>", methods=["PATCH"])
 @blueprint.allow("administer")
 @blueprint.arguments(SitePatch, example={"timezone": "Europe/Berlin"})
-@blueprint.response(200, SiteOut)
+@blueprint.response(200, SiteChangedOut)
 @blueprint.alt_response(409, "CONFLICT")
 def change_a_site(body: dict[str, Any], *, site: Site) -> dict[str, Any]:
     """Change a site
 
     What is left out stays; `policy` and `capture` are merged key by key. Other processes follow within five seconds.
-    Other `stages` are applied to what is stored (see `GET funnel`); one at which a rule starts cannot be taken away.
+    Other `stages` are applied to what is stored (see `GET funnel`); one at which a rule starts cannot be taken away,
+    and `warnings` name the rules and segments whose conditions ask for one that is gone.
     """
     rt = runtime()
     with rt.db.begin() as conn:
@@ -86,9 +88,10 @@ def change_a_site(body: dict[str, Any], *, site: Site) -> dict[str, Any]:
         if (after.policy.rfm, after.policy.loyalty) != (stored.site.policy.rfm, stored.site.policy.loyalty):
             for fact in ("rfm", "loyalty"):
                 ask_anew(conn, site.id, f'"profile.facts.{fact}')
+        warnings = doubts_of_stages(conn, after, stored.site.funnel.names) if funnel is not None else []
         stored = _present(get_site(conn, rt.sites.vault, site.id))
     rt.sites.forget()
-    return _view(stored)
+    return _view(stored) | ({"warnings": warnings} if warnings else {})
 
 
 @blueprint.route("/sites/<site>", methods=["DELETE"])

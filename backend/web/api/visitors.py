@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, request
 from marshmallow import ValidationError, fields
 
-from backend.domain.fact import Standards, facts_of
 from backend.domain.mistakes import Mistakes, nearest, quoted
 from backend.domain.profile import Profile
 from backend.domain.site import Site
@@ -20,13 +19,13 @@ from backend.schemas.export import ExportOut
 from backend.schemas.message import MessageOut, message_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
-from backend.schemas.visitor import VisitorOut, visitor_view
-from backend.storage import enrolments, events, intervals, messages, segments, visitors
+from backend.schemas.visitor import VisitorOut
+from backend.storage import enrolments, events, messages, segments, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.exported import export_lines, export_whole
 from backend.web.api.looks import listed, looked, reader
 from backend.web.api.paging import page
-from backend.web.api.shown import view_of
+from backend.web.api.shown import view_of, views
 from backend.web.context import runtime
 
 blueprint = Blueprint("visitors", __name__, "Who was here, and everything that is known of them.")
@@ -61,18 +60,11 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
         told = f"There is no stage {quoted(stage)}; there are {known_ones}.{nearest(stage, stages)}"
         raise ValidationError({"stage": [told]})
     with runtime().db.read() as conn:
-        known = segments.known(conn, site.id)
         if "segment" in query:
-            filters["segment"] = _segment(query["segment"], known)
+            filters["segment"] = _segment(query["segment"], segments.known(conn, site.id))
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
-        standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
     listed(site, [profile.id for profile in found[: query["limit"]]], query)
-    now = runtime().clock()
-
-    def shown(profile: Profile) -> dict[str, Any]:
-        return visitor_view(profile, site.currency, known, facts_of(profile, now, standards))
-
-    return page(found, query["limit"], shown, visitors.cursor_of)
+    return page(found, query["limit"], views(runtime(), site), visitors.cursor_of)
 
 
 def _segment(reference: str, known: Mapping[str, str]) -> str:

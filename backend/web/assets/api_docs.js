@@ -25,7 +25,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 if (navigator.clipboard) {
-  for (const shown of document.querySelectorAll(".shown")) {
+  for (const shown of document.querySelectorAll(".shown .line")) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Copy";

@@ -1,6 +1,6 @@
 // What was said before, on this device or another: asked for when the chat opens, once for each person.
 
-/** A function that fetches it and hands what `thread` does not have yet to `refresh`, after putting it in front. */
+/** A function that fetches it, weaves it into `thread`, and calls `refresh` where that has changed it. */
 export function makeHistory({ get }, thread, refresh) {
   let asked;
   return async () => {
@@ -18,13 +18,7 @@ export function makeHistory({ get }, thread, refresh) {
       const { items } = await response.json();
       // Another person may have come meanwhile: then it is none of theirs.
       if (!response.ok || get('id') !== id) return;
-      const known = thread.items.map((item) => item.id);
-      const missing = items.filter((item) => !known.includes(item.id));
-      if (!missing.length) return;
-      thread.before(
-        missing.flatMap(({ reply, ...item }) => (reply ? [{ ...item, answered: true }, { own: true, body: reply }] : [item])),
-      );
-      refresh();
+      if (thread.weave(items)) refresh();
     } catch (e) {
       asked = null; // the next time
     }

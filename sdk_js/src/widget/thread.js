@@ -21,10 +21,27 @@ export function makeThread({ read, write }) {
       items.push(item);
       save();
     },
-    /** What was said earlier, elsewhere. */
-    before(earlier) {
-      items.unshift(...earlier);
-      save();
+    /** Puts what the server knows where it belongs in time, and each reply behind its message; true if any was new. */
+    weave(told) {
+      let fresh = false;
+      const put = (place, item) => {
+        items.splice(place, 0, item);
+        fresh = true;
+      };
+      told.forEach(({ reply, ...message }) => {
+        let place = items.findIndex((item) => item.id === message.id);
+        if (place < 0) {
+          place = items.findIndex((item) => item.created_at > message.created_at);
+          if (place < 0) place = items.length;
+          put(place, reply ? { ...message, answered: true } : message);
+        }
+        if (!reply) return;
+        const replied = [];
+        while (items[place + 1] && !items[place + 1].id) replied.push(items[++place]);
+        if (!replied.some((item) => item.own && item.body === reply)) put(place + 1, { own: true, body: reply });
+      });
+      if (fresh) save();
+      return fresh;
     },
     remove(id) {
       items = items.filter((item) => item.id !== id);
