@@ -34,7 +34,7 @@ class Effects:
     """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
     `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now,
-    `shopping` the events that tell of products, as (person id, site id, event).
+    `shopping` the events that tell of products, as (person id, site id, event), `admitted` all that may take effect.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -43,6 +43,7 @@ class Effects:
     visited: int = 0
     changed: Sequence[Enrolment] = ()
     shopping: Sequence[tuple[str, str, Event]] = ()
+    admitted: Sequence[tuple[int, Arrived]] = ()
 
 
 def apply(
@@ -85,7 +86,7 @@ def apply(
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
         emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.changed, effects.shopping = changed, batch.shopping
+    effects.changed, effects.shopping, effects.admitted = changed, batch.shopping, batch.kept
     batch.persons.save(connection, beside)
     meanwhile()
     if regrouped:

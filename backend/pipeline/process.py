@@ -24,6 +24,7 @@ from backend.pipeline.arrive import Arrived, one
 from backend.pipeline.batch import Poisoned
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
+from backend.pipeline.clear_dead import keep_out
 from backend.pipeline.faults import point
 from backend.pipeline.learn_names import NameLearner
 from backend.pipeline.learn_products import Learner
@@ -201,7 +202,7 @@ class Processor:
                 excluded.update(found)
         self.offsets.update(read.last)
         self.care.passed(read.last)
-        self.names.look(read.arrived)
+        self.names.look(effects.admitted)
         if read.more:
             self.beside.submit(self._send_on, effects)  # who has a backlog need not wait for the bells
         else:
@@ -237,7 +238,8 @@ class Processor:
                 if places is not None:
                     raise Poisoned({places[index]: why for index, why in poisoned.reasons.items()}) from poisoned
                 raise
-            aside = [*read.unreadable, *self._aside(connection, arrived, excluded, now)]
+            unreadable = keep_out(connection, self.rt.sites.vault, self.rulesets.of, read.unreadable)
+            aside = [*unreadable, *self._aside(connection, arrived, excluded, now)]
             dead.add(connection, aside)
             point("before_commit")
         point("after_commit")
@@ -254,7 +256,8 @@ class Processor:
         if not excluded:
             return []
         reasons = {id(arrived[index]): reason for index, reason in excluded.items()}
-        kept = without_erased(connection, self.rt.sites.vault, [arrived[index] for index in excluded])
+        vault = self.rt.sites.vault
+        kept = without_erased(connection, vault, self.rulesets.of, [arrived[index] for index in excluded])
         return [one(each, reasons[id(each)], now) for each in kept]
 
     def _ahead_of(self, read: Read) -> None:

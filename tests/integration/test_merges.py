@@ -17,12 +17,12 @@ from backend.errors import Conflict, Invalid, NotFound
 from backend.pipeline.merge import Merged, merge_visitors, preview
 from backend.pipeline.show import viewer, waiting
 from backend.pipeline.unmerge import Unmerged, unmerge
-from backend.storage import events, merges, visitors
+from backend.storage import histories, merges, visitors
 from backend.storage.merges import Merge
 from backend.storage.segments import create_segment
 from backend.storage.sites import update_site
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import Shop, call, identify, popup_rule, state_of
+from tests.core_fixtures import Shop, at, call, identify, popup_rule, state_of
 
 ADDED = {"product_id": "kettle", "price": 30}
 
@@ -79,7 +79,7 @@ def folded(shop: Shop, *ids: str) -> Profile:
     """What folding the events stored under these ids gives, in the order in which they came."""
     profile = replace(new_profile(ids[0], shop.site.id), members=ids[1:])
     with shop.rt.db.read() as connection:
-        stored = [event for _, event in events.all_events(connection, ids)]
+        stored = [event for part in histories.whole(connection, ids, at(days=36_500)).values() for event in part]
     for event in sorted(stored, key=lambda each: each.order):
         profile = fold(profile, event)
     return profile
