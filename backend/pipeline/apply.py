@@ -85,7 +85,7 @@ def apply(
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
-        emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
+        emitted.extend((home, after.site_id, each) for home, each in zip(result.homes, result.emitted, strict=True))
     effects.changed, effects.shopping, effects.admitted = changed, batch.shopping, batch.kept
     batch.persons.save(connection, beside)
     meanwhile()

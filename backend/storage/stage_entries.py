@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, text
 
 from backend.domain.engine import Staged
-from backend.storage.bulk import insert_rows
+from backend.storage.bulk import upsert_rows
 from backend.storage.tables import stage_entries
 from backend.storage.times import to_micros
 
@@ -17,13 +17,16 @@ AT_ONCE = 5_000
 
 
 def insert(connection: Connection, site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Staged]]]) -> None:
-    """Writes down that these visitors came into stages of this definition of their site's funnel."""
+    """Writes down that these visitors came into stages of this definition of their site's funnel.
+
+    Of two at one moment the later counts: no event may fail for what merely reports read.
+    """
     rows = [
         (visitor_id, to_micros(each.at), site_id, revision, each.stage, each.source, each.device)
         for visitor_id, entries in told
         for each in entries
     ]
-    insert_rows(connection, stage_entries, rows)
+    upsert_rows(connection, stage_entries, rows, keys=2)
 
 
 def forget(connection: Connection, ids: Collection[str]) -> None:

@@ -72,6 +72,7 @@ def comparable(profile: Profile) -> Profile:
         wake_at=None,
         woken_at=None,
         segments_at=None,
+        stage_history=(),  # which has late events where they came
     )
 
 
