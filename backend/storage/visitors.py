@@ -21,7 +21,6 @@ AT_ONCE = 500
 
 _LOADED = (visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile)
 
-
 FEW = 1_000
 """Members of a segment, up to which they are looked up one by one."""
 
