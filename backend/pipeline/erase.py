@@ -27,6 +27,7 @@ from backend.domain.unsubscribe import normalised_email
 from backend.pipeline import access
 from backend.pipeline.access import Reader
 from backend.pipeline.clear_dead import clear_dead
+from backend.pipeline.forget_elsewhere import forget_elsewhere
 from backend.pipeline.learn_names import forget_examples
 from backend.runtime import Runtime
 from backend.storage import access_log, events, messages, sweeps, tombstones, unsubscribes, visitors
@@ -60,6 +61,7 @@ def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
         revoked = messages.waiting_on_site(connection, person, now)
         tombstones.add(connection, vault, site_id, names | {(VISITOR, each) for each in person}, now)
         forget_examples(connection, site_id, person, now)
+        forget_elsewhere(connection, person)
         visitors.erase(connection, site_id, visitor_id)
         clear_dead(connection, site_id, names, reading)
         addresses.update(value for kind, value in names if kind == EMAIL)
