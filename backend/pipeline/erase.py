@@ -126,7 +126,7 @@ def scrub(rt: Runtime) -> bool:
         last = tombstones.unscrubbed(connection)
     if last is None:
         return True
-    if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.scrub(1.0):
+    if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.rewrite(1.0) or not rt.db.scrub(1.0):
         return False
     for client in {
         rt.settings.log_url or rt.settings.redis_url: rt.log.client,
