@@ -4,7 +4,7 @@ Each call carries a mark of its own, and each person has an address, a number an
 say of each text that is found anywhere who told it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -139,13 +139,14 @@ class World:
         self.sent.append(call)
         return call
 
-    def ids(self) -> list[str]:
-        """The visitors whom the calls so far may have made."""
+    def ids(self, message_ids: Collection[str] | None = None) -> set[str]:
+        """The visitors whom the calls so far, or these of them, name."""
         site = self.shop.site.id
-        found = {known_visitor(site, each["userId"]) for each in self.sent if "userId" in each}
+        sent = [each for each in self.sent if message_ids is None or each["messageId"] in message_ids]
+        found = {known_visitor(site, each["userId"]) for each in sent if "userId" in each}
         for name in ("anonymousId", "previousId"):
-            found |= {anonymous_visitor(site, each[name]) for each in self.sent if name in each}
-        return sorted(found)
+            found |= {anonymous_visitor(site, each[name]) for each in sent if name in each}
+        return found
 
 
 @st.composite
