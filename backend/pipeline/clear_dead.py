@@ -83,7 +83,8 @@ def _rest(payload: str, site_id: str, theirs: Theirs) -> str | None:
     """An entry of the log without the events of somebody; None where nothing of it is left, or it cannot be told."""
     try:
         told = json.loads(payload)
-        header, text = wire.decode_header(b64decode(told["header"])), b64decode(told["events"]).decode()
+        header = wire.decode_header(b64decode(told["header"]))
+        text = b64decode(told["events"]).decode("utf-8", "replace")
     except (MsgspecError, ValueError, KeyError, TypeError, RecursionError):
         return None if theirs(payload) else payload
     if header.site_id != site_id:

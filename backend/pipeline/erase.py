@@ -27,6 +27,7 @@ from backend.domain.unsubscribe import normalised_email
 from backend.pipeline import access
 from backend.pipeline.access import Reader
 from backend.pipeline.clear_dead import clear_dead
+from backend.pipeline.forget_elsewhere import forget_elsewhere
 from backend.pipeline.learn_names import forget_examples
 from backend.runtime import Runtime
 from backend.storage import access_log, events, messages, sweeps, tombstones, unsubscribes, visitors
@@ -60,6 +61,7 @@ def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
         revoked = messages.waiting_on_site(connection, person, now)
         tombstones.add(connection, vault, site_id, names | {(VISITOR, each) for each in person}, now)
         forget_examples(connection, site_id, person, now)
+        forget_elsewhere(connection, person)
         visitors.erase(connection, site_id, visitor_id)
         clear_dead(connection, site_id, names, reading)
         addresses.update(value for kind, value in names if kind == EMAIL)
@@ -124,7 +126,7 @@ def scrub(rt: Runtime) -> bool:
         last = tombstones.unscrubbed(connection)
     if last is None:
         return True
-    if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.scrub(1.0):
+    if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.rewrite(1.0) or not rt.db.scrub(1.0):
         return False
     for client in {
         rt.settings.log_url or rt.settings.redis_url: rt.log.client,

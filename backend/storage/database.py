@@ -17,6 +17,9 @@ __all__ = ["Connection", "Database", "is_poison", "is_transient", "migrate"]
 BUSY_TIMEOUT = 10.0
 """Seconds that a SQLite writer waits for another."""
 
+REWRITTEN_BYTES = 64 * 2**20
+"""An SQLite file up to this size is written anew in a second or two."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -93,6 +96,27 @@ class Database:
         if self.dialect == "sqlite":
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def rewrite(self, seconds: float) -> bool:
+        """Writes SQLite's file anew: where it moved rows about, copies of them lie in what is free of its pages.
+
+        False where somebody wrote for so many seconds. Others wait for it meanwhile, so a file of more than
+        `REWRITTEN_BYTES` is left as it is: such copies are in it until their room is used again.
+        """
+        path = self.engine.url.database if self.dialect == "sqlite" else None
+        if path is None or Path(path).stat().st_size > REWRITTEN_BYTES:
+            return True
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+            connection.exec_driver_sql("PRAGMA temp_store=FILE")  # it is made a second time in between
+            try:
+                connection.exec_driver_sql("VACUUM")
+            except OperationalError:
+                return False
+            finally:
+                connection.exec_driver_sql("PRAGMA temp_store=MEMORY")
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT * 1000)}")
+        return True
 
     def scrub(self, seconds: float) -> bool:
         """Carries everything over into SQLite's file and empties its log, in which what was removed can still be read.

@@ -71,6 +71,13 @@ def list_merges(
     return [_merge(tuple(row)) for row in connection.execute(query)]
 
 
+def parted(connection: Connection, ids: Collection[str]) -> list[Merge]:
+    """The merges that were undone in which one of these visitors took part."""
+    took_part = or_(merges.c.visitor_id.in_(list(ids)), merges.c.member_id.in_(list(ids)))
+    found = connection.execute(select(merges).where(took_part, merges.c.undone_at.is_not(None)))
+    return [_merge(tuple(row)) for row in found]
+
+
 def undo(connection: Connection, merge: Merge, at: datetime, author: str | None) -> bool:
     """Notes that this merge was taken back; False where that had been done."""
     done = connection.execute(

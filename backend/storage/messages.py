@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, or_, select, update
 
 from backend.domain.message import ON_SITE, Message
 from backend.schemas.documents import decode_content, encode_content
-from backend.storage.bulk import insert_rows, rows_of
+from backend.storage.bulk import delete_rows, insert_rows, rows_of
 from backend.storage.tables import messages
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
@@ -161,6 +161,14 @@ def give(connection: Connection, visitor_id: str, enrolment_ids: Collection[str]
         )
         .values(visitor_id=to)
     )
+
+
+def remove_telling(connection: Connection, members: Collection[str], texts: Collection[str]) -> None:
+    """Removes the messages of these visitors in which one of these texts stands, as it is written in JSON."""
+    query = select(messages.c.visitor_id, messages.c.id, messages.c.content)
+    rows = connection.execute(query.where(messages.c.visitor_id.in_(list(members))))
+    found = [(row.visitor_id, row.id) for row in rows if any(text in row.content for text in texts)]
+    delete_rows(connection, messages, found)
 
 
 def set_status(

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, text, tuple_, update
 
 from backend.domain.webhook import GIVE_UP, Webhook
-from backend.storage.bulk import insert_rows
+from backend.storage.bulk import delete_rows, insert_rows
 from backend.storage.tables import merges, webhooks
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
@@ -177,6 +177,14 @@ def give(connection: Connection, visitor_id: str, enrolment_ids: Collection[str]
         )
         .values(visitor_id=to)
     )
+
+
+def remove_telling(connection: Connection, members: Collection[str], texts: Collection[str]) -> None:
+    """Removes the webhooks of these visitors in which one of these texts stands, as it is written in JSON."""
+    told = (webhooks.c.url, webhooks.c.headers, webhooks.c.body)
+    query = select(webhooks.c.visitor_id, webhooks.c.id, *told).where(webhooks.c.visitor_id.in_(list(members)))
+    found = [tuple(row[:2]) for row in connection.execute(query) if any(text in part for text in texts for part in row)]
+    delete_rows(connection, webhooks, found)
 
 
 def find(connection: Connection, site_id: str, webhook_id: str) -> Ref | None:
