@@ -38,6 +38,10 @@ AT_ONCE = 200
 REST = 50
 """Learning goes on after so many times as long as it took: it has a fiftieth of a busy process."""
 
+NOTED_A_SECOND = 2_000
+FEW = 200
+"""Events that are looked at: so many a second, and of one batch at least. A backlog has no time for more."""
+
 MOST_WAITING = 8
 """Sightings of one product that wait; of more the latest counts."""
 
@@ -73,11 +77,17 @@ class ProductLearner:
         self._told: OrderedDict[tuple[str, str], _Told] = OrderedDict()
         self._waiting: dict[tuple[str, str], list[Event]] = {}
         self._rest_until = 0.0
+        self._noted_at = time.monotonic()
 
     def note(self, shopping: Sequence[Shopping]) -> None:
-        """Remembers what these events tell of products, to be learned before long."""
+        """Remembers what these events tell of products, to be learned before long; of very many in a short time some."""
+        if not shopping:
+            return
+        now = time.monotonic()
+        most = int(max(FEW, (now - self._noted_at) * NOTED_A_SECOND))
+        self._noted_at = now
         waiting = self._waiting
-        for _, site_id, event in shopping:
+        for _, site_id, event in shopping[:: -(-len(shopping) // most)]:
             named = event.properties.get("product_id")
             key = (site_id, named if named.__class__ is str else event.message_id)
             found = waiting.get(key)
