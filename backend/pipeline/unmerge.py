@@ -1,11 +1,11 @@
 """The verb `unmerge`: a merge is taken back, also after further events; both are folded again from their own."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from backend.domain.calendar import zone_of
-from backend.domain.engine import Ruleset, Segments, advance
+from backend.domain.engine import Ruleset, Segments, Staged, advance
 from backend.domain.event import Event
 from backend.domain.exposure import attended_until
 from backend.domain.fold import fold_into, working_copy
@@ -20,14 +20,16 @@ from backend.pipeline import persons as people
 from backend.pipeline.count import add_deltas
 from backend.pipeline.merge import insist, tell_moved
 from backend.runtime import Runtime
-from backend.storage import enrolments, histories, merges, messages, segments, visitors
+from backend.storage import enrolments, histories, merges, messages, segments, stage_entries, visitors
 from backend.storage.database import Connection
 from backend.storage.merges import Merge
 from backend.storage.visitors import Stored
 
 EVENTS_AT_ONCE = 5_000
 ASKED_AT_ONCE = 100_000
-"""Events up to which memberships in segments are followed through time; with more they are asked as of now."""
+"""Events up to which memberships and stages are followed through time; with more, memberships are asked as of now, and
+entries into stages stay with whom they were written down for.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,13 @@ class _Undoing:
         self.now = now
         self.author = author
         self.reading = Reading.of(site.policy)
-        found = segments.load_segments(connection, site.id).get(site.id)
-        self.segments = Segments(found) if found else None
+        found = segments.load_segments(connection, site.id).get(site.id, [])
+        groups = Segments(found, site.funnel) if found or site.funnel.own else None
+        self.ruleset = Ruleset.of(site, (), groups)
+        self.staged: list[tuple[str, Sequence[Staged]]] = []
+        """What the two have entered, of those whose stages are followed through time."""
+
+        self.followed: list[str] = []
 
     def undo(self, visitor_id: str, merge_id: str) -> tuple[Unmerged, list[str]]:
         connection = self.connection
@@ -89,6 +96,8 @@ class _Undoing:
         before = stored[merge.member_id].profile
         other = self._refold(person, freed, merges.of_visitors(connection, freed), before.person)
         one, other = self._part(person, one, other)
+        stage_entries.forget(connection, self.followed)
+        stage_entries.insert(connection, stage_entries.rows_of(self.site.id, self.site.funnel.revision, self.staged))
         changed = [Stored(one, None), Stored(other, None)]
         gone = other.first_seen is None and not other.members and not other.identifiers
         if gone:
@@ -110,15 +119,18 @@ class _Undoing:
             contacts=person.contacts,  # an answer is understood by what it answers
         )
         total = sum(histories.lengths(self.connection, ids, self.now).values())
-        if self.segments is None or total > ASKED_AT_ONCE:
+        if total > ASKED_AT_ONCE:
             folded = working_copy(blank)
             for event in self._events(ids):
                 fold_into(folded, event, self.reading)
+            folded = replace(folded, stage_history=person.stage_history, stages_built=person.stages_built)
         else:
             events = list(self._events(ids))
-            ruleset = Ruleset.of(self.site, (), self.segments)
             past = Past(by_name(events), complete=True)
-            folded = advance(ruleset, blank, (), events, past, until=self.now, now=None).profile
+            result = advance(self.ruleset, blank, (), events, past, until=self.now, now=None)
+            folded = result.profile
+            self.staged.append((ids[0], result.staged))
+            self.followed.extend(ids)
         return replace(folded, contacts=(), exposures=(), attended_until=None, woken_at=person.woken_at)
 
     def _events(self, ids: Collection[str]) -> Iterator[Event]:
