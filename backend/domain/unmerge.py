@@ -9,6 +9,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.exposure import LEAVE_WINDOW, Exposure, Exposures, session_at
 from backend.domain.identity import anonymous_visitor, derive, known_visitor
+from backend.domain.profile import Profile
 from backend.domain.session import Spans
 
 
@@ -30,6 +31,12 @@ def owner_of(site_id: str, event: Event) -> str | None:
 def belongs(enrolment: Enrolment, freed: Collection[str]) -> bool:
     """Whether an enrolment is that of one of these visitors: it was entered as theirs, or by their event."""
     return enrolment.visitor_id in freed or owner_of(enrolment.site_id, enrolment.trigger) in freed
+
+
+def home_of(enrolment: Enrolment, person: Profile) -> str:
+    """The id of a person under which what an enrolment reports is kept: it goes where the enrolment `belongs`."""
+    owners = (enrolment.visitor_id, owner_of(enrolment.site_id, enrolment.trigger))
+    return next((each for each in owners if each is not None and each in person.members), person.id)
 
 
 def share(contacts: Contacts, enrolled: Iterable[Enrolment], message_ids: Collection[str]) -> Shares:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Self
+from unicodedata import normalize
 
 from backend.domain.sealed import seal_text, unseal_text
 
@@ -25,7 +26,7 @@ class Subscription:
 
 def normalised_email(address: str) -> str:
     """The one spelling under which an address is remembered: mail servers tell no case apart."""
-    return address.strip().lower()
+    return normalize("NFC", address.strip().lower())
 
 
 def seal(secret: str, subscription: Subscription) -> str:

@@ -1,7 +1,7 @@
 """Which names does a site report? Events, their properties and people's traits, with types and harmless examples."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -107,17 +107,18 @@ Names = dict[Name, Known]
 
 def note(names: Names, event: Event) -> None:
     """Notes what this event names; nothing of what rules or the engine report themselves."""
-    if event.type == SIGNAL:
-        if event.name == CHANGED:
-            _note_traits(names, event, event.properties)
-        return
-    _note(names, Name(EVENT, "", event.name), event.timestamp)
-    for name, value in event.properties.items():
-        _note(names, Name(PROPERTY, event.name, name), event.timestamp, value)
-    _note_traits(names, event, event.traits)
-    told = event.context.get("traits")
-    if isinstance(told, dict):
-        _note_traits(names, event, told)
+    for name, value, shown in _told(event):
+        _note(names, name, event.timestamp, value, shown=shown)
+
+
+def examples_told(event: Event, among: Mapping[Name, Known]) -> Iterator[tuple[Name, Any]]:
+    """Those of the examples of these names that this event has told too."""
+    for name, value, shown in _told(event):
+        known = among.get(name)
+        if shown and known is not None and known.examples:
+            example = example_of(name, value)
+            if example is not None and example in known.examples:
+                yield name, example
 
 
 def type_of(value: Any) -> str | None:
@@ -159,20 +160,35 @@ def is_personal(name: Name) -> bool:
     return bool(words & _PERSONAL) or (name.kind == TRAIT and "name" in words)
 
 
-def _note_traits(names: Names, event: Event, told: Mapping[str, Any]) -> None:
+def _told(event: Event) -> Iterator[tuple[Name, Any, bool]]:
+    """Every name in an event, its value, and whether that may serve as an example."""
+    if event.type == SIGNAL:
+        if event.name == CHANGED:
+            yield from _told_traits(event.properties)
+        return
+    yield Name(EVENT, "", event.name), None, False
+    for name, value in event.properties.items():
+        yield Name(PROPERTY, event.name, name), value, True
+    yield from _told_traits(event.traits)
+    told = event.context.get("traits")
+    if isinstance(told, dict):
+        yield from _told_traits(told)
+
+
+def _told_traits(told: Mapping[str, Any]) -> Iterator[tuple[Name, Any, bool]]:
     for name, value in told.items():
         if name not in RANK:
-            _note(names, Name(TRAIT, "", name), event.timestamp, value)
+            yield Name(TRAIT, "", name), value, True
     for kind, name, value in operations_of(told):
         if kind in {"$add", "$subtract"}:
-            _note(names, Name(TRAIT, "", name), event.timestamp, 0, shown=False)
+            yield Name(TRAIT, "", name), 0, False
         elif kind in {"$append", "$remove"}:
-            _note(names, Name(TRAIT, "", name), event.timestamp, [])
+            yield Name(TRAIT, "", name), [], True
         else:
-            _note(names, Name(TRAIT, "", name), event.timestamp, value)
+            yield Name(TRAIT, "", name), value, True
 
 
-def _note(names: Names, name: Name, at: datetime, value: Any = None, *, shown: bool = True) -> None:
+def _note(names: Names, name: Name, at: datetime, value: Any, *, shown: bool) -> None:
     if not 0 < len(name.name) <= LONGEST_NAME:
         return
     known = names.get(name)

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 from backend.domain.access import Access
-from backend.domain.erased import ANONYMOUS, EMAIL, USER, VISITOR, name_of
+from backend.domain.erased import ANONYMOUS, EMAIL, USER, VISITOR, contact_names
+from backend.domain.identifier import PLAIN
 from backend.runtime import Runtime
 from backend.storage import access_log, sites
 
@@ -35,7 +36,10 @@ def note_list(
 def _unnamed(rt: Runtime, site_id: str, name: str, value: str) -> str:
     """What was asked for; whatever names a person as its keyed hash: the log outlives them."""
     kind = NAMING.get(name)
-    return value[:500] if kind is None else f"hash:{rt.sites.vault.tombstone(site_id, *name_of(kind, value))}"
+    if kind is None:
+        return value[:500]
+    spellings = contact_names(kind, value, PLAIN) if kind == EMAIL else set()
+    return f"hash:{rt.sites.vault.tombstone(site_id, *min(spellings, default=(kind, value)))}"
 
 
 def _note(rt: Runtime, looks: list[Access]) -> None:

@@ -5,7 +5,7 @@ until this batch has taken effect and then takes it along.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from backend.domain.consent import Choice
 from backend.domain.engine import Ruleset
 from backend.domain.erased import Name, admitted, names_of
 from backend.domain.event import SIGNAL
+from backend.domain.identifier import PLAIN, Reading
 from backend.domain.identity import anonymous_visitor
 from backend.domain.site import Policy
 from backend.pipeline.arrive import Arrived
@@ -24,6 +25,7 @@ from backend.storage.database import Connection
 from backend.storage.vault import Vault
 
 Kept = list[tuple[int, Arrived]]
+RulesetOf = Callable[[str], Ruleset | None]
 
 ERASED, NO_CONSENT, OBJECTED, EXPIRED = "erased", "no_consent", "privacy_signal", "retention"
 
@@ -57,7 +59,7 @@ class Admission:
             return kept
         numbers: Counter[tuple[str, str]] = Counter()
         if erased:
-            kept = self._not_erased(connection, persons, kept, erased, numbers, now)
+            kept = self._not_erased(connection, sites, persons, kept, erased, numbers, now)
         if strict or objecting:
             kept = _allowed(strict, persons, kept, numbers, now)
         if numbers:
@@ -67,6 +69,7 @@ class Admission:
     def _not_erased(
         self,
         connection: Connection,
+        sites: Mapping[str, Ruleset | None],
         persons: Persons,
         kept: Kept,
         erased: Mapping[str, datetime],
@@ -83,7 +86,7 @@ class Admission:
             last = erased.get(each.site_id)
             if last is not None and (each.event.timestamp <= last or _names_nobody(persons, each)):
                 suspects.add(index)
-                asked.setdefault(each.site_id, set()).update(names_of(each.event))
+                asked.setdefault(each.site_id, set()).update(names_of(each.event, reading_of(sites[each.site_id])))
         if not suspects:
             return kept
         stones = tombstones.find(connection, self._vault, asked)
@@ -91,7 +94,7 @@ class Admission:
         for index, each in kept:
             if index in suspects and (found := stones[each.site_id]):
                 of_another = each.event.user_id is not None and each.visitor_id in persons.existing
-                lifted = admitted(each.event, found, of_another=of_another)
+                lifted = admitted(each.event, found, reading_of(sites[each.site_id]), of_another=of_another)
                 if lifted is None:
                     numbers[each.site_id, ERASED] += 1
                     continue
@@ -211,18 +214,26 @@ def _answer_only(each: Arrived) -> Arrived:
     return replace(each, event=bare, body=encode_json(body | told_ids).decode(), row=None)
 
 
-def without_erased(connection: Connection, vault: Vault, arrived: Sequence[Arrived]) -> list[Arrived]:
+def reading_of(ruleset: Ruleset | None) -> Reading:
+    """How a site reads addresses."""
+    return PLAIN if ruleset is None else ruleset.reading
+
+
+def without_erased(
+    connection: Connection, vault: Vault, ruleset_of: RulesetOf, arrived: Sequence[Arrived]
+) -> list[Arrived]:
     """Those that are not of somebody who was erased, for what is set aside: it is judged as if nobody were known."""
     erased = tombstones.newest(connection)
-    late = [each for each in arrived if each.site_id in erased]
+    late = [(each, reading_of(ruleset_of(each.site_id))) for each in arrived if each.site_id in erased]
     if not late:
         return list(arrived)
     asked: dict[str, set[Name]] = {}
-    for each in late:
-        asked.setdefault(each.site_id, set()).update(names_of(each.event))
+    for each, reading in late:
+        asked.setdefault(each.site_id, set()).update(names_of(each.event, reading))
     stones = tombstones.find(connection, vault, asked)
-    return [
-        each
-        for each in arrived
-        if each.site_id not in erased or admitted(each.event, stones[each.site_id], of_another=False) is not None
-    ]
+    gone = {
+        id(each)
+        for each, reading in late
+        if admitted(each.event, stones[each.site_id], reading, of_another=False) is None
+    }
+    return [each for each in arrived if id(each) not in gone]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
@@ -34,7 +34,7 @@ class Effects:
     """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
     `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now,
-    `shopping` the events that tell of products, as (person id, site id, event).
+    `shopping` the events that tell of products, as (person id, site id, event), `admitted` all that may take effect.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -43,6 +43,7 @@ class Effects:
     visited: int = 0
     changed: Sequence[Enrolment] = ()
     shopping: Sequence[tuple[str, str, Event]] = ()
+    admitted: Sequence[tuple[int, Arrived]] = ()
 
 
 def apply(
@@ -84,16 +85,12 @@ def apply(
         changed.extend(result.enrolments.values())
         effects.messages.extend(result.messages)
         effects.webhooks.extend(result.webhooks)
-        emitted.extend((person_id, result.profile.site_id, event) for event in result.emitted)
-    effects.changed, effects.shopping = changed, batch.shopping
-    entered = _entered(ruleset_of, staged)
-    begun = [beside.submit(stage_entries.insert, connection, entered)] if beside is not None and entered else []
-    batch.persons.save(connection, beside, begun)
+        emitted.extend((home, after.site_id, each) for home, each in zip(result.homes, result.emitted, strict=True))
+    effects.changed, effects.shopping, effects.admitted = changed, batch.shopping, batch.kept
+    batch.persons.save(connection, beside, _enter(connection, ruleset_of, staged, beside))
     meanwhile()
     if regrouped:
         segments.save_members(connection, regrouped)
-    if entered and not begun:
-        stage_entries.insert(connection, entered)
     point("after_profiles")
     if batch.shopping:
         note_interests(connection, ruleset_of, batch.shopping)
@@ -133,15 +130,21 @@ def _live(
     return advance_all(connection, ruleset_of, batch, walks, until, now)
 
 
-def _entered(
-    ruleset_of: RulesetOf, staged: Mapping[str, Sequence[tuple[str, Sequence[Staged]]]]
-) -> list[stage_entries.Row]:
-    """The rows that tell who came into which stage of the site's present funnel."""
+def _enter(
+    connection: Connection,
+    ruleset_of: RulesetOf,
+    staged: Mapping[str, Sequence[tuple[str, Sequence[Staged]]]],
+    beside: Executor | None,
+) -> list[Future[None]]:
+    """Writes down who came into which stage of the site's present funnel; with `beside`, what that does for it."""
     rows: list[stage_entries.Row] = []
     for site_id, told in staged.items():
         ruleset = ruleset_of(site_id)
         rows += stage_entries.rows_of(site_id, ruleset.site.funnel.revision if ruleset is not None else 0, told)
-    return rows
+    if rows and beside is not None:
+        return [beside.submit(stage_entries.insert, connection, rows)]
+    stage_entries.insert(connection, rows)
+    return []
 
 
 def _numbers(

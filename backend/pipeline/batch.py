@@ -70,6 +70,11 @@ class Batch:
                 self.sites.setdefault(person_id, profile.site_id)
 
 
+def due_visitors(connection: Connection, horizon: datetime, most: int) -> list[str]:
+    """The visitors for whom something is due: an enrolment that waits, or a moment that a rule waits for."""
+    return [*enrolments.due_visitors(connection, horizon, most), *visitors.due(connection, horizon, most)]
+
+
 def gather(
     connection: Connection,
     ruleset_of: RulesetOf,

@@ -4,24 +4,33 @@ What stays is a keyed hash of each of their names (see `domain/erased`). What li
 comes; `scrub` then empties what Redis and SQLite still hold of it below.
 """
 
-import json
-from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from msgspec import MsgspecError
 
-from backend.domain.erased import ANONYMOUS, EMAIL, MESSAGE, RETURNING, USER, VISITOR, Name, name_of, names_of, told_by
+from backend.domain.erased import (
+    ANONYMOUS,
+    EMAIL,
+    MESSAGE,
+    RETURNING,
+    USER,
+    VISITOR,
+    Name,
+    contact_names,
+    names_of,
+    told_by,
+)
+from backend.domain.identifier import PLAIN, Reading
 from backend.domain.identity import anonymous_visitor
+from backend.domain.unsubscribe import normalised_email
 from backend.pipeline import access
 from backend.pipeline.access import Reader
+from backend.pipeline.clear_dead import clear_dead
+from backend.pipeline.learn_names import forget_examples
 from backend.runtime import Runtime
-from backend.schemas import wire
-from backend.storage import access_log, dead, events, messages, sweeps, tombstones, unsubscribes, visitors
+from backend.storage import access_log, events, messages, sweeps, tombstones, unsubscribes, visitors
 from backend.storage.database import Connection
-from backend.storage.dead import DeadEvent
 from backend.storage.log import order
 from backend.storage.redis_client import rewrite
 from backend.storage.visitors import Stored
@@ -34,8 +43,6 @@ PAUSE = timedelta(seconds=30)
 SLACK = timedelta(seconds=2)
 """How far the clocks of Redis and of whoever erases may be apart."""
 
-DEAD_AT_ONCE = 500
-
 
 def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
     """Erases a visitor with everybody merged into them; False when there is none. They stay erased."""
@@ -47,13 +54,16 @@ def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
         person = visitors.lock_person(connection, site_id, visitor_id)
         if not person:
             return False
-        names = _names(connection, site_id, person)
+        site = rt.sites.by_id(site_id)
+        reading = PLAIN if site is None else Reading.of(site.policy)
+        names, addresses = _names(connection, site_id, person, reading)
         revoked = messages.waiting_on_site(connection, person, now)
         tombstones.add(connection, vault, site_id, names | {(VISITOR, each) for each in person}, now)
+        forget_examples(connection, site_id, person, now)
         visitors.erase(connection, site_id, visitor_id)
-        _clear_dead(connection, site_id, names)
-        emails = [value for kind, value in names if kind == EMAIL]
-        unsubscribes.hide(connection, vault, site_id, EMAIL, emails)
+        clear_dead(connection, site_id, names, reading)
+        addresses.update(value for kind, value in names if kind == EMAIL)
+        unsubscribes.hide(connection, vault, site_id, EMAIL, addresses)
         access_log.forget(connection, vault, site_id, person)
         sweeps.forget(connection, person)
         look = access.look(rt, site_id, reader, "erase", visitor_id)
@@ -64,91 +74,44 @@ def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
     return True
 
 
-def _names(connection: Connection, site_id: str, person: Mapping[str, Stored]) -> set[Name]:
-    """Everything by which these visitors are known: ids, addresses, and the calls that said who they are."""
+def _names(
+    connection: Connection, site_id: str, person: Mapping[str, Stored], reading: Reading
+) -> tuple[set[Name], set[str]]:
+    """Everything by which these visitors are known: ids, addresses, and the calls that said who they are.
+
+    With it the addresses of mails as they were written to.
+    """
     names: set[Name] = set()
     browsers: set[str] = set()
+    addresses = set(messages.addresses(connection, person))
     for each in person.values():
         profile = each.profile
         browsers.update(profile.anonymous_ids)
         if profile.user_id is not None:
             names.add((USER, profile.user_id))
-        names.update(name_of(found.kind, found.value) for found in profile.identifiers if _reaches(found.kind))
-        names.update(told_by(profile.traits))
-        names.update((EMAIL, address) for address in profile.unsubscribed)
+        for found in profile.identifiers:
+            if _reaches(found.kind):
+                names |= contact_names(found.kind, found.value, reading)
+        names |= told_by(profile.traits, reading)
+        addresses.update(profile.unsubscribed)
     for event in events.naming(connection, person):
-        told = names_of(event)
+        told = names_of(event, reading)
         if event.type in RETURNING:
             names.add((MESSAGE, event.message_id))
         browsers.update(value for kind, value in told if kind == ANONYMOUS)
         names.update(name for name in told if _reaches(name[0]))
-    names.update(name_of(EMAIL, each) for each in messages.addresses(connection, person))
+    for address in addresses:
+        names |= contact_names(EMAIL, address, reading)
     # A browser on which somebody else is known, or nobody yet, is theirs.
     owners = {anonymous_visitor(site_id, each): each for each in browsers}
     others = visitors.load(connection, owners.keys() - person.keys())
     names.update((ANONYMOUS, each) for owner, each in owners.items() if owner not in others)
-    return names
+    return names, {normalised_email(each) for each in addresses}
 
 
 def _reaches(kind: str) -> bool:
     """Whether names of this kind are addresses and numbers: ids have their own rules."""
     return kind not in {"anonymous_id", "user_id", ANONYMOUS, USER, MESSAGE}
-
-
-def _clear_dead(connection: Connection, site_id: str, names: Iterable[Name]) -> None:
-    """Takes this person's events out of what was set aside."""
-    values = {value for kind, value in names if kind != MESSAGE}
-    last: DeadEvent | None = None
-    while found := dead.fetch(connection, DEAD_AT_ONCE, after=last):
-        last = found[-1]
-        for each in found:
-            if each.site_id not in (None, site_id):
-                continue
-            left = each.payload if each.site_id is not None and not _tells(each.payload, values) else None
-            if each.site_id is None:
-                left = _rest(each.payload, values)
-            if left is None:
-                dead.remove(connection, [each.id])
-            elif left != each.payload:
-                dead.rewrite(connection, each.id, left)
-
-
-def _rest(payload: str, values: set[str]) -> str | None:
-    """An entry of the log without the events of somebody; None where nothing of it is left, or it cannot be told."""
-    try:
-        told = json.loads(payload)
-        text = b64decode(told["events"])
-        raws = wire.decode_raws(text)
-    except (MsgspecError, ValueError, KeyError, TypeError, RecursionError):
-        return None if _tells(payload, values) else payload
-    kept = [raw for raw in raws if not _tells(bytes(raw).decode("utf-8", "replace"), values)]
-    if len(kept) == len(raws):
-        return payload
-    told["events"] = b"[" + b",".join(kept) + b"]"
-    return wire.encode_json(told).decode() if kept else None
-
-
-def _tells(text: str, values: set[str]) -> bool:
-    """Whether an event's JSON names somebody by one of these values."""
-    try:
-        return not values.isdisjoint(_texts(json.loads(text)))
-    except (ValueError, RecursionError):
-        return any(value in text for value in values)
-
-
-def _texts(value: Any) -> set[str]:
-    found: set[str] = set()
-    todo = [value]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, dict):
-            todo.extend(each.values())
-        elif isinstance(each, list):
-            todo.extend(each)
-        elif isinstance(each, str | int) and not isinstance(each, bool):
-            text = str(each).strip()
-            found.update((text, text.lower()))
-    return found
 
 
 def scrub(rt: Runtime) -> bool:

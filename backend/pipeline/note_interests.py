@@ -88,6 +88,16 @@ def backfill(connection: Connection, sweep: Sweep, now: datetime) -> Sweep:
     )
 
 
+def renote(connection: Connection, site_id: str, groups: Iterable[Sequence[str]], now: datetime) -> None:
+    """Writes anew what these are interested in who were one person; each group's first is whose the others are."""
+    if interests.noting_since(connection, site_id) is None:
+        return
+    owner = {member: group[0] for group in groups for member in group}
+    interests.forget_visitors(connection, owner)
+    asked = [(member, name, now - interests.KEPT) for member in owner for name in INTERESTS]
+    _write(connection, ((owner[each], site_id, event) for each, event in events.history_since(connection, asked)))
+
+
 def end(connection: Connection, asking: Iterable[str]) -> None:
     """Ends noting for the sites that are not `asking` any more, and forgets a piece of what was noted of them."""
     for site_id in set(interests.noting(connection)) - set(asking):

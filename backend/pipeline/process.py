@@ -21,9 +21,10 @@ from backend.errors import ChimeinError
 from backend.pipeline.admit import Admission, without_erased
 from backend.pipeline.apply import Effects, apply
 from backend.pipeline.arrive import Arrived, one
-from backend.pipeline.batch import Poisoned
+from backend.pipeline.batch import Poisoned, due_visitors
 from backend.pipeline.blame import culprits
 from backend.pipeline.careful import Care
+from backend.pipeline.clear_dead import keep_out
 from backend.pipeline.faults import point
 from backend.pipeline.learn_names import NameLearner
 from backend.pipeline.learn_products import ProductLearner
@@ -31,7 +32,7 @@ from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
-from backend.storage import dead, enrolments, partitions, visitors
+from backend.storage import dead, partitions
 from backend.storage.database import Connection, is_poison, is_transient
 from backend.storage.dead import DeadEvent
 from backend.storage.leases import Leases
@@ -212,7 +213,7 @@ class Processor:
                 excluded.update(found)
         self.offsets.update(read.last)
         self.care.passed(read.last)
-        self.names.look(read.arrived)
+        self.names.look(effects.admitted)
         self.products.note(effects.shopping)
         if read.more:
             self.beside.submit(self._send_on, effects)  # who has a backlog need not wait for the bells
@@ -229,7 +230,7 @@ class Processor:
                 partitions.move(connection, partition, self.offsets[partition], entry_id)
             point("after_offset")
             self.rulesets.refresh(connection)
-            due = _due(connection, read.horizon, DUE_AT_ONCE)
+            due = due_visitors(connection, read.horizon, DUE_AT_ONCE)
             left_out = excluded.keys() | self.repeats.find(connection, arrived)
             places = [index for index in range(len(arrived)) if index not in left_out] if left_out else None
             good = arrived if places is None else [arrived[index] for index in places]
@@ -249,7 +250,8 @@ class Processor:
                 if places is not None:
                     raise Poisoned({places[index]: why for index, why in poisoned.reasons.items()}) from poisoned
                 raise
-            aside = [*read.unreadable, *self._aside(connection, arrived, excluded, now)]
+            unreadable = keep_out(connection, self.rt.sites.vault, self.rulesets.of, read.unreadable)
+            aside = [*unreadable, *self._aside(connection, arrived, excluded, now)]
             dead.add(connection, aside)
             point("before_commit")
         point("after_commit")
@@ -266,7 +268,8 @@ class Processor:
         if not excluded:
             return []
         reasons = {id(arrived[index]): reason for index, reason in excluded.items()}
-        kept = without_erased(connection, self.rt.sites.vault, [arrived[index] for index in excluded])
+        vault = self.rt.sites.vault
+        kept = without_erased(connection, vault, self.rulesets.of, [arrived[index] for index in excluded])
         return [one(each, reasons[id(each)], now) for each in kept]
 
     def _ahead_of(self, read: Read) -> None:
@@ -284,11 +287,11 @@ class Processor:
     def _fire(self, horizon: datetime) -> Effects:
         """Fires what is due when nothing came in."""
         with self.rt.db.read() as connection:
-            if not _due(connection, horizon, 1):
+            if not due_visitors(connection, horizon, 1):
                 return Effects()
         with self.rt.db.begin() as connection:
             self.rulesets.refresh(connection)
-            due = _due(connection, horizon, DUE_AT_ONCE)
+            due = due_visitors(connection, horizon, DUE_AT_ONCE)
             effects = apply(connection, self.rulesets.of, (), due, until=horizon, now=self.rt.clock())
         point("after_commit")
         self._send_on(effects)
@@ -322,8 +325,3 @@ class Processor:
             if not crowded and oldest < milliseconds:
                 milliseconds, sequence = oldest, 0
             self.rt.log.trim(partition, f"{milliseconds}-{sequence}")
-
-
-def _due(connection: Connection, horizon: datetime, most: int) -> list[str]:
-    """The visitors for whom something is due: an enrolment that waits, or a moment that a rule waits for."""
-    return [*enrolments.due_visitors(connection, horizon, most), *visitors.due(connection, horizon, most)]

@@ -9,6 +9,7 @@ from backend.domain.engine import Ruleset, Segments, Staged, advance
 from backend.domain.event import Event
 from backend.domain.exposure import attended_until
 from backend.domain.fold import fold_into, working_copy
+from backend.domain.funnel import KEY
 from backend.domain.identifier import Reading
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile, new_profile
@@ -18,18 +19,20 @@ from backend.domain.unmerge import belongs, exposures_of, share
 from backend.errors import Conflict, NotFound
 from backend.pipeline import persons as people
 from backend.pipeline.count import add_deltas
+from backend.pipeline.history import Life
 from backend.pipeline.merge import insist, tell_moved
+from backend.pipeline.note_interests import renote
+from backend.pipeline.restage import Restager
 from backend.runtime import Runtime
-from backend.storage import enrolments, histories, merges, messages, segments, stage_entries, visitors
+from backend.schemas.documents import ProfileHead
+from backend.storage import enrolments, histories, merges, messages, segments, stage_entries, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.merges import Merge
 from backend.storage.visitors import Stored
 
 EVENTS_AT_ONCE = 5_000
 ASKED_AT_ONCE = 100_000
-"""Events up to which memberships and stages are followed through time; with more, memberships are asked as of now, and
-entries into stages stay with whom they were written down for.
-"""
+"""Events up to which memberships in segments are followed through time; with more they are asked as of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def unmerge(rt: Runtime, site: Site, visitor_id: str, merge_id: str, author: str
     """
 
     def work(connection: Connection) -> tuple[Unmerged, list[str]]:
-        return _Undoing(connection, site, rt.clock(), author).undo(visitor_id, merge_id)
+        return _Undoing(rt, connection, site, author).undo(visitor_id, merge_id)
 
     done, told = insist(rt, work)
     tell_moved(rt, told)
@@ -61,19 +64,16 @@ def unmerge(rt: Runtime, site: Site, visitor_id: str, merge_id: str, author: str
 class _Undoing:
     """One transaction."""
 
-    def __init__(self, connection: Connection, site: Site, now: datetime, author: str) -> None:
+    def __init__(self, rt: Runtime, connection: Connection, site: Site, author: str) -> None:
+        self.rt = rt
         self.connection = connection
         self.site = site
-        self.now = now
+        self.now = rt.clock()
         self.author = author
         self.reading = Reading.of(site.policy)
-        found = segments.load_segments(connection, site.id).get(site.id, [])
-        groups = Segments(found, site.funnel) if found or site.funnel.own else None
-        self.ruleset = Ruleset.of(site, (), groups)
-        self.staged: list[tuple[str, Sequence[Staged]]] = []
-        """What the two have entered, of those whose stages are followed through time."""
-
-        self.followed: list[str] = []
+        found = segments.load_segments(connection, site.id).get(site.id, ())
+        asked = Segments(found, site.funnel) if found or site.funnel.own else None
+        self.ruleset = Ruleset.of(site, (), asked)
 
     def undo(self, visitor_id: str, merge_id: str) -> tuple[Unmerged, list[str]]:
         connection = self.connection
@@ -92,12 +92,10 @@ class _Undoing:
         kept_ids = [each for each in everybody if each not in freed_ids]
         freed = [merge.member_id, *(each for each in everybody if each in freed_ids and each != merge.member_id)]
         stored = visitors.load(connection, everybody, lock=True)
-        one = self._refold(person, kept_ids, journal, person.person)
+        one, staged = self._refold(person, kept_ids, journal, person.person)
         before = stored[merge.member_id].profile
-        other = self._refold(person, freed, merges.of_visitors(connection, freed), before.person)
+        other, also_staged = self._refold(person, freed, merges.of_visitors(connection, freed), before.person)
         one, other = self._part(person, one, other)
-        stage_entries.forget(connection, self.followed)
-        stage_entries.insert(connection, stage_entries.rows_of(self.site.id, self.site.funnel.revision, self.staged))
         changed = [Stored(one, None), Stored(other, None)]
         gone = other.first_seen is None and not other.members and not other.identifiers
         if gone:
@@ -106,11 +104,21 @@ class _Undoing:
         visitors.save(connection, [], changed)
         visitors.relink(connection, [(each, other.id) for each in other.members])
         segments.save_members(connection, [(None, each.profile) for each in changed])
+        stage_entries.forget(connection, everybody)
+        revision = self.site.funnel.revision
+        entered = stage_entries.rows_of(self.site.id, revision, [(one.id, staged), (other.id, also_staged)])
+        stage_entries.insert(connection, entered)
+        renote(connection, self.site.id, [kept_ids, freed], self.now)
         undone = replace(merge, undone_at=self.now, undone_by=self.author)
         return Unmerged(undone, one, None if gone else other), everybody
 
-    def _refold(self, person: Profile, ids: list[str], journal: list[Merge], chosen: str) -> Profile:
-        """The person with these ids (the first is their own) out of their events; not yet what was said to them."""
+    def _refold(
+        self, person: Profile, ids: list[str], journal: list[Merge], chosen: str
+    ) -> tuple[Profile, Sequence[Staged]]:
+        """The person with these ids (the first is their own) out of their events; not yet what was said to them.
+
+        With it the stages that they came into, in order of time, as `restage` finds them.
+        """
         blank = replace(
             new_profile(ids[0], self.site.id),
             person=chosen if chosen in ids else ids[0],
@@ -118,27 +126,37 @@ class _Undoing:
             refused=_refused(journal, ids),
             contacts=person.contacts,  # an answer is understood by what it answers
         )
-        total = sum(histories.lengths(self.connection, ids, self.now).values())
-        if total > ASKED_AT_ONCE:
-            folded = working_copy(blank)
-            for event in self._events(ids):
-                fold_into(folded, event, self.reading)
-            folded = replace(folded, stage_history=person.stage_history, stages_built=person.stages_built)
-        else:
-            events = list(self._events(ids))
-            past = Past(by_name(events), complete=True)
-            result = advance(self.ruleset, blank, (), events, past, until=self.now, now=None)
-            folded = result.profile
-            self.staged.append((ids[0], result.staged))
-            self.followed.extend(ids)
-        return replace(folded, contacts=(), exposures=(), attended_until=None, woken_at=person.woken_at)
+        folded, staged = self._folded(blank, ids)
+        return replace(folded, contacts=(), exposures=(), attended_until=None, woken_at=person.woken_at), staged
 
-    def _events(self, ids: Collection[str]) -> Iterator[Event]:
-        after = None
-        while found := histories.part(self.connection, ids, after, self.now, EVENTS_AT_ONCE):
-            for visitor_id, event in found:
-                yield people.as_believed(visitor_id, event, self.site, self.reading)
-            after = found[-1][1].moment
+    def _folded(self, blank: Profile, ids: list[str]) -> tuple[Profile, Sequence[Staged]]:
+        ruleset, asked = self.ruleset, self.ruleset.segments
+        if asked is None:
+            profile, staged = blank, list[Staged]()
+            for piece in self._events(ids):
+                until = piece[-1].timestamp
+                found = advance(ruleset, profile, (), piece, Past({}, complete=True), until=until, now=None)
+                profile = found.profile
+                staged.extend(found.staged)
+            return profile, staged
+        if sum(histories.lengths(self.connection, ids, self.now).values()) <= ASKED_AT_ONCE:
+            events = [event for piece in self._events(ids) for event in piece]
+            past = Past(by_name(events), complete=True)
+            found = advance(ruleset, blank, (), events, past, until=self.now, now=None)
+            return found.profile, found.staged
+        folded = working_copy(blank)
+        for piece in self._events(ids):
+            for event in piece:
+                fold_into(folded, event, self.reading)
+        head = ProfileHead(id=blank.id, person=blank.person, members=blank.members)
+        replayed = Restager(self.rt, ruleset, self.now).replay(Life(head, total=0))
+        stages = {key: each for key, each in replayed.profile.segments.items() if key.startswith(KEY)}
+        told = {name: getattr(replayed.profile, name) for name in ("stage", "stage_history", "stages_built")}
+        return replace(folded, segments=stages, **told), replayed.staged
+
+    def _events(self, ids: Collection[str]) -> Iterator[list[Event]]:
+        for piece in histories.pieces(self.connection, ids, self.now, EVENTS_AT_ONCE):
+            yield [people.as_believed(*pair, self.site, self.reading) for pair in piece]
 
     def _part(self, person: Profile, one: Profile, other: Profile) -> tuple[Profile, Profile]:
         """Gives each what waits for them and what was said to them."""
@@ -153,6 +171,7 @@ class _Undoing:
             said |= messages.of_enrolments(connection, holder, ids).keys()
             if holder not in freed_ids:
                 messages.give(connection, holder, ids, other.id)
+                webhooks.give(connection, holder, ids, other.id)
         enrolments.give(connection, going, other.id)
         shares = share(person.contacts, theirs, said)
         rules = {each.rule_id for each in theirs}

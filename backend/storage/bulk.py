@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -18,6 +19,13 @@ row, so that Python goes on beside it."""
 
 MOST_VALUES = 32_766
 """Values that SQLite takes in one statement, in every build since 3.32."""
+
+
+def finish(begun: Sequence[Future[Any]]) -> None:
+    """Waits for what another thread does with the connection: nobody else may use it before; raises what it raised."""
+    wait(begun)
+    for each in begun:
+        each.result()
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, ignore: bool = False) -> int:

@@ -1,6 +1,6 @@
 """Whole histories: the visitors of a site with the events of each, read in pieces of bounded size."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -73,6 +73,16 @@ def part(
         )
     query = query.order_by(events.c.timestamp, events.c.arrival).limit(limit)
     return [(visitor_id, _event(row)) for visitor_id, *row in connection.execute(query)]
+
+
+def pieces(
+    connection: Connection, ids: Collection[str], until: datetime, at_once: int
+) -> Iterator[list[tuple[str, Event]]]:
+    """Every event of these ids up to `until` in order of moment, as (visitor id, event), so many at a time."""
+    after: tuple[datetime, int] | None = None
+    while found := part(connection, ids, after, until, at_once):
+        yield found
+        after = found[-1][1].moment
 
 
 def _event(row: Sequence[Any]) -> Event:

@@ -7,7 +7,7 @@ It is noted for sites only whose rules ask for it, once for each visitor, produc
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from backend.storage.bulk import delete_rows, insert_rows, raise_rows, rows_of
 from backend.storage.catalogue_tables import catalogues, interests
@@ -86,6 +86,11 @@ def after(conn: Connection, site_id: str, visitor_id: str, limit: int) -> list[t
 def forget(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> None:
     """Removes these, as (visitor id, product id, kind)."""
     delete_rows(conn, interests, list(keys))
+
+
+def forget_visitors(conn: Connection, ids: Collection[str]) -> None:
+    """Removes everything that is noted of these visitors."""
+    conn.execute(delete(interests).where(interests.c.visitor_id.in_(list(ids))))
 
 
 def noting_since(conn: Connection, site_id: str) -> datetime | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, text
 
 from backend.domain.engine import Staged
-from backend.storage.bulk import insert_rows
+from backend.storage.bulk import upsert_rows
 from backend.storage.tables import stage_entries
 from backend.storage.times import to_micros
 
@@ -29,8 +29,8 @@ def rows_of(site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Stag
 
 
 def insert(connection: Connection, rows: Sequence[Row]) -> None:
-    """Writes rows down."""
-    insert_rows(connection, stage_entries, rows)
+    """Writes rows down. Of two at one moment the later counts: no event may fail for what merely reports read."""
+    upsert_rows(connection, stage_entries, rows, keys=2)
 
 
 def forget(connection: Connection, ids: Collection[str]) -> None:

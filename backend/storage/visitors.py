@@ -1,7 +1,7 @@
 """The visitors: one row each with its profile, and a link where it turned out to be somebody known."""
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from backend.domain.identifier import as_known
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile, profile_reader
-from backend.storage.bulk import insert_rows, rows_of, update_rows
+from backend.storage.bulk import finish, insert_rows, rows_of, update_rows
 from backend.storage.tables import PER_VISITOR, merges, segment_members, visitors
 from backend.storage.times import from_micros, to_micros
 
@@ -20,7 +20,6 @@ AT_ONCE = 500
 """Rows that the database takes in while the next are encoded."""
 
 _LOADED = (visitors.c.visitor_id, visitors.c.merged_into, visitors.c.profile)
-
 
 FEW = 1_000
 """Members of a segment, up to which they are looked up one by one."""
@@ -64,9 +63,7 @@ def save(
                 rows = [_row(each) for each in fresh[start : start + AT_ONCE]]
                 taken.append(thread.submit(insert_rows, connection, visitors, rows))
     finally:
-        wait(taken)  # nobody else may speak with the database before
-    for each in taken:
-        each.result()
+        finish(taken)
     if thread is None:
         insert_rows(connection, visitors, [_row(each) for each in fresh])
     update_rows(connection, visitors, [_row(each) for each in changed])

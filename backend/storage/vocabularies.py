@@ -33,11 +33,19 @@ def add(connection: Connection, site_id: str, names: Mapping[Name, Known]) -> No
             room -= 1
         if before is None and room < 0:
             continue
-        after = now if before is None else before.joined(now)
-        document = {"count": after.count, "types": after.types, "examples": after.examples}
-        seen = to_micros(after.first_seen), to_micros(after.last_seen)
-        rows.append((site_id, *name, *seen, json.dumps(document, ensure_ascii=False)))
+        rows.append(_row(site_id, name, now if before is None else before.joined(now)))
     upsert_rows(connection, property_catalogue, rows, keys=4)
+
+
+def with_examples(connection: Connection, site_id: str) -> dict[Name, Known]:
+    """All names of a site of which an example is kept."""
+    query = select(property_catalogue).where(property_catalogue.c.site_id == site_id)
+    return {name: known for name, known in map(_read, connection.execute(query)) if known.examples}
+
+
+def replace(connection: Connection, site_id: str, names: Mapping[Name, Known]) -> None:
+    """Puts this in the place of what is kept of these names."""
+    upsert_rows(connection, property_catalogue, [_row(site_id, *each) for each in sorted(names.items(), key=_first)], 4)
 
 
 def find(
@@ -80,6 +88,16 @@ def place(found: tuple[Name, Known]) -> Place:
 def _size(connection: Connection, site_id: str) -> int:
     query = select(func.count()).select_from(property_catalogue).where(property_catalogue.c.site_id == site_id)
     return connection.scalar(query) or 0
+
+
+def _first(pair: tuple[Name, Known]) -> Name:
+    return pair[0]
+
+
+def _row(site_id: str, name: Name, known: Known) -> tuple[Any, ...]:
+    document = {"count": known.count, "types": known.types, "examples": known.examples}
+    seen = to_micros(known.first_seen), to_micros(known.last_seen)
+    return (site_id, *name, *seen, json.dumps(document, ensure_ascii=False))
 
 
 def _read(row: Row[Any]) -> tuple[Name, Known]:

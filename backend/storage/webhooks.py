@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, 
 
 from backend.domain.webhook import GIVE_UP, Webhook
 from backend.storage.bulk import insert_rows
-from backend.storage.tables import webhooks
+from backend.storage.tables import merges, webhooks
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 LEASE = timedelta(minutes=2)
@@ -164,6 +164,29 @@ def due_refs(connection: Connection, now: datetime, limit: int, grace: timedelta
         .limit(limit)
     )
     return [(row.visitor_id, row.id) for row in rows]
+
+
+def give(connection: Connection, visitor_id: str, enrolment_ids: Collection[str], to: str) -> None:
+    """Makes what these enrolments promised that of another visitor; what is being sent stays where it is."""
+    connection.execute(
+        update(webhooks)
+        .where(
+            webhooks.c.visitor_id == visitor_id,
+            webhooks.c.enrolment_id.in_(list(enrolment_ids)),
+            webhooks.c.status != "sending",
+        )
+        .values(visitor_id=to)
+    )
+
+
+def find(connection: Connection, site_id: str, webhook_id: str) -> Ref | None:
+    """Where the site's webhook with this id is: with whom it was promised to, or whom an undone merge gave it to."""
+    promised_to = webhook_id.partition(".")[0]
+    others = select(merges.c.member_id).where(merges.c.visitor_id == promised_to)
+    holders = or_(webhooks.c.visitor_id == promised_to, webhooks.c.visitor_id.in_(others))
+    query = select(webhooks.c.visitor_id).where(holders, webhooks.c.id == webhook_id, webhooks.c.site_id == site_id)
+    found = connection.scalar(query)
+    return None if found is None else (found, webhook_id)
 
 
 def recover(connection: Connection, now: datetime) -> int:

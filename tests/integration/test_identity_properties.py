@@ -74,9 +74,9 @@ def prefixed(calls: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
 
 def comparable(profile: Profile, prefix: str) -> Any:
     """What the API tells, without when an id was seen, the order of sets, and the prefix of this round."""
-    told = json.loads(
-        encode_profile(replace(profile, id="", person="", wake_at=None, woken_at=None, refused={}, segments_at=None))
-    )
+    # A stage is noted where its event comes in, also one that is late; taken apart, it stands where it happened.
+    ours: dict[str, Any] = {"wake_at": None, "woken_at": None, "refused": {}, "segments_at": None, "stage_history": ()}
+    told = json.loads(encode_profile(replace(profile, id="", person="", **ours)))
     empty = new_profile("", "")
     told = {name: value for name, value in told.items() if getattr(profile, name) != getattr(empty, name)}
     told["anonymous_ids"] = sorted(profile.anonymous_ids)

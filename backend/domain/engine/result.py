@@ -81,13 +81,15 @@ class Advance:
     """Where a visitor stands after a stretch of time: what changed, and what is to be said.
 
     `enrolments` are those that began or changed in it, by id, as they stand at its end; `emitted` the events that rules
-    reported, folded already. `woken`: a moment was noticed that no event marks, so that the profile has changed.
+    reported, folded already, `homes` the one of the visitor's ids under which each is kept. `woken`: a moment was
+    noticed that no event marks, so that the profile has changed.
     """
 
     profile: Profile
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     emitted: list[Event] = field(default_factory=list)
+    homes: list[str] = field(default_factory=list)
     webhooks: list[Webhook] = field(default_factory=list)
     denials: list[Denial] = field(default_factory=list)
     collisions: list[Collision] = field(default_factory=list)

@@ -28,6 +28,7 @@ from backend.domain.rule.compiled import BranchOp, CallOutOp, DelayOp, EmitOp, J
 from backend.domain.session import GAP
 from backend.domain.shelf import ProductNeeded
 from backend.domain.template import Template, TemplateError, render, template_context
+from backend.domain.unmerge import home_of
 from backend.domain.variant import assign
 
 if TYPE_CHECKING:
@@ -284,6 +285,7 @@ class Steps:
             context={"chimein": {"rule": rule.id, "hops": hops_of(trigger) + 1}},
         )
         walk.result.emitted.append(event)
+        walk.result.homes.append(home_of(enrolment, profile))
         walk.past.add(event)
         walk.queue.append(event)
         return noted(enrolment, at, name, "reported")

@@ -65,10 +65,10 @@ def retry_a_webhook(webhook_id: str, *, site: Site) -> dict[str, Any]:
     rt = runtime()
     if not re.fullmatch(r"[0-9a-f]{32}\.[0-9a-f]{32}", webhook_id):
         raise NotFound("There is no such webhook.")
-    ref = (webhook_id.partition(".")[0], webhook_id)
     with rt.db.begin() as conn:
-        webhook = webhooks.get(conn, ref)
-        if webhook is None or webhook.site_id != site.id:
+        ref = webhooks.find(conn, site.id, webhook_id)
+        webhook = None if ref is None else webhooks.get(conn, ref)
+        if ref is None or webhook is None:
             raise NotFound("There is no such webhook.")
         if not webhooks.requeue(conn, ref, rt.clock()):
             raise Conflict(f"The webhook is {webhook.status}: it cannot be sent again.")
