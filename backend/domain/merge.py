@@ -83,8 +83,8 @@ def _merged_cart_log(known: Profile, anonymous: Profile, orders: Orders) -> tupl
 
 def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
     """How both stood with the segments, to be asked anew of what they are together: a member is who was one before."""
-    if not known.segments_built and not anonymous.segments_built:
-        return {}
+    if not any(each.segments_built or each.segments_at or each.segments for each in (known, anonymous)):
+        return {}  # the site has neither segments nor stages of its own
     standings = dict(known.segments)
     for segment_id, other in anonymous.segments.items():
         own = standings.get(segment_id, other)

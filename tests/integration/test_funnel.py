@@ -390,6 +390,43 @@ def test_a_stage_may_ask_for_a_segment_and_neither_can_be_taken_away_below_the_o
     assert (told.status_code, "condition" in told.json["errors"]) == (422, True)
 
 
+def test_a_browser_that_signs_in_brings_its_own_stage_along(shop: Shop) -> None:
+    twice = {"performed": "Asked", "count": {"op": "gte", "value": 2}}
+    good(define(shop, ["new", {"name": "asking", "enter": twice}, TRIAL]))
+    restaged(shop)
+    shop.send(call("Asked"), identify("u"), call("Asked", anonymousId="cid"), call("Trial Started", anonymousId="bob"))
+    shop.clock.forward(minutes=1)
+    shop.send(identify("u", anonymousId="cid"))
+    assert shop.profile().stage == "asking"
+    shop.clock.forward(minutes=1)
+    shop.send(identify("u", anonymousId="bob"))
+    assert shop.profile().stage == "trial"
+
+
+def test_after_an_undo_each_has_entered_what_their_own_events_tell(each_shop: Shop) -> None:
+    shop = each_shop
+    good(define(shop, OWN))
+    restaged(shop)
+    shop.send(call("Page Viewed"), identify("u"))
+    shop.send(call("Trial Started", anonymousId="bob"))
+    shop.clock.forward(minutes=1)
+    before = rows(shop), funnel(shop)["persons"], history(shop), history(shop, "bob")
+    u, bob = shop.profile(user_id="u").id, shop.profile("bob").id
+    made = good(ask(shop, "POST", f"/visitors/{u}/merge", {"with": bob}))["merge"]
+    shop.send(call("Product Viewed", {"product_id": "1"}))
+    assert (shop.profile("bob").stage, funnel(shop)["persons"]) == ("trial", 1)
+    good(ask(shop, "POST", f"/visitors/{u}/merges/{made['id']}/undo"))
+    shop.clock.forward(minutes=1)
+    assert (shop.profile().stage, shop.profile("bob").stage) == ("interested", "trial")
+    [viewed] = [each for each in rows(shop) if each not in before[0]]
+    assert (viewed[0], viewed[3]) == (u, "interested")
+    assert history(shop)[:-1] == before[2]
+    assert history(shop, "bob") == before[3]
+    assert funnel(shop)["persons"] == 2
+    shop.send(call("Order Completed", {"total": 1}), call("Trial Ended", anonymousId="bob"))
+    assert (shop.profile().stage, shop.profile("bob").stage) == ("buyer", "new")
+
+
 def test_who_asks_for_a_stage_that_is_gone_is_named_and_an_own_one_is_known(shop: Shop) -> None:
     asking = {"field": "profile.stage", "op": "in", "value": ["cart", "checkout", "trial"]}
     new_rule(shop, name="cart left", trigger={"event": "A"}, audience=asking)
