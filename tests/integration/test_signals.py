@@ -156,7 +156,7 @@ def test_a_broadcast_repeats_a_piece_after_a_crash_and_nobody_gets_it_twice(each
         [begun] = sweeps.of_rule(connection, rule_id)
     for _ in range(3):
         sweeper._broadcast(
-            begun, ruleset.by_id[rule_id], shop.clock(), "UTC"
+            begun, ruleset.by_id[rule_id], shop.clock(), ruleset
         )  # dies before it has noted how far it came
     assert sweeper.run() == 10
     shop.processor.drain()
