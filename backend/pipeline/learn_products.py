@@ -80,7 +80,7 @@ class ProductLearner:
         self._noted_at = time.monotonic()
 
     def note(self, shopping: Sequence[Shopping]) -> None:
-        """Remembers what these events tell of products, to be learned before long; of very many in a short time some."""
+        """Remembers what these events tell of products, to be learned before long; of very many at once some."""
         if not shopping:
             return
         now = time.monotonic()
