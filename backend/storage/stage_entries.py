@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, text
+from sqlalchemy.exc import IntegrityError
 
 from backend.domain.engine import Staged
-from backend.storage.bulk import upsert_rows
+from backend.storage.bulk import insert_rows, upsert_rows
 from backend.storage.tables import stage_entries
 from backend.storage.times import to_micros
 
@@ -17,6 +18,7 @@ Row = tuple[str, int, str, int, str, str, str]
 """(visitor, at in µs, site, revision of its funnel, stage, source, device)"""
 
 AT_ONCE = 5_000
+MANY = 100
 
 
 def rows_of(site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Staged]]]) -> list[Row]:
@@ -30,7 +32,16 @@ def rows_of(site_id: str, revision: int, told: Sequence[tuple[str, Sequence[Stag
 
 def insert(connection: Connection, rows: Sequence[Row]) -> None:
     """Writes rows down. Of two at one moment the later counts: no event may fail for what merely reports read."""
-    upsert_rows(connection, stage_entries, rows, keys=2)
+    if len(rows) < MANY:
+        upsert_rows(connection, stage_entries, rows, keys=2)
+        return
+    connection.exec_driver_sql("SAVEPOINT before_stages")
+    try:
+        insert_rows(connection, stage_entries, rows)  # a third of the time, and nearly always right
+    except IntegrityError:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_stages")
+        upsert_rows(connection, stage_entries, rows, keys=2)
+    connection.exec_driver_sql("RELEASE SAVEPOINT before_stages")
 
 
 def forget(connection: Connection, ids: Collection[str]) -> None:
