@@ -12,7 +12,7 @@ from backend.domain.engine.segments import CompiledSegment, Segments
 from backend.domain.engine.stages import note_stage
 from backend.domain.event import SIGNAL, Event
 from backend.domain.identifier import NOTED
-from backend.domain.past import END_OF_MOMENT
+from backend.domain.past import END_OF_MOMENT, Since, together
 from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import BROADCAST, OF_PRODUCTS, SENT, TRIGGERED
@@ -185,7 +185,6 @@ class Membership:
         moment = self.walk.moment(at, None, (at, END_OF_MOMENT))
         standings = dict(profile.segments)
         state["segments"], state["segments_at"] = standings, at
-        wanted = frozenset().union(*(segments[place].history for place in todo))
         for place in todo:  # which grows behind the place where we are
             each = segments[place]
             before = standings.get(each.id, NOBODY)
@@ -193,7 +192,10 @@ class Membership:
             try:
                 after = self._standing(each, before, moment, given.get(place) if given else None)
             except HistoryNeeded as needed:
-                raise PastNeeded(dict.fromkeys(wanted | each.history | {needed.name})) from needed
+                since: Since = {needed.name: needed.since}
+                for other in todo:
+                    since = together(since, segments[other].since(at))
+                raise PastNeeded(since) from needed
             except Exception as error:  # a mistake of ours: it costs neither the event nor the others
                 self.walk.failed(each.id, error)
                 standings[each.id] = before._replace(due_at=None)

@@ -51,7 +51,8 @@ class VisitorQuery(PageQuery):
 def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """List visitors
 
-    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to.
+    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to. Favourite categories and
+    brands are null here: these are found among the events of a visitor, when one is got alone.
     """
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
@@ -70,7 +71,7 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
     now = runtime().clock()
 
     def shown(profile: Profile) -> dict[str, Any]:
-        return visitor_view(profile, site.currency, known, facts_of(profile, now, standards))
+        return visitor_view(profile, site.currency, known, facts_of(profile, now, standards, None))
 
     return page(found, query["limit"], shown, visitors.cursor_of)
 
