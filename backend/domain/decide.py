@@ -243,7 +243,7 @@ def _rendered(
     templates, site = op.templates[variant.name], setting.site
     context: Mapping[str, Any] = {}
     if not templates.constant:
-        facts = facts_of(moment.profile, moment.at, moment.standards)
+        facts = facts_of(moment.profile, moment.at, moment.standards, moment.history, op.facts)
         context = template_context(
             moment.profile, trigger, site.name, site.currency, facts, shelf=setting.shelf, asked=op.product
         )

@@ -212,21 +212,6 @@ def _fold_cart(state: State, event: Event, _reading: Reading) -> None:
         state["cart"] = carts.cart_of(state["cart_log"])
 
 
-def _fold_added(state: State, event: Event, reading: Reading) -> None:
-    _fold_cart(state, event, reading)
-    _fold_interest(state, event, reading, habit.CARTED)
-
-
-def _fold_interest(state: State, event: Event, _reading: Reading, weight: int = habit.VIEWED) -> None:
-    told = event.properties
-    category, brand = told.get("category"), told.get("brand")
-    category = category[: habit.NAME_LENGTH] if category.__class__ is str else ""
-    brand = brand[: habit.NAME_LENGTH] if brand.__class__ is str else ""
-    if category or brand:
-        day = event.timestamp.toordinal()
-        state["interests"] = habit.with_interest(state["interests"], day, category, brand, weight)
-
-
 def _fold_order(state: State, event: Event, _reading: Reading) -> None:
     orders: Orders = state["orders"]
     ids = orders.ids
@@ -312,8 +297,7 @@ def _fold_answer(state: State, event: Event, reading: Reading) -> None:
 _MAY_NAME = frozenset({*CONTACTS, "$set", "$set_once"})
 
 SPECIAL: Mapping[str, Callable[[State, Event, Reading], None]] = {
-    "Product Viewed": _fold_interest,
-    "Product Added": _fold_added,
+    "Product Added": _fold_cart,
     "Product Removed": _fold_cart,
     "Cart Viewed": _fold_cart,
     "Order Completed": _fold_order,

@@ -1,7 +1,7 @@
-"""What does a person buy and look at? The latest purchases and interests, from which facts about them are derived.
+"""What does a person buy? The latest purchases, from which facts about them are derived.
 
-Both are logs of bounded length that keep the newest by time, not by arrival: whatever comes late, twice, or by a merge
-of two profiles, the same events leave the same log.
+They are a log of bounded length that keeps the newest by time, not by arrival: whatever comes late, twice, or by a
+merge of two profiles, the same events leave the same log.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,7 @@ PURCHASES_KEPT = 50
 LINES_KEPT = 250
 """Purchases, and products in them, that one person's log holds."""
 
-INTERESTS_KEPT = 60
 NAME_LENGTH = 100
-
-VIEWED, CARTED, BOUGHT = 1, 3, 6
-"""What a product viewed, put into the cart, or bought says of its category and brand: more effort, more interest."""
 
 
 class Line(NamedTuple):
@@ -38,20 +34,7 @@ class Purchase(NamedTuple):
     lines: tuple[Line, ...] = ()
 
 
-class Interest(NamedTuple):
-    """What was viewed and carted of one category and brand ("" where not told) on one day (its ordinal, in UTC)."""
-
-    day: int
-    category: str
-    brand: str
-    weight: int
-
-
-_new = tuple.__new__
-"""Makes a named tuple in half the time: each event of a shop has an interest."""
-
 Purchases = tuple[Purchase, ...]
-Interests = tuple[Interest, ...]
 
 
 def find(purchases: Purchases, order_id: str) -> Purchase | None:
@@ -99,38 +82,6 @@ def merged_purchases(
         elif each.order_id not in named or _place(each) > _place(named[each.order_id]):
             named[each.order_id] = each
     return _cut(tuple(sorted((*named.values(), *nameless), key=_place)), since)
-
-
-def with_interest(interests: Interests, day: int, category: str, brand: str, weight: int) -> Interests:
-    """The log with so much more interest on that day; days too old to be kept change nothing."""
-    if not interests:
-        return (_new(Interest, (day, category, brand, weight)),)
-    place = len(interests)
-    while place:
-        known_day, known_category, known_brand, before = interests[place - 1]
-        if known_day < day:
-            break
-        if known_day == day:
-            if known_category == category and known_brand == brand:
-                more = _new(Interest, (day, category, brand, before + weight))
-                return (*interests[: place - 1], more, *interests[place:])
-            if (known_category, known_brand) < (category, brand):
-                break
-        place -= 1
-    interest = _new(Interest, (day, category, brand, weight))
-    if place == len(interests) < INTERESTS_KEPT:
-        return (*interests, interest)
-    return (*interests[:place], interest, *interests[place:])[-INTERESTS_KEPT:]
-
-
-def merged_interests(a: Interests, b: Interests) -> Interests:
-    """The interests of two profiles that turn out to be one person."""
-    if not a or not b:
-        return a or b
-    weights: dict[tuple[int, str, str], int] = {}
-    for day, category, brand, weight in (*a, *b):
-        weights[day, category, brand] = weights.get((day, category, brand), 0) + weight
-    return tuple(Interest(*key, weights[key]) for key in sorted(weights))[-INTERESTS_KEPT:]
 
 
 def _place(purchase: Purchase) -> tuple[datetime, str, Decimal, Iterable[tuple[str, int, str, str]]]:

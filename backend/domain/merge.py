@@ -99,8 +99,7 @@ def _merged_segments(known: Profile, anonymous: Profile) -> dict[str, Any]:
 def _merged_habits(known: Profile, anonymous: Profile) -> dict[str, Any]:
     logs = (known.purchases, known.purchases_since, anonymous.purchases, anonymous.purchases_since)
     purchases, since = habit.merged_purchases(*logs)
-    interests = habit.merged_interests(known.interests, anonymous.interests)
-    return {"purchases": purchases, "purchases_since": since, "interests": interests}
+    return {"purchases": purchases, "purchases_since": since}
 
 
 def _merged_history(known: Profile, anonymous: Profile) -> dict[str, Any]:

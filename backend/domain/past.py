@@ -1,12 +1,13 @@
 """What came before? A visitor's events by name, cut off at a moment: the history that conditions ask."""
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from backend.domain.condition import HistoryNeeded
 from backend.domain.event import Event
+from backend.domain.history import HistoryNeeded, Key
 
 END_OF_MOMENT = 2**63
 """An order greater than any event's: a timer sees all events of its moment."""
@@ -28,7 +29,7 @@ class Past:
     as it goes through time: (timestamp, order), inclusive.
     """
 
-    __slots__ = ("_complete", "_events", "_moments", "_since", "cut")
+    __slots__ = ("_complete", "_events", "_moments", "_since", "_tallies", "cut")
 
     def __init__(
         self, events: Mapping[str, Sequence[Event]], *, complete: bool = False, since: Since = NO_BOUNDS
@@ -37,6 +38,7 @@ class Past:
         self._moments = {name: [event.moment for event in sequence] for name, sequence in events.items()}
         self._complete = complete
         self._since = since
+        self._tallies: dict[tuple[str, Key], _Tally] = {}
         self.cut: tuple[datetime, int] | None = None
 
     def add(self, event: Event) -> None:
@@ -56,6 +58,30 @@ class Past:
 
     def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
         """All events of that name from `since` on up to the cut, in order of time."""
+        events = self._whole(name, since)
+        moments = self._moments.get(name, ())
+        start = 0 if since is None else bisect_left(moments, (since, -END_OF_MOMENT))
+        end = len(moments) if self.cut is None else bisect_right(moments, self.cut)
+        return events if start == 0 and end == len(moments) else events[start:end]
+
+    def tally(self, name: str, since: datetime, until: datetime, key: Key) -> Mapping[Any, int]:
+        """How many events of that name there are under each key, of those after `since` and up to `until` and the cut.
+
+        It is kept from one moment to the next: who goes through time asks of each event twice, however long the span.
+        """
+        events = self._whole(name, since)
+        moments = self._moments.get(name, ())
+        start = bisect_right(moments, (since, END_OF_MOMENT))
+        last = (until, END_OF_MOMENT)
+        end = bisect_right(moments, last if self.cut is None or last < self.cut else self.cut)
+        tally = self._tallies.get((name, key))
+        if tally is None or tally.events is not events:
+            tally = self._tallies[name, key] = _Tally(events, key)
+        tally.move(start, max(start, end))
+        return tally.counts
+
+    def _whole(self, name: str, since: datetime | None) -> Sequence[Event]:
+        """All events of that name that are at hand; HistoryNeeded where some from `since` on are not."""
         events = self._events.get(name)
         if events is None:
             if self._complete:
@@ -64,10 +90,40 @@ class Past:
         bound = self._since.get(name)
         if bound is not None and (since is None or since < bound):
             raise HistoryNeeded(name, since)
-        moments = self._moments[name]
-        start = 0 if since is None else bisect_left(moments, (since, -END_OF_MOMENT))
-        end = len(moments) if self.cut is None else bisect_right(moments, self.cut)
-        return events if start == 0 and end == len(moments) else events[start:end]
+        return events
+
+
+class _Tally:
+    """How many of a stretch of events there are under each key; the stretch may be moved."""
+
+    __slots__ = ("_end", "_key", "_start", "counts", "events")
+
+    def __init__(self, events: Sequence[Event], key: Key) -> None:
+        self.events = events
+        self.counts: Counter[Any] = Counter()
+        self._key = key
+        self._start = self._end = 0
+
+    def move(self, start: int, end: int) -> None:
+        """From now on it is about the events from the one place up to the other."""
+        if start >= self._end or end <= self._start:
+            self.counts.clear()
+            self._add(start, end, 1)
+        else:
+            self._add(start, self._start, 1)
+            self._add(self._start, start, -1)
+            self._add(self._end, end, 1)
+            self._add(end, self._end, -1)
+        self._start, self._end = start, end
+
+    def _add(self, start: int, end: int, times: int) -> None:
+        counts = self.counts
+        for place in range(start, end):
+            told = self._key(self.events[place])
+            if told is not None:
+                counts[told] += times
+                if not counts[told]:
+                    del counts[told]
 
 
 def together(one: Since, other: Since) -> dict[str, datetime | None]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from backend.domain.attention import Contact
 from backend.domain.consent import Choice
 from backend.domain.exposure import Exposure
-from backend.domain.habit import Interests, Purchases
+from backend.domain.habit import Purchases
 from backend.domain.trait import Logs
 
 STAGES = ("new", "browsing", "interested", "cart", "checkout", "customer")
@@ -171,9 +171,9 @@ class Profile:
     (when the next of them comes), `segments` (how they stand with those of the site, by id; without those that never
     concerned them), `segments_at` (the moment at which these were asked last; None: all are to be asked anew),
     `segments_built` (the newest version of the site's segments that has been asked), and what facts are derived from:
-    `purchases` (the latest; all since `purchases_since`, where that is told) and `interests`. A stage of the site's own
-    stands among `segments` too, under a key of its own; `stages_built` is the definition of the site's funnel that
-    `stage_history` follows.
+    `purchases` (the latest; all since `purchases_since`, where that is told). A stage of the site's own stands among
+    `segments` too, under a key of its own; `stages_built` is the definition of the site's funnel that `stage_history`
+    follows.
     """
 
     id: str
@@ -220,7 +220,6 @@ class Profile:
     segments_built: int = 0
     purchases: Purchases = ()
     purchases_since: datetime | None = None
-    interests: Interests = ()
     stages_built: int = 0
 
     def is_in(self, segment_id: str) -> bool:

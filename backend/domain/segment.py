@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
-from backend.domain.condition.fields import DERIVED
+from backend.domain.condition.fields import DERIVED, asked_by
 from backend.domain.condition.tree import All, LocalTime, walk
 from backend.domain.fact import FACTS
 from backend.domain.funnel import KEY, reads_stage
@@ -114,6 +114,8 @@ def parts_read(condition: Condition) -> frozenset[str]:
                 parts.add("segments")
             case Comparison(field=where) if where.parts[0] == DERIVED:
                 parts |= {*FACTS[where.parts[1]].parts, "device"}
+                if asked_by(where):
+                    parts |= {"counts", "last_at"}
             case Comparison(field=where, op=op) if where.root == "profile":
                 parts |= {where.parts[0], "device"}
                 if op == "unchanged_for":
@@ -150,6 +152,8 @@ def names_read(condition: Condition) -> frozenset[str] | None:
                 if len(where.parts) < 2:
                     return None
                 names.add(where.parts[1])
+            case Comparison(field=where):
+                names.update(asked_by(where))
             case _:
                 pass
     return frozenset(names)

@@ -3,10 +3,10 @@
 from datetime import datetime
 from functools import partial
 
-from backend.domain.condition import Condition, HistoryNeeded, Moment, compile_condition, needed_history
+from backend.domain.condition import Condition, HistoryNeeded, Moment, compile_condition, lookback, needed_history
 from backend.domain.event import Event
 from backend.domain.fact import Standards
-from backend.domain.past import Past, by_name
+from backend.domain.past import Past, Since, by_name
 from backend.domain.profile import Profile
 from backend.domain.segment import names_read, parts_read, stages_asked
 from backend.domain.site import Site
@@ -23,7 +23,8 @@ _NOBODY = Profile(id="", site_id="")
 
 def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tuple[int, int]:
     """(visitors for whom it holds at `now`, visitors of the site)."""
-    test, names = compile_condition(condition), needed_history(condition)
+    test, spans = compile_condition(condition), lookback([condition])
+    since = {name: now - spans[name] if name in spans else None for name in needed_history(condition)}
     read = glimpse_reader(parts_read(condition), names_read(condition))
     size = 0
     with rt.db.read() as connection:
@@ -39,16 +40,17 @@ def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tup
                     size += test(moment)
                 except HistoryNeeded:
                     unsure.append(moment.profile)
-            for profile, past in zip(unsure, _pasts(connection, unsure, names), strict=True):
+            for profile, past in zip(unsure, _pasts(connection, unsure, since), strict=True):
                 size += test(asked(profile=profile, history=past))
     return size, total
 
 
-def _pasts(connection: Connection, profiles: list[Profile], names: frozenset[str]) -> list[Past]:
+def _pasts(connection: Connection, profiles: list[Profile], since: Since) -> list[Past]:
     if not profiles:
         return []
     owner = {member: place for place, each in enumerate(profiles) for member in visitors.members_of(each)}
     groups: list[list[Event]] = [[] for _ in profiles]
-    for visitor_id, event in events.history(connection, owner, names):
+    asked = [(member, *each) for member in owner for each in since.items()]
+    for visitor_id, event in events.history_since(connection, asked):
         groups[owner[visitor_id]].append(event)
-    return [Past(by_name(group, names), complete=True) for group in groups]
+    return [Past(by_name(group, since), complete=True, since=since) for group in groups]

@@ -183,9 +183,8 @@ class _Run:
         self._names = {rule.id: rule.spec.name for rule in rules}
         self._starts = starts(compiled)
         self._at_once = not any(isinstance(op, EmitOp | CallOutOp) for rule in compiled for op in rule.program)
-        asked = frozenset[str]().union(*(each.history for each in segments.all)) if segments is not None else ()
         self._asks = segments is not None or any(rule.history for rule in compiled)
-        self._spans = {name: span for name, span in spans(compiled).items() if name not in asked}
+        self._spans = spans(compiled, segments)
 
     def reports(self, event: Event) -> bool:
         """Whether one of these rules reported the event, live; simulated, it reports it again."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from backend.domain.engine import SIGNALS, Segments
+from backend.domain.engine.segments import CompiledSegment
 from backend.domain.funnel import Funnel
 from backend.domain.rule import CompiledRule, Rule
 from backend.domain.segment import Segment
@@ -22,13 +23,14 @@ def starts(rules: Iterable[CompiledRule]) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def spans(rules: Sequence[CompiledRule]) -> dict[str, timedelta]:
-    """How far back the rules look for events of a name, where all of them do so in bounds."""
+def spans(rules: Sequence[CompiledRule], segments: Segments | None = None) -> dict[str, timedelta]:
+    """How far back rules and segments look for events of a name, where all of them do so in bounds."""
     found: dict[str, timedelta] = {}
-    for name in frozenset().union(*(rule.history for rule in rules)):
-        asking = [rule for rule in rules if name in rule.history]
-        if all(name in rule.lookback for rule in asking):
-            found[name] = max(rule.lookback[name] for rule in asking)
+    everybody: list[CompiledRule | CompiledSegment] = [*rules, *(segments.all if segments is not None else ())]
+    for name in frozenset().union(*(each.history for each in everybody)):
+        asking = [each for each in everybody if name in each.history]
+        if all(name in each.lookback for each in asking):
+            found[name] = max(each.lookback[name] for each in asking)
     return found
 
 

@@ -152,6 +152,12 @@ class SupplyOut(StrictSchema):
     by = fields.String(metadata={"description": "person, or site where they bought too seldom or too irregularly."})
 
 
+_LIKED = (
+    "The best liked, by what was viewed and put into the cart within 90 days, and by purchases; in lists of visitors "
+    "it is null."
+)
+
+
 class FactsOut(StrictSchema):
     """What follows from what they did, at the moment of asking; null where it cannot be told."""
 
@@ -160,10 +166,10 @@ class FactsOut(StrictSchema):
     rfm = fields.Nested(RfmOut, allow_none=True)
     loyalty = fields.String(allow_none=True, metadata={"description": "The level, by `policy.loyalty`."})
     loyalty_rank = fields.Integer(metadata={"description": "Its number from 1; 0 for none."})
-    favourite_category = fields.String(allow_none=True)
-    favourite_brand = fields.String(allow_none=True)
-    categories = fields.List(fields.String(), metadata={"description": "The best liked, at most five."})
-    brands = fields.List(fields.String(), metadata={"description": "The best liked, at most five."})
+    favourite_category = fields.String(allow_none=True, metadata={"description": _LIKED})
+    favourite_brand = fields.String(allow_none=True, metadata={"description": _LIKED})
+    categories = fields.List(fields.String(), allow_none=True, metadata={"description": f"At most five. {_LIKED}"})
+    brands = fields.List(fields.String(), allow_none=True, metadata={"description": f"At most five. {_LIKED}"})
     average_order_value = fields.Float(allow_none=True)
     average_order_items = fields.Float(allow_none=True)
     usual_order_days = fields.Float(allow_none=True, metadata={"description": "Between their orders: the median."})

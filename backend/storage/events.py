@@ -27,6 +27,9 @@ _EVENT = (
 
 EventRow: TypeAlias = tuple[str, str, str, str, str, int, int, int, str]
 
+FEW = 500
+"""Rows that are in memory at a time, where many may be read."""
+
 WORTH_A_THREAD = 200
 """Fewer rows are sooner in than another thread is awake."""
 
@@ -124,6 +127,20 @@ def history_since(
     suffix = f" AND events.timestamp <= {to_micros(until)}" if until is not None else ""
     for visitor_id, *row in rows_from(connection, (events.c.visitor_id, *_EVENT), key, spans, suffix):
         yield visitor_id, _event(row)
+
+
+def each_since(
+    connection: Connection, members: Collection[str], names: Collection[str], since: datetime, until: datetime
+) -> Iterator[Event]:
+    """The events of these names of these visitors, after `since` and up to `until`, in no order, few in memory."""
+    query = select(*_EVENT).where(
+        events.c.visitor_id.in_(list(members)),
+        events.c.name.in_(list(names)),
+        events.c.timestamp > to_micros(since),
+        events.c.timestamp <= to_micros(until),
+    )
+    for row in connection.execute(query.execution_options(yield_per=FEW)):
+        yield _event(row)
 
 
 def remove_old(connection: Connection, members: Collection[str], before: Mapping[str, datetime], most: int) -> int:

@@ -92,7 +92,8 @@ def test_the_api_shows_facts_and_finds_members_by_them(shop: Shop) -> None:
     preview = {"condition": {"field": "profile.facts.loyalty", "op": "eq", "value": "gold"}}
     answer = shop.client.post("/api/v1/sites/shop/segments/preview", json=preview, headers=headers)
     assert answer.json["size"] == 1
-    assert get(shop, "visitors")["items"][0]["facts"] == shown
+    liked = dict.fromkeys(("favourite_category", "favourite_brand", "categories", "brands"))
+    assert get(shop, "visitors")["items"][0]["facts"] == shown | liked
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_facts_survive_a_merge_whatever_came_late(shop: Shop) -> None:
     shop.send(order(2, userId="u1", anonymousId="phone", timestamp=START))
     shop.send(order(3, userId="u1", anonymousId="phone", timestamp=START + timedelta(days=10)))
     profile = shop.profile(user_id="u1")
-    told = facts_of(profile, shop.clock(), Standards())
+    told = facts_of(profile, shop.clock(), Standards(), None)
     assert profile.orders.count == 3
     assert told["products"][0]["lasts_days"] == 10.0
     assert (told["days_since_order"], told["churn_days"]) == (20, 10)

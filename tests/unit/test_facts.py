@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from backend.domain.condition import Moment, compile_condition, parse_condition
 from backend.domain.condition.turning import next_turn, turning_of
 from backend.domain.event import Event
-from backend.domain.fact import Standards, facts_of
+from backend.domain.fact import Counted, Standards, facts_of
 from backend.domain.fold import fold
-from backend.domain.habit import INTERESTS_KEPT, LINES_KEPT, PURCHASES_KEPT
+from backend.domain.habit import LINES_KEPT, PURCHASES_KEPT
 from backend.domain.merge import merge
 from backend.domain.mistakes import RuleErrors
+from backend.domain.past import END_OF_MOMENT, Past, by_name
 from backend.domain.profile import Profile
 from backend.domain.rule import parse_rule
 from backend.domain.site import Policy
@@ -60,7 +61,11 @@ def folded(events: Any, profile: Profile = NOBODY) -> Profile:
 
 
 def facts(events: Any, days: float = 100, standards: Standards = STANDARD) -> dict[str, Any]:
-    return facts_of(folded(events), NOON + days * DAY, standards)
+    return told_of(folded(events), events, days, standards)
+
+
+def told_of(profile: Profile, events: Any, days: float, standards: Standards = STANDARD) -> dict[str, Any]:
+    return facts_of(profile, NOON + days * DAY, standards, Past(by_name(events), complete=True))
 
 
 def test_recency_frequency_and_money_are_scored_by_thresholds() -> None:
@@ -87,12 +92,29 @@ def test_the_level_of_loyalty_is_the_highest_whose_every_threshold_is_met() -> N
 def test_old_interest_fades_and_a_purchase_weighs_more_than_views() -> None:
     shoes = [did("Product Viewed", 0, category="Shoes", brand="A") for _ in range(7)]
     hats = [did("Product Viewed", 60, category="Hats", brand="B") for _ in range(2)]
-    assert facts(shoes + hats)["categories"] == ("Hats", "Shoes")  # 2 beats 7 / 4
-    assert facts([*shoes, *hats[:1]])["favourite_category"] == "Shoes"
+    assert facts(shoes + hats, 70)["categories"] == ("Hats", "Shoes")  # 2 beats 7 / 4
+    assert facts([*shoes, *hats[:1]], 70)["favourite_category"] == "Shoes"
     sold = did("Order Completed", 0, order_id="1", products=[{"product_id": "x", "category": "Coats", "brand": "C"}])
-    assert facts([*shoes[:5], sold])["favourite_category"] == "Coats"
-    assert facts([*shoes, sold])["favourite_brand"] == "A"
-    assert facts([did("Product Added", 0, product_id="x", category="Bags"), *shoes[:2]])["favourite_category"] == "Bags"
+    assert facts([*shoes[:5], sold], 70)["favourite_category"] == "Coats"
+    assert facts([*shoes, sold], 70)["favourite_brand"] == "A"
+    bags = [did("Product Added", 0, product_id="x", category="Bags"), *shoes[:2]]
+    assert facts(bags, 70)["favourite_category"] == "Bags"
+
+
+def test_a_view_tells_of_interest_for_ninety_days_and_a_purchase_for_ever() -> None:
+    viewed = [did("Product Viewed", 0, category="Shoes") for _ in range(9)]
+    sold = did("Order Completed", 0, order_id="1", products=[{"product_id": "x", "category": "Coats"}])
+    tick = timedelta(microseconds=1) / DAY
+    assert facts([*viewed, sold], 90 - tick)["favourite_category"] == "Shoes"
+    assert facts([*viewed, sold], 90)["categories"] == ("Coats",)
+    assert facts([*viewed, sold], 900)["categories"] == ("Coats",)
+    assert facts(viewed, 90)["favourite_category"] is None
+
+
+def test_equal_interest_is_equal_however_long_ago_it_is() -> None:
+    for later in range(60):  # one view of today is two of thirty days before
+        events = [did("Product Viewed", later + day, category=name) for day, name in ((30, "B"), (0, "A"), (0, "A"))]
+        assert facts(events, later + 31)["categories"] == ("A", "B")
 
 
 def test_the_average_basket_is_of_value_and_of_pieces() -> None:
@@ -190,12 +212,12 @@ def test_whatever_the_order_of_arrival_and_however_profiles_were_merged_the_fact
     cut = data.draw(st.integers(0, len(events)))
     joined = merge(folded(shuffled[:cut]), folded(shuffled[cut:], replace(NOBODY, id="w")))
     at = NOON + 130 * DAY
-    wanted = facts_of(inorder, at, STANDARD)
-    assert facts_of(late, at, STANDARD) == wanted
-    assert facts_of(joined, at, STANDARD) == wanted
+    wanted = facts(events, 130)
+    assert wanted == facts_of(inorder, at, STANDARD, Counted(shuffled, at))
+    assert told_of(late, shuffled, 130) == wanted
+    assert told_of(joined, shuffled, 130) == wanted
     for other in (late, joined):
         assert (other.purchases, other.purchases_since) == (inorder.purchases, inorder.purchases_since)
-        assert other.interests == inorder.interests
         assert (other.orders.count, other.orders.revenue) == (inorder.orders.count, inorder.orders.revenue)
 
 
@@ -203,18 +225,15 @@ def test_whatever_the_order_of_arrival_and_however_profiles_were_merged_the_fact
 @given(st.randoms(use_true_random=False), st.integers(1, 40))
 def test_the_logs_are_bounded_and_what_they_forget_depends_on_time_alone(random: Any, most: int) -> None:
     events = [bought(n % 97, *((f"p{each}", 1) for each in range(1 + n * 7 % most)), order=f"o{n}") for n in range(90)]
-    events += [did("Product Viewed", n % 61, category=f"c{n % 7}", brand=f"b{n % 5}") for n in range(300)]
     inorder = folded(sorted(events, key=lambda each: each.moment))
     assert len(inorder.purchases) <= PURCHASES_KEPT
     assert sum(len(each.lines) for each in inorder.purchases) <= LINES_KEPT
-    assert len(inorder.interests) <= INTERESTS_KEPT
     random.shuffle(events)
     late = folded(events)
-    joined = merge(folded(events[:150]), folded(events[150:], replace(NOBODY, id="w")))
+    joined = merge(folded(events[:45]), folded(events[45:], replace(NOBODY, id="w")))
     for other in (late, joined):
         assert other.purchases == inorder.purchases
         assert other.purchases_since == inorder.purchases_since
-        assert other.interests == inorder.interests
         assert other.orders.revenue == inorder.orders.revenue
 
 
@@ -265,6 +284,8 @@ def test_an_unknown_fact_is_a_mistake_with_the_nearest_known_name(field: str, se
             ("rfm.recency", "lte"),
             ("runs_out_next", "before"),
             ("runs_out.tea", "before"),
+            ("favourite_category", "eq"),
+            ("categories", "contains"),
         ]
     ),
     st.integers(0, 40),
@@ -272,18 +293,21 @@ def test_an_unknown_fact_is_a_mistake_with_the_nearest_known_name(field: str, se
 def test_a_turn_is_never_told_too_late(events: list[Event], asked: tuple[str, str], number: int) -> None:
     field, op = asked
     value: Any = [number, number + 3] if op == "between" else {"in": f"{number}d"} if op == "before" else number
+    value = "ABC"[number % 3] if "categor" in field else value
     condition = parse_condition({"field": f"profile.facts.{field}", "op": op, "value": value})
     profile, at = folded(events), NOON + 101 * DAY
     test, turning = compile_condition(condition), turning_of(condition)
     assert turning is not None
-    now = Moment(profile=profile, at=at)
+    history = Past(by_name(events), complete=True)
+    history.cut = (at, END_OF_MOMENT)
+    now = Moment(profile=profile, at=at, history=history)
     answer = test(now)
     turn = next_turn(test, turning, now, answer)
     for hours in range(1, 24 * 60, 5):
         moment = at + timedelta(hours=hours)
         if turn is not None and moment >= turn:
             break
-        assert test(Moment(profile=profile, at=moment)) is answer
+        assert test(Moment(profile=profile, at=moment, history=history)) is answer
 
 
 def tea_times(rules: list[Any], *days: float) -> Story:

@@ -1,7 +1,7 @@
 """What is a condition? A question about one moment of a visitor: read from JSON, compiled, asked."""
 
 from backend.domain.condition.compile import compile_condition
-from backend.domain.condition.moment import NO_HISTORY, History, HistoryNeeded, Moment
+from backend.domain.condition.moment import Moment
 from backend.domain.condition.parse import parse_condition, read_condition
 from backend.domain.condition.shared import SharedTests
 from backend.domain.condition.tree import (
@@ -17,6 +17,7 @@ from backend.domain.condition.tree import (
     needed_history,
 )
 from backend.domain.condition.when import Test
+from backend.domain.history import NO_HISTORY, History, HistoryNeeded
 
 __all__ = [
     "NO_HISTORY",

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from backend.domain.condition.fields import getter
 from backend.domain.condition.local import local_time_test
-from backend.domain.condition.moment import History, Moment
+from backend.domain.condition.moment import Moment
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.performed import performed_test
 from backend.domain.condition.shared import SharedTests
@@ -23,6 +23,7 @@ from backend.domain.condition.tree import (
 from backend.domain.condition.values import read_time, same
 from backend.domain.condition.when import Test, is_relative, relative_test
 from backend.domain.event import Event
+from backend.domain.history import History
 from backend.domain.trait import telling
 
 

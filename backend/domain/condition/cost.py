@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backend.domain.condition.fields import BUCKET
+from backend.domain.condition.fields import BUCKET, asked_by
 from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, LocalTime, Not, Performed
 from backend.domain.condition.when import is_relative
 
@@ -26,6 +26,8 @@ def cost_of(condition: Condition) -> int:
     match condition:
         case Comparison(op="unchanged_for"):
             return DEAR + 1
+        case Comparison(field=field) if asked_by(field):
+            return DEAR + 2
         case Comparison(op=op) if op in _PATTERNS:
             return 3
         case Comparison(field=field, value=value):

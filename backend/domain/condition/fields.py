@@ -13,7 +13,8 @@ from backend.domain.condition.bucket import bucket_getter
 from backend.domain.condition.moment import Moment
 from backend.domain.consent import CATEGORIES, answer
 from backend.domain.event import Event
-from backend.domain.fact import BELOW, BY_PRODUCT, FACTS, LISTS
+from backend.domain.fact import BELOW, BY_PRODUCT, FACTS, LISTS, Asks
+from backend.domain.fact.facts import NO_EVENTS
 from backend.domain.mistakes import nearest, quoted
 from backend.domain.profile import Profile
 
@@ -172,8 +173,13 @@ def getter(field: Field) -> Callable[[Moment], Any]:
 def _fact_getter(name: str, below: Sequence[str]) -> Callable[[Moment], Any]:
     compute = FACTS[name].value
     if not below:
-        return lambda m: compute(m.profile, m.at, m.standards)
-    return lambda m: dig(compute(m.profile, m.at, m.standards), below)
+        return lambda m: compute(m.profile, m.at, m.standards, m.history)
+    return lambda m: dig(compute(m.profile, m.at, m.standards, m.history), below)
+
+
+def asked_by(field: Field) -> Asks:
+    """The events whose history whoever looks there may ask for, and how far back: where a fact is made of them."""
+    return FACTS[field.parts[1]].asks if field.root == "profile" and field.parts[0] == DERIVED else NO_EVENTS
 
 
 def dig(value: Any, parts: Sequence[str]) -> Any:

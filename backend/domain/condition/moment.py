@@ -1,44 +1,13 @@
 """What does a condition look at? One moment in a visitor's life: who, when, the event at hand, and what came before."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from backend.domain.event import Event
 from backend.domain.fact.standards import STANDARD, Standards
+from backend.domain.history import NO_HISTORY, History
 from backend.domain.profile import Profile
-
-
-class HistoryNeeded(Exception):
-    """The answer needs the visitor's events of this `name` from `since` on (None: all), and they are not at hand."""
-
-    def __init__(self, name: str, since: datetime | None = None) -> None:
-        super().__init__(f"The history of {name!r} is needed")
-        self.name = name
-        self.since = since
-
-
-class History(Protocol):
-    """The visitor's past, up to and including the moment."""
-
-    def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
-        """All events of that name from `since` on, up to and including the moment, sorted by `Event.moment`.
-
-        Earlier ones may be among them. May raise HistoryNeeded.
-        """
-        ...
-
-
-class NoHistory:
-    """A past that is not at hand: whoever asks learns what to fetch."""
-
-    def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
-        """Raise HistoryNeeded."""
-        raise HistoryNeeded(name, since)
-
-
-NO_HISTORY = NoHistory()
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from backend.domain.condition.fields import asked_by
 from backend.domain.condition.moment import Moment
 from backend.domain.condition.tree import Comparison, Condition, InSegment, Not, Performed
 from backend.domain.condition.when import Test
@@ -43,13 +44,14 @@ class SharedTests:
 
     def test(self, condition: Condition, compile_it: Callable[[Condition], Test]) -> Test:
         """The test of a condition: compiled, or the same as that of an equal condition."""
-        if isinstance(condition, Comparison | Not | InSegment) or not getattr(condition, "parts", True):
+        plain = isinstance(condition, Comparison) and not asked_by(condition.field)
+        if plain or isinstance(condition, Not | InSegment) or not getattr(condition, "parts", True):
             return compile_it(condition)  # as cheap as remembering; and what is negated is shared itself
         key = repr(condition)  # not the condition itself: true equals 1 there
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known(compile_it(condition))
-            if not (isinstance(condition, Performed) and _is_dear(condition)):
+            if not (isinstance(condition, Comparison) or (isinstance(condition, Performed) and _is_dear(condition))):
                 return known.plain
         if known.remembering is None:
             known.remembering = _remembering(known.plain, next(self._numbers))

@@ -6,7 +6,7 @@ The text holds nothing of what people wrote: their values and keys are names in 
 from typing import Any
 
 from backend.domain.condition.compile import compile_condition
-from backend.domain.condition.fields import Field, getter
+from backend.domain.condition.fields import Field, asked_by, getter
 from backend.domain.condition.operators import OPERATORS
 from backend.domain.condition.tree import All, AnyOf, Comparison, Condition, Not
 from backend.domain.condition.values import read_time
@@ -85,7 +85,7 @@ class Writer:
 
 
 def _has_text(asked: Comparison) -> bool:
-    return asked.op != "unchanged_for" and not is_relative(asked.value)
+    return asked.op != "unchanged_for" and not is_relative(asked.value) and not asked_by(asked.field)
 
 
 def _is_plain(condition: Condition) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from backend.domain.condition.fields import Field
+from backend.domain.condition.fields import Field, asked_by
 from backend.domain.condition.when import Relative
 from backend.domain.trait import CHANGED
 
@@ -165,8 +165,9 @@ def needed_history(condition: Condition | None, *, usually: bool = False) -> fro
         for node in walk(condition)
         if isinstance(node, Performed) and _may_ask(node) and not (usually and _rarely_asks(node))
     }
-    if any(isinstance(node, Comparison) and node.op == "unchanged_for" for node in walk(condition)):
-        names.update(TOLD)
+    for node in walk(condition):
+        if isinstance(node, Comparison):
+            names.update(TOLD if node.op == "unchanged_for" else asked_by(node.field))
     return frozenset(names)
 
 
@@ -180,6 +181,10 @@ def lookback(conditions: Iterable[Condition | None]) -> dict[str, timedelta]:
                 found[node.event] = None if known is None or node.within is None else max(known, node.within)
             elif isinstance(node, Comparison) and node.op == "unchanged_for":
                 found |= dict.fromkeys(TOLD)
+            elif isinstance(node, Comparison):
+                for name, span in asked_by(node.field).items():
+                    known = found.get(name, timedelta(0))
+                    found[name] = None if known is None else max(known, span)
     return {name: span for name, span in found.items() if span is not None}
 
 

@@ -122,7 +122,7 @@ def _of_fact(node: Comparison) -> Turning | None:
     if turns is None:
         return None
     numbers = tuple(float(each) for each in _values(node.value) if isinstance(each, int | float))
-    return lambda m: _after(m.at, turns(m.profile, m.at, m.standards, numbers))
+    return lambda m: _after(m.at, turns(m.profile, m.at, m.standards, m.history, numbers))
 
 
 def _by_span(node: Comparison) -> Turning | None:

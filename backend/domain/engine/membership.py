@@ -12,7 +12,7 @@ from backend.domain.engine.segments import CompiledSegment, Segments
 from backend.domain.engine.stages import note_stage
 from backend.domain.event import SIGNAL, Event
 from backend.domain.identifier import NOTED
-from backend.domain.past import END_OF_MOMENT
+from backend.domain.past import END_OF_MOMENT, Since, together
 from backend.domain.profile import Profile, Standing
 from backend.domain.rule import CompiledRule
 from backend.domain.rule.compile import BROADCAST, OF_PRODUCTS, SENT, TRIGGERED
@@ -200,8 +200,10 @@ class Membership:
             try:
                 after = self._standing(each, before, moment, given.get(place) if given else None)
             except HistoryNeeded as needed:
-                wanted = frozenset({needed.name}).union(*(segments[place].history for place in todo))
-                raise PastNeeded(dict.fromkeys(wanted)) from needed
+                since: Since = {needed.name: needed.since}
+                for other in todo:
+                    since = together(since, segments[other].since(at))
+                raise PastNeeded(since) from needed
             except Exception as error:  # a mistake of ours: it costs neither the event nor the others
                 self.walk.failed(each.id, error)
                 standings[each.id] = before._replace(due_at=None)

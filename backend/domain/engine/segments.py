@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backend.domain.condition import Comparison, Condition, Moment, Performed, Test, compile_condition
-from backend.domain.condition.fields import BUCKET, DERIVED
+from backend.domain.condition.fields import BUCKET, DERIVED, asked_by
 from backend.domain.condition.tree import All, AnyOf, LocalTime, Not, needed_history, walk
 from backend.domain.condition.turning import Turning, turning_of
 from backend.domain.condition.when import is_relative
 from backend.domain.engine.stages import Stages
 from backend.domain.fact import FACTS
 from backend.domain.funnel import KEY, Funnel, reads_stage
+from backend.domain.past import Since
 from backend.domain.profile import Profile
 from backend.domain.segment import Segment, asked_for, in_order
 
@@ -28,7 +29,8 @@ _COUNTED = frozenset({"counts", "last_at"})
 class CompiledSegment:
     """What the engine asks; `test` is None for a list that is kept by hand, `turning` where time alone turns nothing.
 
-    `history` names the events whose history it may ask for. `staying` is what is asked of who is in it, where that is
+    `history` names the events whose history it may ask for, `lookback` how far back, of those that only facts are made
+    of. `staying` is what is asked of who is in it, where that is
     something else, as with a stage that has a condition by which it is left. With `patient` events only put off the
     moment at which time turns the answer, so that one that was told need not be told anew; with `idle` they cannot
     change the answer before that moment either.
@@ -39,6 +41,7 @@ class CompiledSegment:
     test: Test | None
     turning: Turning | None
     history: frozenset[str]
+    lookback: Mapping[str, timedelta]
     staying: tuple[Test, Turning | None] | None = None
     patient: bool = False
     idle: bool = False
@@ -46,6 +49,10 @@ class CompiledSegment:
     def asked(self, inside: bool) -> tuple[Test | None, Turning | None]:
         """What is asked of somebody who is in it, or is not."""
         return self.staying if inside and self.staying is not None else (self.test, self.turning)
+
+    def since(self, at: datetime) -> Since:
+        """What it may ask of the history at this moment."""
+        return {name: at - self.lookback[name] if name in self.lookback else None for name in self.history}
 
 
 @dataclass(slots=True)
@@ -141,9 +148,19 @@ def _compiled(segment: Segment, staying: Condition | None = None) -> CompiledSeg
         test=None if condition is None else compile_condition(condition),
         turning=None if condition is None else turning_of(condition),
         history=needed_history(condition),
+        lookback={} if condition is None else _lookback(condition),
         patient=patient,
         idle=patient and isinstance(condition, Comparison),
     )
+
+
+def _lookback(condition: Condition) -> dict[str, timedelta]:
+    """How far back facts look; what else is asked is looked for from the beginning, to know when it turns."""
+    nodes = [*walk(condition)]
+    others = {node.event for node in nodes if isinstance(node, Performed)}
+    asked = [asked_by(node.field) for node in nodes if isinstance(node, Comparison)]
+    names = frozenset[str]().union(*asked) - others
+    return {name: max(each[name] for each in asked if name in each) for name in names}
 
 
 def _only_waits(condition: Condition) -> bool:
@@ -185,6 +202,7 @@ def _reads(condition: Condition | None) -> _Reads:
                     reads.parts.add("device")  # whose zone tells which day it is
                 if where.parts[0] == DERIVED:
                     reads.parts.update(FACTS[where.parts[1]].parts)
+                    reads.names.update(asked_by(where))
                 elif where.parts[0] not in _COUNTED:
                     reads.parts.update({where.parts[0]} - {BUCKET})
                 elif len(where.parts) > 1:

@@ -267,7 +267,7 @@ class Steps:
         walk, trigger = self.walk, enrolment.trigger
         name = op.event or "Identify"
         try:
-            values = _rendered(op.values, self._context(trigger, at, op.product))
+            values = _rendered(op.values, self._context(trigger, at, op))
         except TemplateError as error:
             return noted(enrolment, at, name, "skipped", "missing_value", str(error))
         profile = walk.result.profile
@@ -294,7 +294,7 @@ class Steps:
         """Promises a webhook and goes on at once: its answer is nobody's business here."""
         walk = self.walk
         now = walk.now if walk.now is not None else at
-        context, site = self._context(enrolment.trigger, at, op.product), walk.ruleset.site
+        context, site = self._context(enrolment.trigger, at, op), walk.ruleset.site
         try:
             webhook = promised(enrolment, rule.rule, op, walk.result.profile, context, site=site, at=at, now=now)
         except ValueError as error:
@@ -302,11 +302,13 @@ class Steps:
         walk.result.webhooks.append(webhook)
         return noted(enrolment, at, op.name, "promised", detail=f"webhook {webhook.id}")
 
-    def _context(self, trigger: Event, at: datetime, product: frozenset[str]) -> Mapping[str, Any]:
+    def _context(self, trigger: Event, at: datetime, op: EmitOp | CallOutOp) -> Mapping[str, Any]:
         ruleset = self.walk.ruleset
         site, profile = ruleset.site, self.walk.result.profile
-        facts = facts_of(profile, at, ruleset.standards)
-        return template_context(profile, trigger, site.name, site.currency, facts, shelf=ruleset.shelf, asked=product)
+        facts = facts_of(profile, at, ruleset.standards, self.walk.past, op.facts)
+        return template_context(
+            profile, trigger, site.name, site.currency, facts, shelf=ruleset.shelf, asked=op.product
+        )
 
 
 def _passed(enrolment: Enrolment) -> Enrolment:

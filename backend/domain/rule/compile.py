@@ -1,7 +1,7 @@
 """From a rule to something that runs: conditions become functions, steps a program, triggers names to listen to."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -13,9 +13,19 @@ from backend.domain.condition.cost import conjuncts, cost_of
 from backend.domain.condition.fields import dig_event
 from backend.domain.condition.values import same
 from backend.domain.event import SIGNAL, Event
-from backend.domain.fact import Standards
+from backend.domain.fact import FACTS, Standards
 from backend.domain.profile import NAME_LIMIT, Profile
-from backend.domain.rule.compiled import CompiledGoal, CompiledRule, Part, Test, Watch
+from backend.domain.rule.compiled import (
+    CallOutOp,
+    CompiledGoal,
+    CompiledRule,
+    EmitOp,
+    Part,
+    Program,
+    SayOp,
+    Test,
+    Watch,
+)
 from backend.domain.rule.model import Branch, Cancel, Goal, Rule, RuleSpec, Split, Steps, Wait
 from backend.domain.rule.program import compile_cancels, compile_program, compile_test
 from backend.domain.rule.replenish import replenishment_watch
@@ -72,12 +82,12 @@ def compile_rule(rule: Rule, shared: SharedTests | None = None) -> CompiledRule:
         program=program,
         starts=starts,
         goal=_goal(spec.goal),
-        **_history(conditions, spec),
+        **_history(conditions, spec, program),
     )
 
 
-def _history(conditions: list[Condition | None], spec: RuleSpec) -> dict[str, Any]:
-    """What the rule may ask of the past, as fields of `CompiledRule`: by its conditions, and by its trigger."""
+def _history(conditions: list[Condition | None], spec: RuleSpec, program: Program) -> dict[str, Any]:
+    """What the rule may ask of the past, as fields of `CompiledRule`: by its conditions, its trigger, and its texts."""
     names, spans = frozenset().union(*map(needed_history, conditions)), dict(lookback(conditions))
     trigger = spec.trigger
     if isinstance(trigger, ProductTrigger):
@@ -85,7 +95,21 @@ def _history(conditions: list[Condition | None], spec: RuleSpec) -> dict[str, An
             if name not in names or name in spans:
                 spans[name] = max(trigger.within, spans.get(name, timedelta(0)))
         names |= _shown_by(trigger)
+    for name, span in _asked_by_texts(program).items():
+        if name not in names or name in spans:
+            spans[name] = max(span, spans.get(name, span))
+        names |= {name}
     return {"history": names, "lookback": spans}
+
+
+def _asked_by_texts(program: Program) -> Mapping[str, timedelta]:
+    """The events that facts in texts are made of, and how far back."""
+    facts = {fact for op in program if isinstance(op, SayOp | EmitOp | CallOutOp) for fact in op.facts}
+    found: dict[str, timedelta] = {}
+    for fact in facts & FACTS.keys():
+        for name, span in FACTS[fact].asks.items():
+            found[name] = max(span, found.get(name, span))
+    return found
 
 
 def _goal(goal: Goal | None) -> CompiledGoal | None:

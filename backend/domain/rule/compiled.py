@@ -80,7 +80,7 @@ class SayOp:
     """Say something; `templates` hold the parsed content by variant name.
 
     `test` names the contest of its variants, and changes with what they say; "" where no winner is looked for.
-    `product` are the names that they read of the trigger's product, here and in the other steps.
+    `product` are the names that they read of the trigger's product, `facts` those of facts, here and in other steps.
     """
 
     name: str
@@ -88,6 +88,7 @@ class SayOp:
     templates: Mapping[str, ContentTemplates]
     test: str = ""
     product: frozenset[str] = frozenset()
+    facts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +98,7 @@ class EmitOp:
     event: str | None
     values: Mapping[str, Template | Any]
     product: frozenset[str] = frozenset()
+    facts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +111,7 @@ class CallOutOp:
     headers: Mapping[str, Template]
     body: Mapping[str, Any] | None
     product: frozenset[str] = frozenset()
+    facts: frozenset[str] = frozenset()
 
 
 Op: TypeAlias = DelayOp | WaitOp | BranchOp | SplitOp | JumpOp | SayOp | EmitOp | CallOutOp

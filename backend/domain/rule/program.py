@@ -42,7 +42,7 @@ from backend.domain.rule.model import (
 )
 from backend.domain.rule.read_webhook import escaped
 from backend.domain.rule.trigger import MessageTrigger
-from backend.domain.template import Template, names_of, parse_content, parse_template
+from backend.domain.template import Template, facts_read, names_of, parse_content, parse_template
 
 END = 1_000_000
 """A place behind every program: whoever goes on there is done."""
@@ -97,9 +97,8 @@ def _append(ops: _Ops, steps: Steps) -> None:
                 mail = "email" in message.channels
                 templates = {each.name: parse_content(each.content, mail=mail) for each in message.variants}
                 texts = [each for content in templates.values() for each in content.fields.values()]
-                product = names_of(texts, "product")
                 ops.append(
-                    SayOp(name=name, message=message, templates=templates, test=_contest_of(message), product=product)
+                    SayOp(name=name, message=message, templates=templates, test=_contest_of(message), **_asked(texts))
                 )
             case SetTrait(traits=traits):
                 ops.append(_emit(None, traits))
@@ -156,15 +155,20 @@ def _split(ops: _Ops, step: Split) -> None:
 
 def _emit(event: str | None, told: Mapping[str, Any]) -> EmitOp:
     values = _templates(told)
-    return EmitOp(event=event, values=values, product=names_of(_within(values), "product"))
+    return EmitOp(event=event, values=values, **_asked([*_within(values)]))
 
 
 def _call_out(step: CallOut) -> CallOutOp:
     url = parse_template(escaped(step.url))
     headers = {name: parse_template(text) for name, text in step.headers.items()}
     body = None if step.body is None else {key: _deep(value) for key, value in step.body.items()}
-    product = names_of((url, *headers.values(), *_within(body)), "product")
-    return CallOutOp(name=step.name, method=step.method, url=url, headers=headers, body=body, product=product)
+    asked = _asked((url, *headers.values(), *_within(body)))
+    return CallOutOp(name=step.name, method=step.method, url=url, headers=headers, body=body, **asked)
+
+
+def _asked(texts: Sequence[Template]) -> dict[str, frozenset[str]]:
+    """What texts ask for that is not at hand without cost, as fields of an op."""
+    return {"product": names_of(texts, "product"), "facts": facts_read(texts)}
 
 
 def _within(value: Any) -> Iterator[Template]:

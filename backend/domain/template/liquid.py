@@ -14,6 +14,7 @@ from liquid.exceptions import LiquidError, OutputStreamLimitError
 from liquid.expression import Expression
 from liquid.output import LimitedStringIO
 
+from backend.domain.fact import TOLD
 from backend.domain.mistakes import nearest
 from backend.domain.template.filters import FILTERS
 from backend.domain.template.sandbox import (
@@ -109,6 +110,18 @@ def names_of(templates: Iterable[Template], root: str) -> frozenset[str]:
         for path in names_read(template)
         if path and path[0] == root
     )
+
+
+def facts_read(templates: Iterable[Template]) -> frozenset[str]:
+    """The facts that the templates read: all of them where they take the profile, or its facts, as a whole."""
+    found = set[str]()
+    for template in templates:
+        for path in () if template.constant is not None else names_read(template):
+            if not path or (path[0] == "profile" and (len(path) == 1 or path[1:] == ["facts"])):
+                return frozenset(TOLD)
+            if path[:2] == ["profile", "facts"]:
+                found.add(path[2])
+    return frozenset(found.intersection(TOLD))
 
 
 def _check(bound: BoundedTemplate) -> None:

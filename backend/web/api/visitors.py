@@ -50,7 +50,8 @@ class VisitorQuery(PageQuery):
 def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """List visitors
 
-    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to.
+    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to. Favourite categories and
+    brands are null here: these are found among the events of a visitor, when one is got alone.
     """
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
