@@ -11,6 +11,7 @@ from backend.domain.exposure import attended_until
 from backend.domain.fold import fold_into, working_copy
 from backend.domain.funnel import KEY
 from backend.domain.identifier import Reading
+from backend.domain.merge import merged_away
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile, new_profile
 from backend.domain.site import Site
@@ -101,7 +102,9 @@ class _Undoing:
         if gone:
             visitors.remove(connection, other.id)
             changed.pop()
-        visitors.save(connection, [], changed)
+        parts = [row for key, row in stored.items() if key not in (one.id, other.id)]
+        bare = [replace(row, profile=merged_away(row.profile)) for row in parts]
+        visitors.save(connection, [], [*changed, *bare])
         visitors.relink(connection, [(each, other.id) for each in other.members])
         segments.save_members(connection, [(None, each.profile) for each in changed])
         stage_entries.forget(connection, everybody)
