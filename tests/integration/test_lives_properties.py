@@ -182,7 +182,7 @@ class Life(World):
         shop.processor.drain()
         # Whose only event was a poisonous one was never known, and so not erased.
         for each in shop.dead():
-            names = [call["anonymousId"] for call in self.sent if call["messageId"] in each.payload]
+            names = [call["anonymousId"] for call in self.sent if f'"{call["messageId"]}"' in each.payload]
             assert not {anonymous_visitor(shop.site.id, name) for name in names} & self.erased, each.payload
         dead.drop(shop.rt, [each.id for each in shop.dead()])
         strangers = sorted(self.persons())
