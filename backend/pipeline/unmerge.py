@@ -178,8 +178,8 @@ class _Undoing:
         shares = share(person.contacts, theirs, said)
         rules = {each.rule_id for each in theirs}
         stays = {each.rule_id for each in entered if each not in theirs}
-        mine = exposures_of(person.exposures, shares.kept, stays, rules, one.session_spans, one.person)
-        yours = exposures_of(person.exposures, shares.freed, rules, stays, other.session_spans, other.person)
+        mine = exposures_of(person.exposures, shares.kept, stays, rules, one)
+        yours = exposures_of(person.exposures, shares.freed, rules, stays, other)
         deltas = exposure_deltas(person.exposures, (*mine, *yours), zone_of(self.site.timezone))
         add_deltas(connection, self.site.id, deltas)
         return (
