@@ -11,7 +11,17 @@ from backend.domain.cart import LOG_LIMIT, cart_of
 from backend.domain.fold import ANONYMOUS_LIMIT, FORM_LIMIT, GROUP_LIMIT, ORDER_ID_LIMIT, SEARCH_LIMIT
 from backend.domain.identifier import IDENTIFIER_LIMIT
 from backend.domain.identifier import joined as one_identifier
-from backend.domain.profile import STAGES_KEPT, CartChange, FormField, Identifier, Orders, Profile, Source, Standing
+from backend.domain.profile import (
+    STAGES_KEPT,
+    CartChange,
+    FormField,
+    Identifier,
+    Orders,
+    Profile,
+    Source,
+    Standing,
+    new_profile,
+)
 from backend.domain.source import with_touch
 from backend.domain.stage import stage_of
 from backend.domain.trait import Logs, TraitLog
@@ -72,6 +82,20 @@ def merge(known: Profile, anonymous: Profile) -> Profile:
         **_merged_history(known, anonymous),
     )
     return replace(joined, stage=stage_of(joined), **_merged_segments(known, anonymous))
+
+
+def merged_away(member: Profile) -> Profile:
+    """What is kept in the place of somebody who is part of another now: their own ids.
+
+    All else is in that one's profile, and in the events, out of which it comes when the two are parted: a copy would
+    outlive that, and the erasure of whoever it tells of.
+    """
+    return replace(
+        new_profile(member.id, member.site_id),
+        person=member.person,
+        anonymous_ids=() if member.members else member.anonymous_ids,
+        user_id=member.user_id,
+    )
 
 
 def _merged_cart_log(known: Profile, anonymous: Profile, orders: Orders) -> tuple[CartChange, ...]:

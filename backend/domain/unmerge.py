@@ -50,16 +50,20 @@ def share(contacts: Contacts, enrolled: Iterable[Enrolment], message_ids: Collec
 
 
 def exposures_of(
-    merged: Exposures, contacts: Contacts, entered: Collection[str], others: Collection[str], spans: Spans, person: str
+    merged: Exposures, contacts: Contacts, entered: Collection[str], others: Collection[str], one: Profile
 ) -> Exposures:
     """Those of a merged person's exposures that are this one's; `entered` are the rules that they were in.
 
     `others` are the rules that the other one was in. Where both were in a rule, each has what their own contacts tell.
+    What was dealt out by the other's id counts by one's own from now on: that one may be erased, and then is nowhere.
     """
     found: list[Exposure] = []
+    spans, person, own_ids = one.session_spans, one.person, {one.id, *one.members}
     for each in merged:
         if each.rule_id not in entered:
             continue
+        if each.person not in own_ids:
+            each = each._replace(person=person)
         if each.rule_id not in others:
             found.append(each)
             continue

@@ -10,7 +10,7 @@ from backend.domain.event import Event
 from backend.domain.exposure import Exposures
 from backend.domain.identifier import Reading
 from backend.domain.identity import anonymous_visitor, derive, known_visitor
-from backend.domain.merge import merge
+from backend.domain.merge import merge, merged_away
 from backend.domain.profile import Profile, new_profile
 from backend.domain.signature import is_signed
 from backend.domain.site import Site
@@ -200,6 +200,7 @@ def join(persons: Persons, into_id: str, member_id: str) -> None:
         before = (*known.exposures, *member.exposures)
         persons.joined.append((known.site_id, before, joined.exposures))
     persons.profiles[into_id] = joined
+    persons.profiles[member_id] = merged_away(member)
     for each in (member_id, *member.members):
         persons.links[each] = into_id
     persons.moved.extend((each, into_id) for each in member.members)

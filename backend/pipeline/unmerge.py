@@ -11,6 +11,7 @@ from backend.domain.exposure import attended_until
 from backend.domain.fold import fold_into, working_copy
 from backend.domain.funnel import KEY
 from backend.domain.identifier import Reading
+from backend.domain.merge import merged_away
 from backend.domain.past import Past, by_name
 from backend.domain.profile import Profile, new_profile
 from backend.domain.site import Site
@@ -101,7 +102,9 @@ class _Undoing:
         if gone:
             visitors.remove(connection, other.id)
             changed.pop()
-        visitors.save(connection, [], changed)
+        parts = [row for key, row in stored.items() if key not in (one.id, other.id)]
+        bare = [replace(row, profile=merged_away(row.profile)) for row in parts]
+        visitors.save(connection, [], [*changed, *bare])
         visitors.relink(connection, [(each, other.id) for each in other.members])
         segments.save_members(connection, [(None, each.profile) for each in changed])
         stage_entries.forget(connection, everybody)
@@ -176,8 +179,8 @@ class _Undoing:
         shares = share(person.contacts, theirs, said)
         rules = {each.rule_id for each in theirs}
         stays = {each.rule_id for each in entered if each not in theirs}
-        mine = exposures_of(person.exposures, shares.kept, stays, rules, one.session_spans, one.person)
-        yours = exposures_of(person.exposures, shares.freed, rules, stays, other.session_spans, other.person)
+        mine = exposures_of(person.exposures, shares.kept, stays, rules, one)
+        yours = exposures_of(person.exposures, shares.freed, rules, stays, other)
         deltas = exposure_deltas(person.exposures, (*mine, *yours), zone_of(self.site.timezone))
         add_deltas(connection, self.site.id, deltas)
         return (

@@ -272,7 +272,9 @@ def lock_person(connection: Connection, site_id: str, visitor_id: str) -> dict[s
         if len(found) <= len(locked):
             break
         locked = found  # as of now that they are locked: somebody may have linked one more meanwhile
-        wanted = {member for each in locked.values() for member in members_of(each.profile)}
+        # Whose row leads elsewhere may still list who belonged to it once.
+        roots = [each.profile for each in locked.values() if each.merged_into is None]
+        wanted = {member for profile in roots for member in members_of(profile)}
         wanted |= {each.merged_into for each in locked.values() if each.merged_into is not None}
     return locked if all(each.profile.site_id == site_id for each in locked.values()) else {}
 

@@ -212,3 +212,35 @@ def test_nothing_of_the_erased_is_left_with_whom_they_were_one_person_for_a_whil
     assert "Erika Unique" not in told
     assert v not in told
     assert shop.profile(user_id="u").counts == {"Identify": 1, "Product Added": 1}
+
+
+def test_erasing_one_leaves_alone_who_was_one_person_with_them_once(each_shop: Shop) -> None:
+    """Of three who were one, the one in the middle was taken out: its own row once told of the first as its member."""
+    shop = each_shop
+    shop.send(call("Products Searched", {"query": "of the first"}, anonymousId="first"))
+    shop.send(call("Page Viewed", anonymousId="second"), identify("u", anonymousId="third"))
+    first, second = (anonymous_visitor(shop.site.id, each) for each in ("first", "second"))
+    made = merge_visitors(shop.rt, shop.site, second, first, "tests").merge
+    assert made is not None
+    merge_visitors(shop.rt, shop.site, known_visitor(shop.site.id, "u"), second, "tests")
+    unmerge(shop.rt, shop.site, first, made.id, "tests")
+    shop.clock.forward(minutes=1)
+    erased(shop, "u")
+    assert shop.find("second") is None
+    assert shop.profile("first").searches[0].query == "of the first"
+    erased(shop, anonymous_id="first")
+    assert "of the first" not in tables_of(shop)
+
+
+def test_nothing_of_the_freed_is_left_with_whom_they_were_part_of(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.send(call("Products Searched", {"query": "of the first"}, anonymousId="first"))
+    shop.send(call("Page Viewed", anonymousId="second"), identify("u", anonymousId="third"))
+    first, second = (anonymous_visitor(shop.site.id, each) for each in ("first", "second"))
+    made = merge_visitors(shop.rt, shop.site, second, first, "tests").merge
+    assert made is not None
+    merge_visitors(shop.rt, shop.site, known_visitor(shop.site.id, "u"), second, "tests")
+    unmerge(shop.rt, shop.site, first, made.id, "tests")
+    erased(shop, anonymous_id="first")
+    assert shop.find("second") is not None
+    assert "of the first" not in tables_of(shop)
