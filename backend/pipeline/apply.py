@@ -93,7 +93,7 @@ def apply(
         segments.save_members(connection, regrouped)
     point("after_profiles")
     if batch.shopping:
-        note_interests(connection, ruleset_of, batch.shopping)
+        note_interests(connection, ruleset_of, set(batch.sites.values()), batch.shopping)
     events.insert_emitted(connection, emitted)
     enrolments.save(connection, changed)
     point("after_enrolments")

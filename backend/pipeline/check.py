@@ -15,7 +15,7 @@ from backend.domain.rule.names import Seen, mistyped, stages_asked, unknown_stag
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.site import Site
 from backend.domain.vocabulary import EVENT, TRAIT
-from backend.storage import events, rules, segments, visitors, vocabularies
+from backend.storage import events, rules, segments, visitor_lists, visitors, vocabularies
 from backend.storage.database import Connection
 from backend.storage.rules import StoredRule
 
@@ -185,7 +185,7 @@ def _never_in_steps(node: object, path: tuple[str | int, ...]) -> Iterator[tuple
 
 def sample(connection: Connection, site: Site) -> Seen:
     """A sample of what the site reported lately, of bounded size."""
-    profiles = visitors.find(connection, site.id, limit=SAMPLE)
+    profiles = visitor_lists.find(connection, site.id, limit=SAMPLE)
     seen = Seen(visitors=len(profiles))
     counts: Counter[str] = Counter()
     for profile in profiles:

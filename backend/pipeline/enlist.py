@@ -19,7 +19,7 @@ from backend.errors import Unavailable
 from backend.pipeline.signals import send_signals
 from backend.runtime import Runtime
 from backend.schemas.member_file import Broken, Row
-from backend.storage import visitors
+from backend.storage import visitor_lists, visitors
 
 AT_ONCE = 500
 
@@ -105,7 +105,7 @@ def _matched(rt: Runtime, site: Site, piece: Sequence[Row | Broken], found: list
     ids = [_ids(site, each) if isinstance(each, Row) else {} for each in piece]
     addresses = {each.ids["email"].lower() for each in piece if isinstance(each, Row) and "email" in each.ids}
     with rt.db.read() as connection:
-        by_email = visitors.ids_of_emails(connection, site.id, addresses)
+        by_email = visitor_lists.ids_of_emails(connection, site.id, addresses)
         wanted = {each for own in ids for each in own.values()}.union(*by_email.values())
         people = visitors.named(connection, site.id, wanted)
     for each, own in zip(piece, ids, strict=True):

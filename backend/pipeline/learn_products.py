@@ -35,8 +35,8 @@ MOST_LEARNED = 100_000
 AT_ONCE = 200
 """Products, or lists of them, of one transaction."""
 
-REST = 50
-"""Learning goes on after so many times as long as it took: it has a fiftieth of a busy process."""
+REST = 100
+"""Learning goes on after so many times as long as it took: it has a hundredth of a busy process."""
 
 NOTED_A_SECOND = 2_000
 FEW = 200

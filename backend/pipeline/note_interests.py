@@ -4,7 +4,7 @@ Where no rule does, nothing is. A site whose first such rule goes live is gone t
 those are known too who looked before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -33,13 +33,11 @@ Shopping = tuple[str, str, Event]
 """(visitor id, site id, event)."""
 
 
-def note_interests(connection: Connection, ruleset_of: RulesetOf, shopping: Sequence[Shopping]) -> None:
-    """Writes down what these events tell of interests, for the sites whose rules ask for it."""
-    asking = {
-        site_id
-        for site_id in {each[1] for each in shopping}
-        if (ruleset := ruleset_of(site_id)) is not None and ruleset.notes_interests
-    }
+def note_interests(
+    connection: Connection, ruleset_of: RulesetOf, sites: Collection[str], shopping: Sequence[Shopping]
+) -> None:
+    """Writes down what these events of these sites tell of interests, for those whose rules ask for it."""
+    asking = {site_id for site_id in sites if (ruleset := ruleset_of(site_id)) is not None and ruleset.notes_interests}
     if asking:
         _write(connection, [each for each in shopping if each[1] in asking])
 

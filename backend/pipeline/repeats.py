@@ -57,6 +57,9 @@ class Repeats:
         """Keeps in mind what has taken effect: all of these but those at the places `without`."""
         if len(self._newer) >= self._kept:
             self._older, self._newer = self._newer, {}
+        if not without:
+            self._newer.update({each.key: each.visitor_id for each in reversed(arrived)})  # the first one counts
+            return
         for place, each in enumerate(arrived):
             if place not in without:
                 self._newer.setdefault(each.key, each.visitor_id)

@@ -8,7 +8,7 @@ from backend.domain.unsubscribe import Subscription
 from backend.runtime import Runtime
 from backend.schemas import wire
 from backend.schemas.wire import Header
-from backend.storage import unsubscribes, visitors
+from backend.storage import unsubscribes, visitor_lists
 from backend.storage.database import Connection
 from backend.storage.log import partition_of
 from backend.storage.times import to_micros
@@ -37,7 +37,7 @@ def resubscribe(rt: Runtime, subscription: Subscription) -> None:
 
 
 def _owners(connection: Connection, subscription: Subscription) -> list[Profile]:
-    return visitors.find(connection, subscription.site_id, email=subscription.value, limit=MOST_VISITORS)
+    return visitor_lists.find(connection, subscription.site_id, email=subscription.value, limit=MOST_VISITORS)
 
 
 def _tell(rt: Runtime, name: str, subscription: Subscription, owners: list[Profile], now: datetime) -> None:

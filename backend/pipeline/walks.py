@@ -106,7 +106,7 @@ def advance_all(
         shelf.clear()  # the next transaction tells of products as they are then
     if poison:
         raise Poisoned(poison)
-    for rule_id, reason in {found for each in advances.values() for found in each.failures.items()}:
+    for rule_id, reason in {found for each in advances.values() if each.failures for found in each.failures.items()}:
         log.error("rule_failed", rule=rule_id, reason=reason[:200])
     return advances
 

@@ -251,8 +251,7 @@ class Steps:
                 test=op.test if contact.said else "",
                 last=session_at(profile.session_spans, at),
             )
-            exposures = with_exposure(profile.exposures, exposure)
-            profile.__dict__["exposures"] = exposures
+            profile.__dict__["exposures"] = exposures = with_exposure(profile.exposures, exposure)
             profile.__dict__["attended_until"] = attended_until(exposures)
 
     def _needed(self, contacts: Contacts) -> set[str]:

@@ -20,7 +20,7 @@ from backend.schemas.message import MessageOut, message_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut
-from backend.storage import enrolments, events, messages, segments, visitors
+from backend.storage import enrolments, events, messages, segments, visitor_lists, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.exported import export_lines, export_whole
 from backend.web.api.looks import listed, looked, reader
@@ -63,9 +63,9 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
     with runtime().db.read() as conn:
         if "segment" in query:
             filters["segment"] = _segment(query["segment"], segments.known(conn, site.id))
-        found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
+        found = visitor_lists.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
     listed(site, [profile.id for profile in found[: query["limit"]]], query)
-    return page(found, query["limit"], views(runtime(), site), visitors.cursor_of)
+    return page(found, query["limit"], views(runtime(), site), visitor_lists.cursor_of)
 
 
 def _segment(reference: str, known: Mapping[str, str]) -> str:
