@@ -51,8 +51,8 @@ class VisitorQuery(PageQuery):
 def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """List visitors
 
-    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to. Without them, favourite
-    categories and brands are null: these are found among a visitor's events, which are not read for many at once.
+    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to. Without them or `email`,
+    favourite categories and brands are null: they are found among the events of each, which are not read for so many.
     """
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
@@ -68,10 +68,10 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
         found = visitors.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
         standards = Standards.of(site.policy, intervals.of_site(conn, site.id))
     looked(site, "list", (profile.id for profile in found[: query["limit"]]))
-    now, single = runtime().clock(), query.get("anonymous_id") or query.get("user_id")
+    now, named = runtime().clock(), any(query.get(name) for name in ("anonymous_id", "user_id", "email"))
 
     def shown(profile: Profile) -> dict[str, Any]:
-        if single:
+        if named:
             return view_of(runtime(), site, profile)
         return visitor_view(profile, site.currency, known, facts_of(profile, now, standards, None))
 
