@@ -21,7 +21,9 @@ _quantities = st.sampled_from([1, 1, 1, 2, 5])
 
 @st.composite
 def _line(draw: st.DrawFn) -> dict[str, Any]:
-    return {"product_id": draw(_product), "price": draw(_prices), "quantity": draw(_quantities)}
+    product = draw(_product)
+    category = "Cups" if product == "mug" else "Kitchen"
+    return {"product_id": product, "category": category, "price": draw(_prices), "quantity": draw(_quantities)}
 
 
 _carts = st.lists(_line(), max_size=3, unique_by=lambda line: line["product_id"])

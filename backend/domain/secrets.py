@@ -81,6 +81,8 @@ _LOOKED_AT = (
     | {"remoteAddress", "remoteIp", "remoteIP", "X-Forwarded-For", "X-Real-IP"}
 )
 _RUN = re.compile(r"(?<![\d+])\d(?:[ \u00a0.-]?\d){12,}")
+_AROUND = re.compile(r"[0-9A-Fa-f-]{0,100}\Z")
+_HEX_ID = re.compile(r"(?=(?:-?[0-9A-Fa-f]){24})(?=[0-9-]*[A-Fa-f])[0-9A-Fa-f-]{24,100}(?![0-9A-Za-z]).*", re.DOTALL)
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d.])")
 _PARAMETER = re.compile(r"(?<=[?&#;])([^=&#;?]{1,100})=([^&#;]*)")
 _QUERY_SIGNS = (
@@ -177,9 +179,15 @@ def without_cards(text: str, *, strictly: bool = False) -> str:
     """The text without card numbers, in however many groups they are written.
 
     `strictly`: whatever the number begins with; else only those that begin as cards that people have do, since other
-    numbers pass the check by chance.
+    numbers pass the check by chance. Digits amid a long hexadecimal id are none.
     """
-    return _RUN.sub(lambda run: _without_cards(run[0], strictly), text)
+
+    def kept(run: re.Match[str]) -> str:
+        around = _AROUND.search(text[: run.start()])
+        id_like = _HEX_ID.fullmatch((around[0] if around else "") + text[run.start() :].split(maxsplit=1)[0])
+        return run[0] if id_like else _without_cards(run[0], strictly)
+
+    return _RUN.sub(kept, text)
 
 
 def _without_cards(run: str, strictly: bool) -> str:

@@ -153,8 +153,8 @@ class SupplyOut(StrictSchema):
 
 
 _LIKED = (
-    "The best liked, by what was viewed and put into the cart within 90 days, and by purchases; in lists of visitors "
-    "it is null."
+    "The best liked, by what was viewed and put into the cart within 90 days, and by purchases; null in a list of many "
+    "visitors."
 )
 
 

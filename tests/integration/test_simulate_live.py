@@ -55,6 +55,7 @@ conditions = st.sampled_from(
         {"not": {"performed": "Order Completed", "within": "1h"}},
         {"performed": "Page Viewed", "count": {"op": "gte", "value": 2}, "within": "40m"},
         {"performed": "Page Viewed", "since": "entry"},
+        {"field": "profile.facts.favourite_category", "op": "eq", "value": "Cups"},
         {
             "performed": "Product Added",
             "where": {"field": "event.properties.price", "op": "gt", "value": 10},

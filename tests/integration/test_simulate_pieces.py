@@ -28,6 +28,8 @@ questions = st.sampled_from(
         {"performed": "Product Viewed", "within": "15m"},
         {"performed": "Page Viewed", "count": {"op": "gte", "value": 2}, "within": "40m"},
         {"performed": "Page Viewed", "since": "entry"},
+        {"field": "profile.facts.favourite_category", "op": "eq", "value": "Cups"},
+        {"field": "profile.facts.categories", "op": "contains", "value": "Kitchen"},
         {"performed": "Product Viewed", "where": {"field": "event.properties.price", "op": "gt", "value": 10}},
         {"performed": "Told", "count": {"op": "gte", "value": 2}},
         {"performed": "Told", "within": "20m"},

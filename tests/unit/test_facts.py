@@ -1,5 +1,6 @@
 """Facts follow from what happened, in whatever order it arrived, and rules start when a product runs out."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -308,6 +309,41 @@ def test_a_turn_is_never_told_too_late(events: list[Event], asked: tuple[str, st
         if turn is not None and moment >= turn:
             break
         assert test(Moment(profile=profile, at=moment, history=history)) is answer
+
+
+def test_however_many_views_lie_before_it_the_one_that_counts_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.domain.fact.favourite.MOST_LEAVING", 2)
+    events = [*(did("Product Viewed", day) for day in range(7)), did("Product Viewed", 8, category="Hats")]
+    events += [did("Product Added", day, product_id="x") for day in (3, 9)]
+    condition = parse_condition({"field": "profile.facts.favourite_category", "op": "eq", "value": "Hats"})
+    history = Past(by_name(events), complete=True)
+    test, turning = compile_condition(condition), turning_of(condition)
+    assert turning is not None
+    now = Moment(profile=folded(events), at=NOON + 10 * DAY, history=history)
+    history.cut = (now.at, END_OF_MOMENT)
+    assert next_turn(test, turning, now, True) == NOON + 98 * DAY
+
+
+@given(st.data())
+def test_what_is_counted_from_moment_to_moment_is_what_counting_anew_gives(data: Any) -> None:
+    days = data.draw(st.lists(st.integers(0, 9), max_size=12))
+    events = [did(data.draw(st.sampled_from("AB")), day, x=data.draw(st.integers(0, 2)) or None) for day in days]
+    past = Past(by_name(events, "AB"))
+    marks = st.integers(-1, 10)
+
+    def key(event: Event) -> Any:
+        return event.properties["x"]
+
+    for _ in range(data.draw(st.integers(1, 6))):
+        if data.draw(st.booleans()):
+            events.append(did("A", data.draw(st.integers(0, 9)), x=1))
+            past.add(events[-1])
+        since, until = (NOON + data.draw(marks) * DAY for _ in range(2))
+        past.cut = data.draw(st.none() | marks.map(lambda day: (NOON + day * DAY, END_OF_MOMENT)))
+        within = [each for each in events if since < each.timestamp <= until and each.name == "A"]
+        counted = Counter(key(each) for each in within if past.cut is None or each.moment <= past.cut)
+        del counted[None]
+        assert past.tally("A", since, until, key) == counted
 
 
 def tea_times(rules: list[Any], *days: float) -> Story:

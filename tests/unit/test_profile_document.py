@@ -50,6 +50,7 @@ CONDITIONS: list[Any] = [
     {"field": "profile.stage", "op": "in", "value": ["cart", "interested"]},
     {"field": "profile.searches", "op": "is_set"},
     {"segment": "s"},
+    {"field": "profile.facts.favourite_category", "op": "eq", "value": "Cups"},
     {"local_time": {"from": "08:00", "to": "20:00"}},
     {"field": "profile.source.first.campaign.source", "op": "eq", "value": "news"},
     {"all": [{"field": "profile.stage", "op": "eq", "value": "cart"}, {"performed": "Product Added"}]},

@@ -62,6 +62,7 @@ def finder(node: Performed, compile_where: Callable[[Condition], Test]) -> Find:
             history=m.history,
             operator_online=m.operator_online,
             zone_name=m.zone_name,
+            standards=m.standards,
             memo={} if m.memo is None else m.memo,
         )
         found: list[Event] = []

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from heapq import merge
+from itertools import islice
 from math import fsum, ldexp
 from typing import Any, TypeAlias
 
@@ -59,15 +60,18 @@ def changes(kind: str, most: int, profile: Profile, at: datetime, history: Histo
     sums = _sums(weights)
     top, last = _ranked(sums, most), None
     asked = (
-        [(event.moment, weight, event) for event in history.of(name, since) if since < event.timestamp <= at]
+        islice(
+            ((event.moment, weight, event) for event in history.of(name, since) if since < event.timestamp <= at),
+            MOST_LEAVING,
+        )
         for name, weight in WEIGHTS.items()
         if _did(profile, name, since)
     )
-    for number, (_, weight, event) in enumerate(merge(*asked, key=_first)):
+    for _, weight, event in islice(merge(*asked, key=_first), MOST_LEAVING):
+        last = event.timestamp + SPAN
         told = KEYS[kind](event)
         if told is None:
             continue
-        last = event.timestamp + SPAN
         name, day = told
         weights[name][day] -= weight
         sums[name] = _sum(weights[name], newest)
@@ -75,8 +79,6 @@ def changes(kind: str, most: int, profile: Profile, at: datetime, history: Histo
             left = {each: value for each, value in sums.items() if value > 0}
             if _ranked(left, most) != top:
                 break
-        if number >= MOST_LEAVING:
-            break
     if last is not None:
         yield last
 

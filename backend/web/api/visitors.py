@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -50,8 +51,8 @@ class VisitorQuery(PageQuery):
 def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """List visitors
 
-    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to. Favourite categories and
-    brands are null here: these are found among the events of a visitor, when one is got alone.
+    Last seen first. `anonymous_id` and `user_id` find the one visitor that they belong to. Without them or `email`,
+    favourite categories and brands are null: they are found among the events of each, which are not read for so many.
     """
     after = read_cursor(query.get("cursor"), int, str)
     filters = {name: query.get(name) for name in ("anonymous_id", "user_id", "email", "stage")}
@@ -65,6 +66,8 @@ def list_all_visitors(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
             filters["segment"] = _segment(query["segment"], segments.known(conn, site.id))
         found = visitor_lists.find(conn, site.id, **filters, limit=query["limit"] + 1, after=after)
     listed(site, [profile.id for profile in found[: query["limit"]]], query)
+    if any(query.get(name) for name in ("anonymous_id", "user_id", "email")):
+        return page(found, query["limit"], partial(view_of, runtime(), site), visitor_lists.cursor_of)
     return page(found, query["limit"], views(runtime(), site), visitor_lists.cursor_of)
 
 
