@@ -38,6 +38,9 @@ def test_card_numbers_of_13_to_19_digits_are_known_by_their_check(digits: str) -
     ("text", "left"),
     [
         (f"my card is {VISA} ok", "my card is [card] ok"),
+        ("1640c4337155461686cc152c2d56c7f1", "1640c4337155461686cc152c2d56c7f1"),
+        ("order 550e8400-4337-1554-6168-6446655440a0", "order 550e8400-4337-1554-6168-6446655440a0"),
+        (f"Visa{VISA}", "Visa[card]"),
         ("4111 1111 1111 1111", "[card]"),
         ("4111-1111-1111-1111", "[card]"),
         ("4111.1111.1111.1111", "[card]"),
