@@ -7,6 +7,7 @@ from backend.domain.condition import History, Moment
 from backend.domain.consent import lacking
 from backend.domain.decide import asks_audience
 from backend.domain.event import Event
+from backend.domain.fact import Standards
 from backend.domain.message import ON_SITE, Message
 from backend.domain.profile import Profile
 from backend.domain.reach import reach
@@ -23,11 +24,12 @@ def recheck(
     profile: Profile | None,
     trigger: Event | None,
     history: History,
+    standards: Standards,
     unsubscribed: bool,
 ) -> str | None:
     """The outcome code of the first gate that is closed now, `expired`, or None when the message may go out.
 
-    None for site, rule or profile: it is no longer there.
+    None for site, rule or profile: it is no longer there. `standards` are what the site measures facts by.
     """
     if now >= message.expires_at:
         return "expired"
@@ -52,6 +54,7 @@ def recheck(
         entered=None if trigger is None else trigger.moment,
         history=history,
         zone_name=site.timezone,
+        standards=standards,
     )
     if not asks_audience(rule, message.step):
         return None

@@ -141,6 +141,7 @@ class Fallback:
             profile=profile,
             trigger=enrolment.trigger if enrolment is not None else None,
             history=past_for(connection, profile, rule, now),
+            standards=ruleset.standards,
             unsubscribed=False,
         )
         return new if closed is None else None

@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 
 from backend.domain.enrolment import SKIPPED, Enrolment
+from backend.domain.fact import STANDARD, Standards
 from backend.domain.message import Message
 from backend.domain.mistakes import RuleErrors
 from backend.domain.past import Past, by_name
@@ -18,7 +19,7 @@ from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline.count import count_enrolment, count_messages
 from backend.pipeline.rulesets import former
-from backend.storage import deliveries, enrolments, events, unsubscribes, visitors
+from backend.storage import deliveries, enrolments, events, intervals, unsubscribes, visitors
 from backend.storage.database import Connection
 from backend.storage.deliveries import Claim
 from backend.storage.rules import get_rule
@@ -41,6 +42,7 @@ class Permits:
 
     sites: SiteCache
     _rules: dict[tuple[str, int], CompiledRule] = field(default_factory=dict)
+    _standards: dict[str, Standards] = field(default_factory=dict)
 
     def ask(self, conn: Connection, claim: Claim, now: datetime) -> Permit | None:
         """A permit; or None, and then the message and its enrolment have ended with the gate's reason."""
@@ -58,6 +60,7 @@ class Permits:
                 profile=profile,
                 trigger=None if enrolment is None else enrolment.trigger,
                 history=past_for(conn, profile, rule, now),
+                standards=STANDARD if site is None else self._measures(conn, site),
                 unsubscribed=_unsubscribed(conn, message, self.sites),
             )
         else:
@@ -74,6 +77,12 @@ class Permits:
             count_messages(conn, self.sites, [message], "withheld")
         log.info("message_withheld", message=message.id, reason=reason)
         return None
+
+    def _measures(self, conn: Connection, site: Site) -> Standards:
+        """What this site measures facts by."""
+        if site.id not in self._standards:
+            self._standards[site.id] = Standards.of(site.policy, intervals.of_site(conn, site.id))
+        return self._standards[site.id]
 
     def _rule(self, conn: Connection, message: Message, enrolment: Enrolment | None) -> CompiledRule | None:
         """The rule in the version by which the enrolment goes on; whether it is active is asked of the rule now."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.domain.engine import MERGED, denial_of
+from backend.domain.fact import STANDARD
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.message import Message
 from backend.domain.profile import Profile
@@ -144,6 +145,7 @@ def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Me
         profile=profile,
         trigger=enrolment.trigger if enrolment is not None else None,
         history=past_for(connection, profile, rule, now),
+        standards=ruleset.standards if ruleset is not None else STANDARD,
         unsubscribed=False,
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from backend.domain.fact import Standards, facts_of
 from backend.pipeline.learn_intervals import IntervalLearner
+from backend.pipeline.show import viewer, waiting
 from backend.pipeline.simulate import simulate
 from backend.pipeline.sweep import Sweeper
 from backend.storage import intervals
@@ -161,3 +162,15 @@ def test_what_the_site_learns_later_foretells_for_whoever_bought_before(shop: Sh
     for _ in range(9):
         shop.wait(days=1)
     assert len(shop.messages()) == 1
+
+
+def test_a_pop_up_for_a_level_of_loyalty_is_asked_by_the_sites_levels_when_it_is_shown(shop: Shop) -> None:
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    levels = {"policy": {"loyalty": [{"name": "gold", "orders": 1}]}}
+    assert shop.client.patch("/api/v1/sites/shop", json=levels, headers=headers).status_code == 200
+    gold = {"field": "profile.facts.loyalty", "op": "eq", "value": "gold"}
+    shop.rule({"name": "Gold", "trigger": {"event": "Order Completed"}, "audience": gold, "message": POPUP})
+    shop.send(order(1))
+    [message] = shop.messages()
+    shown = waiting(shop.rt, shop.processor.rulesets, viewer(shop.site, "ann", None, None))
+    assert [each.id for each in shown] == [message.id]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from backend.domain.condition import Moment, compile_condition, parse_condition
 from backend.domain.condition.turning import next_turn, turning_of
 from backend.domain.event import Event
-from backend.domain.fact import Counted, Standards, facts_of
+from backend.domain.fact import Counted, Standards, facts_of, favourite
 from backend.domain.fold import fold
 from backend.domain.habit import LINES_KEPT, PURCHASES_KEPT
 from backend.domain.merge import merge
@@ -312,7 +312,7 @@ def test_a_turn_is_never_told_too_late(events: list[Event], asked: tuple[str, st
 
 
 def test_however_many_views_lie_before_it_the_one_that_counts_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.domain.fact.favourite.MOST_LEAVING", 2)
+    monkeypatch.setattr(favourite, "MOST_LEAVING", 2)
     events = [*(did("Product Viewed", day) for day in range(7)), did("Product Viewed", 8, category="Hats")]
     events += [did("Product Added", day, product_id="x") for day in (3, 9)]
     condition = parse_condition({"field": "profile.facts.favourite_category", "op": "eq", "value": "Hats"})
