@@ -316,7 +316,7 @@ def grow(place: Path, size: str) -> None:
 def test_f14_a_full_disk_refuses_events_and_heals_when_there_is_room_again(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("a small file system can be mounted by root only")
-    with small_disk(tmp_path / "disk", "64m") as disk, stack(disk / "var", check_output=False) as chimein:
+    with small_disk(tmp_path / "disk", "96m") as disk, stack(disk / "var", check_output=False) as chimein:
         shop = chimein.demo()
         promises = Promises()
         client = Client(shop, promises, 1, pause=0)
