@@ -59,10 +59,15 @@ def run_web(app: WSGI, listener: socket.socket) -> None:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    # uvicorn raises the signal anew after its own end; then this process shall end as usual.
+    server = uvicorn.Server(config)
+
+    def told(*_: object) -> None:
+        """Before uvicorn listens for it, and when it raises the signal anew after its own end."""
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+        signal.signal(number, told)
+    server.run(sockets=[listener])
     adapter.close()
 
 
