@@ -324,7 +324,7 @@ def test_f14_a_full_disk_refuses_events_and_heals_when_there_is_room_again(tmp_p
         wait_for(lambda: len(promises.acknowledged) > 200)
         # What is left of the disk goes to somebody else.
         filler = disk / "filler"
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"\0" * 65_536)
