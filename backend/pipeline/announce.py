@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from backend.domain.condition import HistoryNeeded, Moment
+from backend.domain.engine import Ruleset
 from backend.domain.event import SIGNAL, Event
 from backend.domain.identity import derive
 from backend.domain.product import AMOUNTS, Product, State, drop_between, state_of
@@ -57,13 +57,15 @@ class Announcer:
         told = 0
         for site_id in self._rulesets.site_ids():
             ruleset = self._rulesets.of(site_id)
-            for rule in ruleset.by_id.values() if ruleset is not None else ():
+            if ruleset is None:
+                continue
+            for rule in ruleset.by_id.values():
                 trigger = rule.rule.spec.trigger
                 if isinstance(trigger, ProductTrigger) and rule.rule.status == "active":
-                    told += self._announce(rule, trigger, now)
+                    told += self._announce(ruleset, rule, trigger, now)
         return told
 
-    def _announce(self, rule: CompiledRule, trigger: ProductTrigger, now: datetime) -> int:
+    def _announce(self, ruleset: Ruleset, rule: CompiledRule, trigger: ProductTrigger, now: datetime) -> int:
         """Tells of this rule's changes, as many visitors as its rate allows for a second."""
         left = -(-trigger.rate // 60)
         with self.rt.db.read() as connection:
@@ -75,7 +77,7 @@ class Announcer:
             if not found or told >= left:
                 break
             sweep = found[0]
-            after = self._piece(rule, trigger, sweep, left - told, now)
+            after = self._piece(ruleset, rule, trigger, sweep, left - told, now)
             with self.rt.db.begin() as connection:
                 if not sweeps.move(connection, sweep, after):
                     break  # somebody else goes on with it
@@ -88,7 +90,9 @@ class Announcer:
                 found[0] = after
         return told
 
-    def _piece(self, rule: CompiledRule, trigger: ProductTrigger, sweep: Sweep, most: int, now: datetime) -> Sweep:
+    def _piece(
+        self, ruleset: Ruleset, rule: CompiledRule, trigger: ProductTrigger, sweep: Sweep, most: int, now: datetime
+    ) -> Sweep:
         subject = json.loads(sweep.subject)
         with self.rt.db.read() as connection:
             product = products.load(connection, sweep.site_id, [subject["product_id"]]).get(subject["product_id"])
@@ -117,25 +121,12 @@ class Announcer:
                 break
             cursor = visitor_id
             profile = people.get(visitor_id)
-            if profile is not None and self._may_concern(rule, profile, signal):
+            if profile is not None and ruleset.may_concern(profile, signal, rule.where, rule.audience):
                 told.append((profile, derive(sweep.id, profile.id), properties))
         done = sweep.done + send_signals(self.rt, sweep.site_id, signal.name, rule.id, told)
         through = len(ids) < AT_ONCE and (not ids or cursor == ids[-1])
         next_at = now + timedelta(seconds=1) if len(told) >= most else now
         return replace(sweep, cursor=cursor, done=done, next_at=next_at, ended_at=now if through else None)
-
-    def _may_concern(self, rule: CompiledRule, profile: Profile, signal: Event) -> bool:
-        """Whether trigger and audience hold; where that takes a visitor's history, the processor asks it."""
-        site = self.rt.sites.by_id(rule.rule.site_id)
-        zone = site.timezone if site is not None else "UTC"
-        moment = Moment(profile=profile, at=signal.timestamp, event=signal, entered=signal.moment, zone_name=zone)
-        for test in (rule.where, rule.audience):
-            try:
-                if not test(moment):
-                    return False
-            except HistoryNeeded:
-                continue
-        return True
 
 
 def told_of(product: Product, subject: Mapping[str, Any], now: datetime) -> dict[str, Any]:

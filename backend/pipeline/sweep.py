@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from backend.domain.condition import HistoryNeeded, Moment
 from backend.domain.engine import Ruleset
 from backend.domain.event import SIGNAL, Event
 from backend.domain.identity import derive
@@ -170,6 +169,7 @@ class Sweeper:
             else:
                 ids = visitors.ids_after(connection, sweep.site_id, sweep.cursor, AT_ONCE)
             profiles = visitors.load(connection, ids)
+        signal = Event(message_id="", name=BROADCAST, type=SIGNAL, timestamp=now, received_at=now)
         told: list[tuple[Profile, str, dict[str, str]]] = []
         cursor = sweep.cursor
         for visitor_id in ids:
@@ -177,7 +177,7 @@ class Sweeper:
                 break
             cursor = visitor_id
             stored = profiles.get(visitor_id)
-            if stored is not None and _may_concern(rule, stored.profile, now, ruleset):
+            if stored is not None and ruleset.may_concern(stored.profile, signal, rule.audience):
                 told.append((stored.profile, derive(sweep.id, visitor_id), {}))
         done = sweep.done + send_signals(self.rt, sweep.site_id, BROADCAST, rule.id, told)
         through = len(ids) < AT_ONCE and (not ids or cursor == ids[-1])
@@ -234,20 +234,3 @@ def _sweep(rule: CompiledRule, kind: str, parts: tuple[str, ...], due_at: dateti
         due_at=due_at,
         next_at=due_at,
     )
-
-
-def _may_concern(rule: CompiledRule, profile: Profile, now: datetime, ruleset: Ruleset) -> bool:
-    """Whether the audience holds for this visitor; where that takes their history, the processor asks it."""
-    signal = Event(message_id="", name=BROADCAST, type=SIGNAL, timestamp=now, received_at=now)
-    moment = Moment(
-        profile=profile,
-        at=now,
-        event=signal,
-        entered=signal.moment,
-        zone_name=ruleset.site.timezone,
-        standards=ruleset.standards,
-    )
-    try:
-        return rule.audience(moment)
-    except HistoryNeeded:
-        return True

@@ -17,8 +17,9 @@ from backend.pipeline.stock_up import stock_up
 from backend.pipeline.sweep import Sweeper
 from backend.storage import interests, products, sweeps, visitors
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import Shop, at, call
+from tests.core_fixtures import ADMIN, Shop, at, call
 
+HEADERS = {"Authorization": f"Bearer {ADMIN}"}
 KETTLE = {"product_id": "k-17", "name": "Copper kettle", "price": 134.0, "currency": "EUR"}
 CONTENT = {"title": "{{ product.name }}", "body": "{{ product.price_before }} → {{ product.price }}"}
 
@@ -192,6 +193,20 @@ def test_an_interest_that_is_too_old_counts_no_more(shop: Shop) -> None:
     tick(shop, 3)
     assert shop.outcomes("ann") == []
     assert shop.outcomes("bob") == [("sent", None)]
+
+
+def test_an_audience_by_the_levels_of_the_site_is_asked_by_them(shop: Shop) -> None:
+    levels = [{"name": "regular", "orders": 1}]
+    shop.client.patch("/api/v1/sites/shop", json={"policy": {"loyalty": levels}}, headers=HEADERS)
+    shop.send(call("Order Completed", {"order_id": "1", "products": [{"product_id": "t-1"}]}))
+    shop.send(viewed(), viewed(anonymousId="bob"))
+    tell(shop, price=134)
+    audience = {"field": "profile.facts.loyalty", "op": "eq", "value": "regular"}
+    settled(shop, rule({"product": "price_dropped"}, audience=audience))
+    tell(shop, price=100)
+    tick(shop, 3)
+    assert shop.outcomes("ann") == [("sent", None)]
+    assert shop.outcomes("bob") == []
 
 
 def test_the_rate_of_a_rule_is_kept(shop: Shop) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from backend.domain.condition import HistoryNeeded, Moment, Test
 from backend.domain.dispatch import Dispatch, Places
 from backend.domain.engine.membership import segments_due
 from backend.domain.engine.result import VersionNeeded
@@ -31,9 +32,9 @@ class Ruleset:
     the rules that start at moments which no event marks, `segments` those of the site (None: it has none, and the
     built-in funnel), `by_segment` the rules by the segment's id and whether it is entered. `former` are versions of
     rules by (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one
-    that nobody has. `winners` are the variants that get everybody who is new, `standards` what facts are
-    measured by, `reading` how it reads addresses. `shelf` holds the products that templates
-    asked for; `notes_interests`: it must be known who is interested in what.
+    that nobody has. `winners` are the variants that get everybody who is new, `standards` what facts are measured by,
+    `reading` how it reads addresses. `shelf` holds the products that templates asked for; `notes_interests`: it must be
+    known who is interested in what.
     """
 
     site: Site
@@ -119,6 +120,27 @@ class Ruleset:
             return self.former[present.id, version]
         except KeyError:
             raise VersionNeeded(present.id, version) from None
+
+    def may_concern(self, profile: Profile, signal: Event, *tests: Test) -> bool:
+        """Whether these tests hold for a visitor whom a signal is to reach.
+
+        What takes their history is left to the processor, which knows it.
+        """
+        moment = Moment(
+            profile=profile,
+            at=signal.timestamp,
+            event=signal,
+            entered=signal.moment,
+            zone_name=self.site.timezone,
+            standards=self.standards,
+        )
+        for test in tests:
+            try:
+                if not test(moment):
+                    return False
+            except HistoryNeeded:
+                continue
+        return True
 
     def wake_of(self, profile: Profile) -> datetime | None:
         """When somebody must look at this visitor though nothing comes in; None: there is no need to."""
