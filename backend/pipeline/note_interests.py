@@ -5,7 +5,6 @@ those are known too who looked before.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -78,12 +77,7 @@ def backfill(connection: Connection, sweep: Sweep, now: datetime) -> Sweep:
     asked = [(member, name, since) for member in owner for name in INTERESTS]
     found = events.history_since(connection, asked) if asked else ()
     _write(connection, ((owner[member], sweep.site_id, event) for member, event in found))
-    return replace(
-        sweep,
-        cursor=ids[-1] if ids else sweep.cursor,
-        done=sweep.done + len(ids),
-        ended_at=now if len(ids) < AT_ONCE else None,
-    )
+    return sweep.behind(ids, AT_ONCE, now, done=len(ids))
 
 
 def renote(connection: Connection, site_id: str, groups: Iterable[Sequence[str]], now: datetime) -> None:

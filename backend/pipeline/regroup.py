@@ -54,12 +54,7 @@ def regroup(connection: Connection, sweep: Sweep, ruleset: Ruleset, now: datetim
     changed = {each: result.profile for each, result in results.items() if result.woken}
     visitors.save(connection, [], [replace(found[each], profile=profile) for each, profile in changed.items()])
     segments.save_members(connection, [(found[each].profile, profile) for each, profile in changed.items()])
-    return replace(
-        sweep,
-        cursor=ids[-1] if ids else sweep.cursor,
-        done=sweep.done + len(changed),
-        ended_at=now if len(ids) < AT_ONCE else None,
-    )
+    return sweep.behind(ids, AT_ONCE, now, done=len(changed))
 
 
 def clear(connection: Connection) -> int:

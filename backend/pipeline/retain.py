@@ -4,7 +4,6 @@ What is removed is not let in again (see `admit`), so that a sender's late retry
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -73,14 +72,8 @@ def _go_on(rt: Runtime, sweep: Sweep, retention: Mapping[str, timedelta], now: d
             removed += number
             if number == EVENTS_AT_ONCE:
                 continue  # the same visitors have more
-            last = len(ids) < VISITORS_AT_ONCE
-            after = replace(
-                sweep,
-                cursor=ids[-1] if ids else sweep.cursor,
-                done=sweep.done + len(ids),
-                ended_at=now if last else None,
-            )
-            if not sweeps.move(connection, sweep, after) or last:
+            after = sweep.behind(ids, VISITORS_AT_ONCE, now, done=len(ids))
+            if not sweeps.move(connection, sweep, after) or after.ended_at is not None:
                 break
         sweep = after
     return removed

@@ -91,12 +91,10 @@ class Sweeper:
 
     def _go_on(self, sweep: Sweep, now: datetime) -> int:
         ruleset = self._rulesets.of(sweep.site_id)
-        if sweep.kind == sweeps.SEGMENTS:
-            return self._regroup(sweep, ruleset, now)
+        if sweep.kind in (sweeps.SEGMENTS, sweeps.INTERESTS):
+            return self._pieces(sweep, ruleset, now)
         if sweep.kind == sweeps.STAGES:
             return self._restage(sweep, ruleset, now)
-        if sweep.kind == sweeps.INTERESTS:
-            return self._backfill(sweep, ruleset, now)
         rule = ruleset.by_id.get(sweep.rule_id) if ruleset is not None else None
         if ruleset is None or rule is None or rule.rule.status == "archived":
             self._move(sweep, replace(sweep, ended_at=now))
@@ -118,14 +116,11 @@ class Sweeper:
                 break
         return sweep.done - begun
 
-    def _regroup(self, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> int:
-        """Asks visitors about segments that are new; nobody is addressed by that."""
+    def _pieces(self, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> int:
+        """Goes on a piece at a time, each in a transaction of its own; nobody is addressed by that."""
         for _ in range(PIECES):
             with self.rt.db.begin() as connection:
-                if ruleset is None or ruleset.segments is None:
-                    after = replace(sweep, ended_at=now)
-                else:
-                    after = regroup.regroup(connection, sweep, ruleset, now)
+                after = _next_piece(connection, sweep, ruleset, now)
                 if not sweeps.move(connection, sweep, after) or after.ended_at is not None:
                     break
             sweep = after
@@ -137,19 +132,6 @@ class Sweeper:
             self._move(sweep, replace(sweep, ended_at=now))
         else:
             Restager(self.rt, ruleset, now).run(sweep)
-        return 0
-
-    def _backfill(self, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> int:
-        """Finds out what visitors were interested in before anybody asked; nobody is addressed by that."""
-        for _ in range(PIECES):
-            with self.rt.db.begin() as connection:
-                if ruleset is None or not ruleset.notes_interests:
-                    after = replace(sweep, ended_at=now)
-                else:
-                    after = note_interests.backfill(connection, sweep, now)
-                if not sweeps.move(connection, sweep, after) or after.ended_at is not None:
-                    break
-            sweep = after
         return 0
 
     def _move(self, before: Sweep, after: Sweep) -> bool:
@@ -205,12 +187,16 @@ class Sweeper:
                 if wake_at != stored.profile.wake_at:
                     changed.append(replace(stored, profile=replace(stored.profile, wake_at=wake_at)))
             visitors.save(connection, [], changed)
-        return replace(
-            sweep,
-            cursor=ids[-1] if ids else sweep.cursor,
-            done=sweep.done + len(changed),
-            ended_at=now if len(ids) < AT_ONCE else None,
-        )
+        return sweep.behind(ids, AT_ONCE, now, done=len(changed))
+
+
+def _next_piece(connection: Connection, sweep: Sweep, ruleset: Ruleset | None, now: datetime) -> Sweep:
+    """Asks the next visitors about segments that are new, or finds out what they were interested in before."""
+    if sweep.kind == sweeps.SEGMENTS and ruleset is not None and ruleset.segments is not None:
+        return regroup.regroup(connection, sweep, ruleset, now)
+    if sweep.kind == sweeps.INTERESTS and ruleset is not None and ruleset.notes_interests:
+        return note_interests.backfill(connection, sweep, now)
+    return replace(sweep, ended_at=now)  # nobody wants to know any more
 
 
 def round_of(trigger: BroadcastTrigger, now: datetime) -> datetime | None:

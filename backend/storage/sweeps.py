@@ -1,7 +1,7 @@
 """What goes through all visitors of a site, a piece at a time: how far it is, and when it goes on."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, delete, select, update
@@ -35,6 +35,15 @@ class Sweep:
     ended_at: datetime | None = None
     subject: str = ""
 
+    def behind(self, ids: Sequence[str], most: int, now: datetime, *, done: int) -> "Sweep":
+        """It stands behind these visitors, `done` of whom count; fewer than `most` were the last ones."""
+        return replace(
+            self,
+            cursor=ids[-1] if ids else self.cursor,
+            done=self.done + done,
+            ended_at=now if len(ids) < most else None,
+        )
+
 
 def add(connection: Connection, sweep: Sweep) -> bool:
     """Begins a sweep; False when one with this id was begun before."""
@@ -54,8 +63,9 @@ def add(connection: Connection, sweep: Sweep) -> bool:
 
 
 def due(connection: Connection, now: datetime, *, kind: str | None = None) -> list[Sweep]:
-    """Those that can go on now, the longest due first: of one kind, or all but the removal of old events and those of
-    products, of which there may be very many.
+    """Those that can go on now, the longest due first: of one kind, or all but `RETENTION` and `PRODUCT`.
+
+    The former have their own turn, and of the latter there may be very many.
     """
     query = (
         select(sweeps)
