@@ -30,7 +30,7 @@ def change_consent(rt: Runtime, site: Site, visitor_id: str, told: Mapping[str, 
     """A visitor's answers with these ones (categories, `text`, `source`, `at`); None where there is no such visitor."""
     now = rt.clock()
     with rt.db.begin() as connection:
-        stored = _person(connection, visitor_id)
+        stored = visitors.lock_root(connection, visitor_id)
         if stored is None or stored.profile.site_id != site.id:
             return None
         before = stored.profile
@@ -54,14 +54,6 @@ def change_consent(rt: Runtime, site: Site, visitor_id: str, told: Mapping[str, 
         revoked = _no_longer(connection, site, after, now)
     rt.live.revoke(revoked)
     return after.consents
-
-
-def _person(connection: Connection, visitor_id: str) -> Stored | None:
-    """The person behind a visitor's id, locked."""
-    stored = visitors.load(connection, [visitor_id], lock=True).get(visitor_id)
-    while stored is not None and stored.merged_into is not None:
-        stored = visitors.load(connection, [stored.merged_into], lock=True).get(stored.merged_into)
-    return stored
 
 
 def _no_longer(connection: Connection, site: Site, profile: Profile, now: Any) -> list[Message]:

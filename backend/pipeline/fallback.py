@@ -58,7 +58,7 @@ class Fallback:
 
     def _move(self, ref: tuple[str, str], now: datetime) -> tuple[Message, Message] | None:
         with self._rt.db.begin() as connection:
-            held = _person(connection, ref[0])
+            held = visitors.lock_root(connection, ref[0])
             old = messages.get(connection, *ref)
             if old is None or old.status != "queued":
                 return None
@@ -145,14 +145,6 @@ class Fallback:
             unsubscribed=False,
         )
         return new if closed is None else None
-
-
-def _person(connection: Connection, visitor_id: str) -> Stored | None:
-    """The person behind a visitor, locked."""
-    stored = visitors.load(connection, [visitor_id], lock=True).get(visitor_id)
-    while stored is not None and stored.merged_into is not None:
-        stored = visitors.load(connection, [stored.merged_into], lock=True).get(stored.merged_into)
-    return stored
 
 
 def _without(profile: Profile, message_id: str) -> Profile:

@@ -189,6 +189,14 @@ def relink(connection: Connection, moved: Sequence[tuple[str, str | None]]) -> N
         connection.execute(update(visitors).where(visitors.c.visitor_id.in_(ids)).values(merged_into=person_id))
 
 
+def lock_root(connection: Connection, visitor_id: str) -> Stored | None:
+    """The row of the person behind a visitor's id, locked; None when there is none."""
+    stored = load(connection, [visitor_id], lock=True).get(visitor_id)
+    while stored is not None and stored.merged_into is not None:
+        stored = load(connection, [stored.merged_into], lock=True).get(stored.merged_into)
+    return stored
+
+
 def lock_person(connection: Connection, site_id: str, visitor_id: str) -> dict[str, Stored]:
     """A visitor's row and those of everybody merged into it, by id, locked; empty when there is none."""
     locked: dict[str, Stored] = {}
