@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +10,6 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
-from backend.domain.site import Site
 from backend.pipeline import access
 from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
@@ -139,7 +138,9 @@ def ring_webhooks(rt: Runtime) -> None:
 def forget_webhooks(rt: Runtime) -> int:
     """Removes the webhooks whose site keeps them no longer, a piece at a time; returns how many."""
     now, forgotten = rt.clock(), 0
-    for site in _sites(rt):
+    with rt.db.read() as conn:
+        found = sites.all_sites(conn, rt.sites.vault)
+    for site in found:
         before = now - site.policy.webhook_retention
         for _ in range(PIECES):
             with rt.db.begin() as conn:
@@ -150,18 +151,6 @@ def forget_webhooks(rt: Runtime) -> int:
     if forgotten:
         log.info("webhooks_forgotten", count=forgotten)
     return forgotten
-
-
-def _sites(rt: Runtime) -> Iterator[Site]:
-    """Every site as it is now."""
-    after = None
-    while True:
-        with rt.db.read() as conn:
-            found = sites.list_sites(conn, rt.sites.vault, limit=AT_ONCE, after=after)
-        yield from (each.site for each in found)
-        if len(found) < AT_ONCE:
-            return
-        after = sites.place(found[-1])
 
 
 class Caller:
