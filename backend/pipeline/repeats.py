@@ -57,12 +57,11 @@ class Repeats:
         """Keeps in mind what has taken effect: all of these but those at the places `without`."""
         if len(self._newer) >= self._kept:
             self._older, self._newer = self._newer, {}
-        if not without:
-            self._newer.update({each.key: each.visitor_id for each in reversed(arrived)})  # the first one counts
-            return
-        for place, each in enumerate(arrived):
-            if place not in without:
-                self._newer.setdefault(each.key, each.visitor_id)
+        kept = [each for place, each in enumerate(arrived) if place not in without] if without else arrived
+        fresh = {each.key: each.visitor_id for each in reversed(kept)}  # the first one counts,
+        for known in (self._older, self._newer):  # and before that whoever was known already
+            fresh.update({key: known[key] for key in fresh.keys() & known.keys()})
+        self._newer.update(fresh)
 
 
 def _strangers(one: Arrived, other: Arrived) -> bool:

@@ -101,6 +101,14 @@ def test_f22_under_a_strangers_name_too(each_shop: Shop) -> None:
     assert len(shop.stored()) == 3
 
 
+def test_f22_a_repeat_under_another_name_of_theirs_makes_it_nobody_elses(shop: Shop) -> None:
+    shop.send(call("Page Viewed", messageId="m"))
+    shop.send(call("Page Viewed", messageId="m", anonymousId="ann", userId="u"))
+    shop.send(call("Page Viewed", messageId="m", anonymousId="bob"))
+    assert shop.profile(user_id="u").counts == {"Page Viewed": 1}
+    assert shop.find("bob") is None
+
+
 def test_f22_ids_that_only_look_alike_to_the_memory_of_them_are_two(
     each_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
