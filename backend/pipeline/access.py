@@ -67,10 +67,11 @@ def look(rt: Runtime, site_id: str, reader: Reader, action: str, visitor_id: str
 def bring_in(rt: Runtime) -> int:
     """Brings what was noted into SQL; returns how many. Being cut short and called again, it writes nothing twice."""
     brought = 0
-    with rt.redis.lock("chimein:access:lock", timeout=30, blocking_timeout=5):
+    with rt.redis.lock("chimein:access:lock", timeout=30, blocking_timeout=5) as lock:
         while looks := access_log.waiting(rt.redis):
             with rt.db.begin() as connection:
                 access_log.insert(connection, rt.sites.vault, looks)
+            lock.reacquire()  # for the next piece; raises where that took so long that somebody else has it now
             access_log.done(rt.redis, len(looks))
             brought += len(looks)
     return brought

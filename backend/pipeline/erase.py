@@ -47,7 +47,6 @@ SLACK = timedelta(seconds=2)
 
 def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
     """Erases a visitor with everybody merged into them; False when there is none. They stay erased."""
-    access.bring_in(rt)
     now = rt.clock()
     vault = rt.sites.vault
     with rt.db.begin() as connection:
@@ -126,6 +125,7 @@ def scrub(rt: Runtime) -> bool:
         last = tombstones.unscrubbed(connection)
     if last is None:
         return True
+    access.bring_in(rt)  # it may hold their ids
     if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.rewrite(1.0) or not rt.db.scrub(1.0):
         return False
     for client in {

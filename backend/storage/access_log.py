@@ -14,10 +14,11 @@ import structlog
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from backend.domain.access import Access
-from backend.domain.erased import VISITOR
+from backend.domain.erased import VISITOR, Name
 from backend.schemas.wire import encode_json
+from backend.storage import tombstones
 from backend.storage.bulk import insert_rows
-from backend.storage.tables import access_log, tombstones
+from backend.storage.tables import access_log
 from backend.storage.times import from_micros, to_micros
 from backend.storage.vault import Vault
 
@@ -40,16 +41,24 @@ def note(client: redis.Redis, looks: Sequence[Access]) -> bool:
 
 
 def insert(connection: Connection, vault: Vault, looks: Sequence[Access]) -> None:
-    """Writes looks into SQL, each once; those at somebody who was erased meanwhile without their id."""
-    hidden = {each.visitor: vault.tombstone(each.site_id, VISITOR, each.visitor) for each in looks}
-    asked = select(tombstones.c.digest).where(
-        tombstones.c.site_id.in_({each.site_id for each in looks}), tombstones.c.digest.in_(list(hidden.values()))
-    )
-    gone = set(connection.scalars(asked))
+    """Writes looks into SQL, each once; those at somebody who was erased meanwhile without their id.
+
+    Whoever is erased at this moment waits until these are written, and then finds them.
+    """
+    tombstones.share(connection)
+    named: dict[str, set[Name]] = {}
+    for each in looks:
+        named.setdefault(each.site_id, set()).add((VISITOR, each.visitor))
+    erased = tombstones.find(connection, vault, named)
+    hidden = {
+        (site_id, value): vault.tombstone(site_id, kind, value)
+        for site_id, found in erased.items()
+        for kind, value in found
+    }
     rows = [
         (
             *(each.id, each.site_id, to_micros(each.at), each.token, each.role, each.action),
-            hidden[each.visitor] if hidden[each.visitor] in gone else each.visitor,
+            hidden.get((each.site_id, each.visitor), each.visitor),
             each.detail,
             each.shown,
             None if each.asked is None else encode_json(each.asked).decode(),

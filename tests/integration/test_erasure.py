@@ -120,11 +120,25 @@ def test_nothing_of_an_erased_person_is_left_in_the_database_its_files_or_redis(
     assert MAIL in tables_of(shop)
     assert erased(shop, "user-erika-4711")
     trim(shop)
+    access.bring_in(shop.rt)  # the tick does, every second
     shop.rt.db.scrub(1)
     assert_gone(shop)
     assert [each.id for each in shop.dead()] == ["d1"], "the neighbours stay"
     assert [event.anonymous_id for event in shop.stored()] == ["bob"]
     assert not erased(shop, "user-erika-4711"), "there is none any more"
+
+
+def test_an_erasure_does_not_wait_for_notes_about_others_and_those_about_it_name_nobody(each_shop: Shop) -> None:
+    shop = each_shop
+    shop.send(*erika())
+    person = known_visitor(shop.site.id, "user-erika-4711")
+    access.note(shop.rt, shop.site.id, WHO, "read", [person])
+    with shop.rt.redis.lock("chimein:access:lock", timeout=30):  # somebody has very many to bring in
+        assert erased(shop, "user-erika-4711")
+    assert access.bring_in(shop.rt) == 1
+    told = tables_of(shop)
+    assert person not in told
+    assert shop.rt.sites.vault.tombstone(shop.site.id, "visitor", person) in told
 
 
 def test_every_table_about_visitors_is_emptied(each_shop: Shop) -> None:
