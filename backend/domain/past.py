@@ -2,8 +2,9 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from backend.domain.event import Event
@@ -16,7 +17,9 @@ LAST_OF_MOMENT = 2**63 - 1
 """The greatest order of an event: what the engine reports comes after what was sent."""
 
 NO_BOUNDS: Mapping[str, datetime | None] = {}
+NOTHING: Mapping[str, Sequence[Event]] = {}
 
+_moment_of = attrgetter("moment")
 
 Since: TypeAlias = Mapping[str, datetime | None]
 """Which events, by name, and from when on; None is from the beginning."""
@@ -25,36 +28,46 @@ Since: TypeAlias = Mapping[str, datetime | None]
 class Past:
     """The events at hand, by name; asking for what was not fetched raises `HistoryNeeded`.
 
-    `since` tells from when on the events of a name are at hand, where not all of them are. `cut` is moved by the engine
-    as it goes through time: (timestamp, order), inclusive.
+    `since` tells from when on the events of a name are at hand, where not all of them are. `new` are the latest events,
+    of any name: all that there are of a name of which there may not have been any `before`. `cut` is moved by the
+    engine as it goes through time: (timestamp, order), inclusive.
     """
 
-    __slots__ = ("_complete", "_events", "_moments", "_since", "_tallies", "cut")
+    __slots__ = ("_before", "_complete", "_events", "_moments", "_new", "_since", "_tallies", "cut")
 
     def __init__(
-        self, events: Mapping[str, Sequence[Event]], *, complete: bool = False, since: Since = NO_BOUNDS
+        self,
+        events: Mapping[str, Sequence[Event]] = NOTHING,
+        *,
+        complete: bool = False,
+        since: Since = NO_BOUNDS,
+        new: Sequence[Event] = (),
+        before: Callable[[str], bool] | None = None,
     ) -> None:
         self._events = events
         self._moments = {name: [event.moment for event in sequence] for name, sequence in events.items()}
         self._complete = complete
         self._since = since
+        self._new = new
+        self._before = before
         self._tallies: dict[tuple[str, Key], _Tally] = {}
         self.cut: tuple[datetime, int] | None = None
 
     def add(self, event: Event) -> None:
-        """One more event, made by the engine on the way; where events of its name are not at hand, it is not kept."""
-        known = self._events.get(event.name)
-        if known is None and not self._complete:
+        """One more event, made by the engine on the way; where events of its name are not at hand, it is not kept.
+
+        Nor is it a second time, when somebody goes the same way again.
+        """
+        known = self._at_hand(event.name)
+        if known is None or any(each.message_id == event.message_id for each in known):
             return
-        moments = self._moments.get(event.name, [])
-        place = bisect_right(moments, event.moment)
-        self._events = {**self._events, event.name: [*(known or ())[:place], event, *(known or ())[place:]]}
-        self._moments = {**self._moments, event.name: [*moments[:place], event.moment, *moments[place:]]}
+        place = bisect_right(self._moments.get(event.name, ()), event.moment)
+        self._put(event.name, [*known[:place], event, *known[place:]])
 
     @property
-    def at_hand(self) -> Since:
-        """The names whose events are at hand, and from when on."""
-        return {name: self._since.get(name) for name in self._events}
+    def fetched(self) -> Since:
+        """The names whose events were fetched, and from when on."""
+        return self._since
 
     def of(self, name: str, since: datetime | None = None) -> Sequence[Event]:
         """All events of that name from `since` on up to the cut, in order of time."""
@@ -82,15 +95,28 @@ class Past:
 
     def _whole(self, name: str, since: datetime | None) -> Sequence[Event]:
         """All events of that name that are at hand; HistoryNeeded where some from `since` on are not."""
-        events = self._events.get(name)
+        events = self._at_hand(name)
         if events is None:
-            if self._complete:
-                return ()
             raise HistoryNeeded(name, since)
         bound = self._since.get(name)
         if bound is not None and (since is None or since < bound):
             raise HistoryNeeded(name, since)
         return events
+
+    def _at_hand(self, name: str) -> Sequence[Event] | None:
+        """The events of that name; None where some may be missing and it is not known since when."""
+        events = self._events.get(name)
+        if events is None:
+            if self._complete:
+                return ()
+            if self._before is not None and not self._before(name):
+                events = sorted((each for each in self._new if each.name == name), key=_moment_of)
+                self._put(name, events)
+        return events
+
+    def _put(self, name: str, events: Sequence[Event]) -> None:
+        self._events = {**self._events, name: events}
+        self._moments = {**self._moments, name: [event.moment for event in events]}
 
 
 class _Tally:
@@ -141,5 +167,5 @@ def by_name(events: Iterable[Event], names: Iterable[str] = ()) -> dict[str, lis
     for event in events:
         groups.setdefault(event.name, []).append(event)
     for group in groups.values():
-        group.sort(key=lambda each: each.moment)
+        group.sort(key=_moment_of)
     return groups

@@ -54,7 +54,8 @@ class Persons:
 
     def has_past(self, visitor_id: str) -> bool:
         """Whether anything of this person, or of whoever was merged into them, is older than this batch."""
-        return visitor_id in self.existing or bool(self.profiles[visitor_id].members)
+        profile = self.profiles.get(visitor_id)
+        return visitor_id in self.existing or (profile is not None and bool(profile.members))
 
     def save(self, connection: Connection, beside: Executor | None = None, begun: Sequence[Future[Any]] = ()) -> None:
         """Writes what changed: profiles, links and their journal; `beside` is a thread for the database's part.

@@ -1,6 +1,6 @@
 """The step `walks`: everybody of a batch goes through their stretch of time; nothing is written yet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -21,9 +21,6 @@ from backend.storage.database import Connection
 log = structlog.get_logger(__name__)
 
 _MOMENT = attrgetter("timestamp", "order")
-
-NOTHING_AT_HAND = Past({})
-"""The past of those about whom nothing was fetched: it may be shared, since nothing can be added to it."""
 
 
 @dataclass(slots=True)
@@ -51,18 +48,11 @@ def walk(
         ruleset = ruleset_of(batch.sites[person_id])
         if ruleset is None:
             continue  # the site was removed meanwhile
-        past = pasts.get(person_id, NOTHING_AT_HAND)
+        past = pasts.get(person_id) or Past(new=batch.events.get(person_id, ()), before=_before(batch, person_id))
         try:
-            try:
-                walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
-            except PastNeeded as needed:
-                walks.asked[person_id] = needed.since
-                in_batch = _in_batch(batch, person_id, needed.since) if past is NOTHING_AT_HAND else None
-                if in_batch is not None:
-                    walks.advances[person_id] = _advance(ruleset, batch, person_id, in_batch, until, now)
-                    del walks.asked[person_id]
+            walks.advances[person_id] = _advance(ruleset, batch, person_id, past, until, now)
         except PastNeeded as needed:
-            walks.asked[person_id] = together(walks.asked[person_id], needed.since)
+            walks.asked[person_id] = needed.since
         except VersionNeeded as missing:
             walks.versions[person_id] = missing
         except ProductNeeded as needed:
@@ -72,15 +62,20 @@ def walk(
     return walks
 
 
-def _in_batch(batch: Batch, person_id: str, since: Since) -> Past | None:
-    """The past of somebody who never did before this batch what is asked about; None where they did."""
-    group = batch.events.get(person_id, ())
+def _before(batch: Batch, person_id: str) -> Callable[[str], bool]:
+    """Tells by the name of an event whether somebody may have done so before this batch."""
     if not batch.persons.has_past(person_id):
-        return Past(by_name(group), complete=True)
+        return _never
     counts = batch.persons.profiles[person_id].counts
-    if len(counts) >= NAME_LIMIT or any(name in counts or name in SIGNALS for name in since):
-        return None
-    return Past(by_name((event for event in group if event.name in since), since))
+    return _always if len(counts) >= NAME_LIMIT else lambda name: name in counts or name in SIGNALS
+
+
+def _never(_name: str) -> bool:
+    return False
+
+
+def _always(_name: str) -> bool:
+    return True
 
 
 def advance_all(
@@ -141,7 +136,7 @@ def _pasts(connection: Connection, batch: Batch, asked: dict[str, Since], before
     if not asked:
         return {}
     since = {
-        person_id: together(wanted, before[person_id].at_hand) if person_id in before else wanted
+        person_id: together(wanted, before[person_id].fetched) if person_id in before else wanted
         for person_id, wanted in asked.items()
     }
     owner = {
@@ -152,7 +147,13 @@ def _pasts(connection: Connection, batch: Batch, asked: dict[str, Since], before
     for visitor_id, event in events.history_since(connection, wanted):
         found[owner[visitor_id]].append(event)
     return {
-        person_id: Past(by_name(group, since[person_id]), since=since[person_id]) for person_id, group in found.items()
+        person_id: Past(
+            by_name(group, since[person_id]),
+            since=since[person_id],
+            new=batch.events.get(person_id, ()),
+            before=_before(batch, person_id),
+        )
+        for person_id, group in found.items()
     }
 
 

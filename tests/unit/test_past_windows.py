@@ -1,6 +1,7 @@
 """A visitor's past is fetched only from where a rule asks for it, and the rule decides as with all of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,14 +63,15 @@ def ruleset(documents: Sequence[dict[str, Any]]) -> Ruleset:
     return Ruleset.of(new_site("shop"), rules)
 
 
-def fetched(events: Sequence[Event], since: Since) -> Past:
-    """Only what is asked for, as storage gives it."""
+def fetched(events: Sequence[Event], since: Since, known: int = 0) -> Past:
+    """Only what is asked for, as storage gives it; of what was not done in the first `known` events, the others."""
     found = [
         event
         for event in events
         if event.name in since and ((bound := since[event.name]) is None or event.timestamp >= bound)
     ]
-    return Past(by_name(found, since), since=since)
+    before = {event.name for event in events[:known]}
+    return Past(by_name(found, since), since=since, new=events[known:], before=before.__contains__ if known else None)
 
 
 def folded(events: Sequence[Event]) -> Profile:
@@ -86,7 +88,7 @@ def lazily(rules: Ruleset, events: Sequence[Event], known: int, until: datetime)
     profile, new = folded(events[:known]), events[known:]
     for _ in range(20):
         try:
-            return advance(rules, profile, (), new, fetched(events, since), until=until, now=None), since
+            return advance(rules, profile, (), new, fetched(events, since, known), until=until, now=None), since
         except PastNeeded as needed:
             wider = together(since, needed.since)
             assert wider != since, "what is fetched already is not asked for again"
@@ -164,3 +166,26 @@ def test_what_is_asked_beyond_what_is_at_hand_is_asked_for() -> None:
 def test_two_wishes_together_are_the_wider_one() -> None:
     early, late = at(), at(hours=1)
     assert together({"X": late, "Y": None}, {"X": early, "Y": late, "Z": late}) == {"X": early, "Y": None, "Z": late}
+
+
+def test_what_was_never_done_before_is_at_hand_as_far_as_it_was_done_now() -> None:
+    events = views(4, timedelta(minutes=1))
+    past = Past(new=[*reversed(events)], before={"Page Viewed"}.__contains__)
+    assert past.of("Product Viewed") == events
+    past.cut = events[1].moment
+    assert past.of("Product Viewed", at(seconds=30)) == events[1:2]
+    assert not past.of("Order Completed")
+    with pytest.raises(HistoryNeeded):
+        past.of("Page Viewed")
+
+
+def test_what_the_engine_makes_on_the_way_is_in_the_past_once() -> None:
+    """Whose walk has to begin again, for a product say, makes the same again."""
+    events = views(3, timedelta(minutes=1))
+    for past in (Past(by_name(events[:2]), complete=True), Past(new=events[:2], before={"X"}.__contains__)):
+        for _ in range(2):
+            past.add(events[2])
+            past.add(replace(events[0], name="Made", message_id="made"))
+            past.add(replace(events[0], name="X", message_id="x"))
+        assert past.of("Product Viewed") == events
+        assert [each.message_id for each in past.of("Made")] == ["made"]
