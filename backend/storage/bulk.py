@@ -50,12 +50,11 @@ def raise_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: 
 
 
 def update_rows(connection: Connection, table: Table, rows: Sequence[Row], keys: int = 1) -> int:
-    """Overwrites rows found by their first `keys` columns with the values of the others."""
+    """Overwrites rows, which must be there, found by their first `keys` columns with the values of the others."""
+    if connection.dialect.name == "sqlite":
+        return _write(connection, table, rows, _overwrite(table, keys))  # many in one statement, as no UPDATE can
     if not rows:
         return 0
-    if connection.dialect.name == "sqlite":
-        turned = [(*row[keys:], *row[:keys]) for row in rows]
-        return connection.exec_driver_sql(_sqlite_update(table, keys), turned).rowcount
     _fill_scratch(connection, table, rows)
     return connection.exec_driver_sql(_postgres_update(table, keys)).rowcount
 
@@ -229,14 +228,6 @@ def _overwrite(table: Table, keys: int) -> str:
     names = [column.name for column in table.columns]
     sets = ", ".join(f"{name} = excluded.{name}" for name in names[keys:])
     return f"ON CONFLICT ({', '.join(names[:keys])}) DO UPDATE SET {sets}"
-
-
-@lru_cache(maxsize=64)
-def _sqlite_update(table: Table, keys: int) -> str:
-    names = [column.name for column in table.columns]
-    sets = ", ".join(f"{name} = ?" for name in names[keys:])
-    where = " AND ".join(f"{name} = ?" for name in names[:keys])
-    return f"UPDATE {table.name} SET {sets} WHERE {where}"  # noqa: S608
 
 
 @lru_cache(maxsize=64)

@@ -52,17 +52,17 @@ def save(
     With `beside`, the database takes some in while the next are encoded; `begun` is what that thread does before.
     """
     taken = list(begun)
-    thread = beside if len(fresh) > AT_ONCE else None
     try:
-        if thread is not None:
-            for start in range(0, len(fresh), AT_ONCE):
-                rows = [_row(each) for each in fresh[start : start + AT_ONCE]]
-                taken.append(thread.submit(insert_rows, connection, visitors, rows))
+        if beside is not None:
+            for write, stored in ((insert_rows, fresh), (update_rows, changed)):
+                for start in range(0, len(stored), AT_ONCE):
+                    rows = [_row(each) for each in stored[start : start + AT_ONCE]]
+                    taken.append(beside.submit(write, connection, visitors, rows))
     finally:
         finish(taken)
-    if thread is None:
+    if beside is None:
         insert_rows(connection, visitors, [_row(each) for each in fresh])
-    update_rows(connection, visitors, [_row(each) for each in changed])
+        update_rows(connection, visitors, [_row(each) for each in changed])
 
 
 _DUE = (
