@@ -103,7 +103,13 @@ def apply(
     point("after_messages")
     tallies.add(connection, numbers)  # behind the messages, as in every transaction: so none waits in a circle
     point("after_tallies")
+    if beside is not None:
+        beside.submit(_let_go, batch, advances)  # freeing so many objects takes a while: while the database commits
     return effects
+
+
+def _let_go(*_: object) -> None:
+    """Holds on to these until a thread comes to it."""
 
 
 def _live(
