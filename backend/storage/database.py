@@ -166,12 +166,13 @@ def _sqlite_engine(url: URL) -> Engine:
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()
         for pragma in (
+            "page_size=8192",  # of a new file: most profiles fit into one page
             "journal_mode=WAL",
             "synchronous=NORMAL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
             "cache_size=-65536",
-            "wal_autocheckpoint=16000",  # pages: where no checkpoint came in time
+            "wal_autocheckpoint=32000",  # pages: where no checkpoint came in time
             "mmap_size=268435456",
             "secure_delete=ON",  # what is removed, or written over, is not left in the file
         ):
