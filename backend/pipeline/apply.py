@@ -87,10 +87,11 @@ def apply(
         effects.webhooks.extend(result.webhooks)
         emitted.extend((home, after.site_id, each) for home, each in zip(result.homes, result.emitted, strict=True))
     effects.changed, effects.shopping, effects.admitted = changed, batch.shopping, batch.kept
-    batch.persons.save(connection, beside, _enter(connection, ruleset_of, staged, beside))
-    meanwhile()
+    begun = _enter(connection, ruleset_of, staged, beside)
     if regrouped:
-        segments.save_members(connection, regrouped)
+        begun += segments.save_members(connection, regrouped, beside)
+    batch.persons.save(connection, beside, begun)
+    meanwhile()
     point("after_profiles")
     if batch.shopping:
         note_interests(connection, ruleset_of, set(batch.sites.values()), batch.shopping)

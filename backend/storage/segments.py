@@ -3,7 +3,8 @@
 import json
 import logging
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -144,8 +145,13 @@ def load_segments(conn: Connection, site_id: str | None = None) -> dict[str, lis
     return loaded
 
 
-def save_members(conn: Connection, changed: Iterable[tuple[Profile | None, Profile]]) -> None:
-    """Writes who came in and who left, for each (profile as it is stored, as it is now); None: whatever is stored."""
+def save_members(
+    conn: Connection, changed: Iterable[tuple[Profile | None, Profile]], beside: Executor | None = None
+) -> list[Future[None]]:
+    """Writes who came in and who left, for each (profile as it is stored, as it is now); None: whatever is stored.
+
+    `beside` is a thread for the database's part, returned is what it does: nobody else may use the connection before.
+    """
     came: list[tuple[str, str, int]] = []
     left: list[tuple[str, str]] = []
     anew: list[str] = []
@@ -158,6 +164,18 @@ def save_members(conn: Connection, changed: Iterable[tuple[Profile | None, Profi
         now = _entered(after)
         came.extend((after.id, key, to_micros(moment)) for key, moment in now.items() if was.get(key) != moment)
         left.extend((after.id, key) for key in was.keys() - now.keys())
+    if not (anew or left or came):
+        return []
+    if beside is not None:
+        return [beside.submit(_write_members, conn, anew, left, came)]
+    _write_members(conn, anew, left, came)
+    return []
+
+
+def _write_members(
+    conn: Connection, anew: Collection[str], left: Sequence[tuple[str, str]], came: Sequence[tuple[str, str, int]]
+) -> None:
+    """Takes away all that is stored of `anew`, and these (visitor, segment), and writes (visitor, segment, at)."""
     if anew:
         conn.execute(delete(segment_members).where(segment_members.c.visitor_id.in_(anew)))
     delete_rows(conn, segment_members, left)

@@ -55,6 +55,7 @@ class Membership:
         standings = self._profile.segments.values() if self.due is not None else ()
         self.promised = frozenset(each.due_at for each in standings)
         self.fresh = self._is_new() and not (self._profile.anonymous_ids or self._profile.user_id)
+        self._asleep: frozenset[int] | None = None
 
     @property
     def _profile(self) -> Profile:
@@ -115,6 +116,7 @@ class Membership:
         profile, segments = self._profile, self.segments
         self.restage()
         known = profile.segments_at is not None or self.fresh
+        at = event.timestamp if profile.segments_at is None else max(event.timestamp, profile.segments_at)
         if not known:
             places = frozenset(range(len(segments.all)))
         else:
@@ -124,10 +126,11 @@ class Membership:
                 places = places | segments.of_nobody
             if self.due is not None and self.due <= event.timestamp:
                 places = places | self._due_places(event.timestamp)
+            elif self.due is not None and self.due > at:
+                places = places - self._sleeping()
         given = self._given(event) if event.type == SIGNAL else None
         if not places and not given:
             return []
-        at = event.timestamp if profile.segments_at is None else max(event.timestamp, profile.segments_at)
         self.walk.past.cut = event.moment if at == event.timestamp else (at, END_OF_MOMENT)
         return self._ask(places, at, given, told=known)
 
@@ -152,7 +155,7 @@ class Membership:
     def rules(self, changes: Iterable[Change]) -> list[CompiledRule]:
         """The rules that wait for these changes."""
         waiting = self.walk.ruleset.by_segment
-        return [rule for change in changes for rule in waiting.get(change, ())] if waiting else []
+        return [rule for change in changes for rule in waiting.get(change, ())]
 
     def _is_new(self) -> bool:
         """Whether nothing at all has happened to this visitor yet."""
@@ -165,6 +168,14 @@ class Membership:
             for segment_id, each in self._profile.segments.items()
             if each.due_at is not None and each.due_at <= at and segment_id in places
         )
+
+    def _sleeping(self) -> frozenset[int]:
+        """The places of those that no event changes before time does."""
+        if self._asleep is None:
+            standings, segments = self._profile.segments, self.segments
+            waiting = {segment_id for segment_id, each in standings.items() if each.due_at is not None}
+            self._asleep = frozenset(place for place in segments.idle if segments.all[place].id in waiting)
+        return self._asleep
 
     def _given(self, event: Event) -> dict[int, bool]:
         """Which list is told by hand that this visitor belongs to it, or does not."""
@@ -219,7 +230,7 @@ class Membership:
                     if follower not in asked:
                         asked = asked | {follower}
                         insort(todo, follower)
-        self.due = segments_due(profile, self.segments)
+        self.due, self._asleep = segments_due(profile, self.segments), None
         self.walk.result.woken = True
         if self.segments.stages is not None:
             note_stage(self.walk, at)
@@ -248,7 +259,7 @@ class Membership:
         """Drops what is known of segments that are no longer there."""
         places, state = self.segments.places, self._profile.__dict__
         state["segments"] = {key: each for key, each in state["segments"].items() if key in places}
-        self.due = segments_due(self._profile, self.segments)
+        self.due, self._asleep = segments_due(self._profile, self.segments), None
 
 
 def segments_due(profile: Profile, segments: Segments) -> datetime | None:

@@ -69,7 +69,7 @@ class Segments:
 
     __slots__ = (
         *("_always", "_by_name", "_by_part", "_followers", "all", "places", "revision", "watched"),
-        *("funnel", "of_nobody", "staged", "stages"),
+        *("funnel", "idle", "of_nobody", "staged", "stages"),
     )
 
     def __init__(self, segments: Iterable[Segment], funnel: Funnel | None = None) -> None:
@@ -101,6 +101,7 @@ class Segments:
             if reads.anything:
                 always.append(place)
         self.staged = frozenset(staged)
+        self.idle = frozenset(place for place, each in enumerate(self.all) if each.idle)
         self.of_nobody = frozenset(place for place, each in enumerate(self.all) if not _starts_outside(each))
         """The places of those that somebody new may be in though no event of theirs concerns it."""
         self._followers, self._always = followers, frozenset(always)

@@ -145,7 +145,7 @@ class Walk:
         candidates = 0
         if event.timestamp >= self.earliest:
             candidates = self.ruleset.asked(event, profile, stage, traits, sessions)
-            if changes and membership is not None:
+            if changes and membership is not None and self.ruleset.by_segment:
                 candidates |= self.ruleset.dispatch.places(membership.rules(changes))
         if not self.waiting and not candidates:
             return
