@@ -175,22 +175,29 @@ def _restaging(rt: Runtime, site: Any) -> float:
 def _processor() -> Iterator[Line]:
     """Events a second of the processor's usual mix and rules, with many segments and without."""
     for dialect in DIALECTS:
+        (new, again), (least, lesser) = (_rates(dialect, count) for count in (SEGMENTS, 0))
+        for whose, rate, without in (("new visitors", new, least), ("visitors who come again", again, lesser)):
+            name = f"process with {SEGMENTS} segments, {dialect}"
+            yield Line(name, rate, "events/s", "without", without, "", f"{LIVE_EVENTS:,} events of {whose}")
+
+
+def _rates(dialect: str, count: int) -> list[float]:
+    """Events a second with so many segments: of new visitors, and then of the same ones."""
+    with stage(dialect) as rt:
+        site = process.open_shop(rt)
+        with rt.db.begin() as connection:
+            for number in range(count):
+                spec = parse_segment({"name": f"s{number}", "condition": _segment(number)})
+                segments.create_segment(connection, site.id, spec, rt.clock())
+        process.put(rt, site, process.WARM)
+        processor = Processor(rt)
+        processor.drain()
         rates = []
-        for count in (0, SEGMENTS):
-            with stage(dialect) as rt:
-                site = process.open_shop(rt)
-                with rt.db.begin() as connection:
-                    for number in range(count):
-                        spec = parse_segment({"name": f"s{number}", "condition": _segment(number)})
-                        segments.create_segment(connection, site.id, spec, rt.clock())
-                process.put(rt, site, process.WARM)
-                processor = Processor(rt)
-                processor.drain()
-                process.put(rt, site, LIVE_EVENTS)
-                rates.append(LIVE_EVENTS / _timed(processor.drain))
-                processor.leave()
-        name = f"process with {SEGMENTS} segments, {dialect}"
-        yield Line(name, rates[1], "events/s", "without", rates[0], "", f"{LIVE_EVENTS:,} events of new visitors")
+        for _ in range(2):
+            process.put(rt, site, LIVE_EVENTS)
+            rates.append(LIVE_EVENTS / _timed(processor.drain))
+        processor.leave()
+        return rates
 
 
 def _segment(number: int) -> dict[str, Any]:

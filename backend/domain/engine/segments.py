@@ -130,7 +130,7 @@ class Segments:
         """The places of those that an event of this name may change; `before` are the watched parts as they were."""
         found = self._by_name.get(name, self._always)
         for (part, places), was in zip(self._by_part, before, strict=True):
-            if after[part] is not was:
+            if after[part] is not was and after[part] != was:  # a device is told with every event
                 found = found | places
         return found
 
