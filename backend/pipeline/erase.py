@@ -60,7 +60,7 @@ def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
         revoked = messages.waiting_on_site(connection, person, now)
         tombstones.add(connection, vault, site_id, names | {(VISITOR, each) for each in person}, now)
         forget_examples(connection, site_id, person, now)
-        forget_elsewhere(connection, person)
+        forget_elsewhere(connection, person, reading, now)
         visitors.erase(connection, site_id, visitor_id)
         clear_dead(connection, site_id, names, reading)
         addresses.update(value for kind, value in names if kind == EMAIL)

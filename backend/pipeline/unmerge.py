@@ -23,6 +23,7 @@ from backend.pipeline.count import add_deltas
 from backend.pipeline.history import Life
 from backend.pipeline.merge import insist, tell_moved
 from backend.pipeline.note_interests import renote
+from backend.pipeline.quotes import as_written, texts_of
 from backend.pipeline.restage import Restager
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
@@ -112,8 +113,20 @@ class _Undoing:
         entered = stage_entries.rows_of(self.site.id, revision, [(one.id, staged), (other.id, also_staged)])
         stage_entries.insert(connection, entered)
         renote(connection, self.site.id, [kept_ids, freed], self.now)
+        self._part_texts(merge.at, kept_ids, one, freed, other)
         undone = replace(merge, undone_at=self.now, undone_by=self.author)
         return Unmerged(undone, one, None if gone else other), everybody
+
+    def _part_texts(
+        self, since: datetime, kept: Collection[str], one: Profile, freed: Collection[str], other: Profile
+    ) -> None:
+        """Takes from each the messages in which, since they were one, stands what only the other told."""
+        mine, yours = (
+            texts_of(self.connection, ids, [profile], self.reading, self.now)
+            for ids, profile in ((kept, one), (freed, other))
+        )
+        messages.remove_telling(self.connection, kept, as_written(yours - mine), since)
+        messages.remove_telling(self.connection, freed, as_written(mine - yours), since)
 
     def _refold(
         self, person: Profile, ids: list[str], journal: list[Merge], chosen: str

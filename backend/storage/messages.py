@@ -163,10 +163,13 @@ def give(connection: Connection, visitor_id: str, enrolment_ids: Collection[str]
     )
 
 
-def remove_telling(connection: Connection, members: Collection[str], texts: Collection[str]) -> None:
-    """Removes the messages of these visitors in which one of these texts stands, as it is written in JSON."""
+def remove_telling(connection: Connection, members: Collection[str], texts: Collection[str], since: datetime) -> None:
+    """Removes these visitors' messages from `since` on in which one of these texts stands, as it is written in JSON."""
+    if not texts:
+        return
     query = select(messages.c.visitor_id, messages.c.id, messages.c.content)
-    rows = connection.execute(query.where(messages.c.visitor_id.in_(list(members))))
+    made = messages.c.visitor_id.in_(list(members)), messages.c.created_at >= to_micros(since)
+    rows = connection.execute(query.where(*made))
     found = [(row.visitor_id, row.id) for row in rows if any(text in row.content for text in texts)]
     delete_rows(connection, messages, found)
 

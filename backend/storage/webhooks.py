@@ -179,10 +179,13 @@ def give(connection: Connection, visitor_id: str, enrolment_ids: Collection[str]
     )
 
 
-def remove_telling(connection: Connection, members: Collection[str], texts: Collection[str]) -> None:
-    """Removes the webhooks of these visitors in which one of these texts stands, as it is written in JSON."""
+def remove_telling(connection: Connection, members: Collection[str], texts: Collection[str], since: datetime) -> None:
+    """Removes these visitors' webhooks from `since` on in which one of these texts stands, as it is written in JSON."""
+    if not texts:
+        return
     told = (webhooks.c.url, webhooks.c.headers, webhooks.c.body)
-    query = select(webhooks.c.visitor_id, webhooks.c.id, *told).where(webhooks.c.visitor_id.in_(list(members)))
+    made = webhooks.c.visitor_id.in_(list(members)), webhooks.c.created_at >= to_micros(since)
+    query = select(webhooks.c.visitor_id, webhooks.c.id, *told).where(*made)
     found = [tuple(row[:2]) for row in connection.execute(query) if any(text in part for text in texts for part in row)]
     delete_rows(connection, webhooks, found)
 

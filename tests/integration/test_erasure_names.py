@@ -186,22 +186,25 @@ def test_examples_of_names_are_none_of_the_erased(each_shop: Shop) -> None:
     assert [(name.name, known.examples) for name, known in found] == [("query", ["kettle"])]
 
 
-def test_nothing_of_the_erased_is_left_with_whom_they_were_one_person_for_a_while(each_shop: Shop) -> None:
+def test_what_was_said_to_two_who_were_one_is_not_kept_by_the_other(each_shop: Shop) -> None:
+    """Be it a name that they have no more; what was said before stays, and what tells nothing of anybody."""
     shop = each_shop
-    texts = {"title": "For {{ name }}", "body": "b"}
-    document = popup_rule(
-        "Product Added", message={"channels": ["popup"], "variants": [{"name": "A", "content": texts}]}
-    )
-    shop.rule(document)
-    shop.send(identify("u"), identify("v", {"name": "Erika Unique"}, anonymousId="bob"))
+    texts = {"title": "For {{ name | default: 'Erika Unique' }}", "body": "{{ event.name }}"}
+    for name in ("Product Added", "Product Viewed", "Page Viewed"):
+        shop.rule(popup_rule(name, message={"channels": ["popup"], "variants": [{"name": "A", "content": texts}]}))
+    shop.send(identify("u", anonymousId="hers"), call("Page Viewed", userId="u", anonymousId="hers"))
+    shop.send(identify("v", {"name": "Erika Unique"}, anonymousId="bob"))
     u, v = (known_visitor(shop.site.id, each) for each in "uv")
+    shop.clock.forward(minutes=1)
     made = merge_visitors(shop.rt, shop.site, u, v, "tests").merge
     assert made is not None
     shop.send(call("Product Added", {"product_id": "p"}, userId="u"))
-    assert [each.content["title"] for each in shop.messages()] == ["For Erika Unique"]
+    shop.send(identify("v", {"name": "Somebody Else"}, anonymousId="bob"))
+    shop.send(call("Product Viewed", {"product_id": "p"}, userId="u"))
     shop.clock.forward(minutes=1)
+    assert len(shop.messages()) == 3
     unmerge(shop.rt, shop.site, u, made.id, "tests")
-    assert [each.visitor_id for each in shop.messages()] == [u]
+    assert [(each.visitor_id, each.content["body"]) for each in shop.messages()] == [(u, "Page Viewed")]
     with shop.rt.db.read() as connection:
         root = visitors.load_profile(connection, u)
         assert root is not None
@@ -209,9 +212,14 @@ def test_nothing_of_the_erased_is_left_with_whom_they_were_one_person_for_a_whil
         assert merges.of_visitors(connection, [u])
     erased(shop, "v")
     told = tables_of(shop)
-    assert "Erika Unique" not in told
+    assert "Somebody Else" not in told
     assert v not in told
-    assert shop.profile(user_id="u").counts == {"Identify": 1, "Product Added": 1}
+    assert shop.profile(user_id="u").counts == {
+        "Identify": 1,
+        "Page Viewed": 1,
+        "Product Added": 1,
+        "Product Viewed": 1,
+    }
 
 
 def test_erasing_one_leaves_alone_who_was_one_person_with_them_once(each_shop: Shop) -> None:
