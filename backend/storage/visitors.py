@@ -121,15 +121,14 @@ def members(
 
     Of the profile only what a list of members tells is read.
     """
-    query = (
-        select(visitors.c.profile, visitors.c.email, segment_members.c.entered_at)
-        .join(visitors, visitors.c.visitor_id == segment_members.c.visitor_id)
-        .where(segment_members.c.segment_id == segment_id, segment_members.c.visitor_id > after)
-        .order_by(segment_members.c.visitor_id)
-        .limit(limit)
-    )
-    found = connection.execute(query)
-    return [(_read_member(row.profile), row.email, from_micros(row.entered_at)) for row in found]
+    member, entered = segment_members.c.visitor_id, segment_members.c.entered_at
+    query = select(member, entered).where(segment_members.c.segment_id == segment_id, member > after)
+    page = {
+        row.visitor_id: from_micros(row.entered_at) for row in connection.execute(query.order_by(member).limit(limit))
+    }
+    columns = (visitors.c.visitor_id, visitors.c.profile, visitors.c.email)
+    rows = {row[0]: row for row in rows_of(connection, columns, {visitors.c.visitor_id: page})}
+    return [(_read_member(rows[key][1]), rows[key][2], at) for key, at in page.items() if key in rows]
 
 
 def ids_after(connection: Connection, site_id: str, after: str, limit: int, *, merged: bool = False) -> list[str]:
