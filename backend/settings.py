@@ -20,8 +20,8 @@ PREFIX = "CHIMEIN_"
 SQL = ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
 REDIS = ("redis", "rediss", "unix", "redis+sentinel")
 
-FOR_TESTS = frozenset({"CHIMEIN_CRASH_AT"})
-"""Variables with our prefix that are no settings: see `pipeline/faults.py`."""
+FOR_TESTS = frozenset({"CHIMEIN_CRASH_AT", "CHIMEIN_TEST_DATA"})
+"""Variables with our prefix that are no settings: see `pipeline/faults.py`, and where tests find real events."""
 
 Parser = Callable[[str], Any]
 
