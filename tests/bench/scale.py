@@ -16,7 +16,7 @@ from backend.app import create_app
 from backend.domain.identity import anonymous_visitor
 from backend.domain.profile import Profile
 from backend.domain.segment import parse_segment
-from backend.pipeline.process import Processor
+from backend.pipeline.process import Processor, spare_collector
 from backend.pipeline.restage import Restager, redefine
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
@@ -174,6 +174,7 @@ def _restaging(rt: Runtime, site: Any) -> float:
 
 def _processor() -> Iterator[Line]:
     """Events a second of the processor's usual mix and rules, with many segments and without."""
+    spare_collector()  # as the processor itself does
     for dialect in DIALECTS:
         (new, again), (least, lesser) = (_rates(dialect, count) for count in (SEGMENTS, 0))
         for whose, rate, without in (("new visitors", new, least), ("visitors who come again", again, lesser)):
