@@ -189,11 +189,11 @@ def test_examples_of_names_are_none_of_the_erased(each_shop: Shop) -> None:
 def test_what_was_said_to_two_who_were_one_is_not_kept_by_the_other(each_shop: Shop) -> None:
     """Be it a name that they have no more; what was said before stays, and what tells nothing of anybody."""
     shop = each_shop
-    texts = {"title": "For {{ name | default: 'Erika Unique' }}", "body": "{{ event.name }}"}
+    texts = {"title": "For {{ name | default: 'you' }}", "body": "{{ event.name }}"}
     for name in ("Product Added", "Product Viewed", "Page Viewed"):
         shop.rule(popup_rule(name, message={"channels": ["popup"], "variants": [{"name": "A", "content": texts}]}))
     shop.send(identify("u", anonymousId="hers"), call("Page Viewed", userId="u", anonymousId="hers"))
-    shop.send(identify("v", {"name": "Erika Unique"}, anonymousId="bob"))
+    shop.send(identify("v", {"name": "Erika Unique", "note": "Page"}, anonymousId="bob"))
     u, v = (known_visitor(shop.site.id, each) for each in "uv")
     shop.clock.forward(minutes=1)
     made = merge_visitors(shop.rt, shop.site, u, v, "tests").merge
@@ -202,7 +202,12 @@ def test_what_was_said_to_two_who_were_one_is_not_kept_by_the_other(each_shop: S
     shop.send(identify("v", {"name": "Somebody Else"}, anonymousId="bob"))
     shop.send(call("Product Viewed", {"product_id": "p"}, userId="u"))
     shop.clock.forward(minutes=1)
-    assert len(shop.messages()) == 3
+    said = {each.content["body"]: each.content["title"] for each in shop.messages()}
+    assert said == {
+        "Page Viewed": "For you",
+        "Product Added": "For Erika Unique",
+        "Product Viewed": "For Somebody Else",
+    }
     unmerge(shop.rt, shop.site, u, made.id, "tests")
     assert [(each.visitor_id, each.content["body"]) for each in shop.messages()] == [(u, "Page Viewed")]
     with shop.rt.db.read() as connection:
@@ -212,6 +217,7 @@ def test_what_was_said_to_two_who_were_one_is_not_kept_by_the_other(each_shop: S
         assert merges.of_visitors(connection, [u])
     erased(shop, "v")
     told = tables_of(shop)
+    assert "Erika Unique" not in told
     assert "Somebody Else" not in told
     assert v not in told
     assert shop.profile(user_id="u").counts == {
