@@ -1,7 +1,7 @@
 """The verb `unmerge`: what was said to one person goes back to the two that they are."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from backend.domain.attention import Contact, Contacts
@@ -34,9 +34,26 @@ def belongs(enrolment: Enrolment, freed: Collection[str]) -> bool:
 
 
 def home_of(enrolment: Enrolment, person: Profile) -> str:
-    """The id of a person under which what an enrolment reports is kept: it goes where the enrolment `belongs`."""
-    owners = (enrolment.visitor_id, owner_of(enrolment.site_id, enrolment.trigger))
+    """The id of a person under which what an enrolment reports is kept: it goes where the enrolment `belongs`.
+
+    Whoever did what led to it comes first: the enrolment may have been entered by a person of whom they were a part.
+    """
+    owners = (owner_of(enrolment.site_id, enrolment.trigger), enrolment.visitor_id)
     return next((each for each in owners if each is not None and each in person.members), person.id)
+
+
+def without(enrolment: Enrolment, gone: Collection[str]) -> Enrolment:
+    """The enrolment as it may be kept when these visitors, with whom its own was one person once, are erased."""
+    site_id, trigger = enrolment.site_id, enrolment.trigger
+    if trigger.anonymous_id is not None and anonymous_visitor(site_id, trigger.anonymous_id) in gone:
+        trigger = replace(trigger, anonymous_id=None)
+    if trigger.user_id is not None and known_visitor(site_id, trigger.user_id) in gone:
+        trigger = replace(trigger, user_id=None)
+    notes = tuple(
+        replace(each, detail=None) if each.detail is not None and any(one in each.detail for one in gone) else each
+        for each in enrolment.notes
+    )
+    return enrolment.but(trigger=trigger, notes=notes)
 
 
 def share(contacts: Contacts, enrolled: Iterable[Enrolment], message_ids: Collection[str]) -> Shares:

@@ -5,14 +5,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.identifier import Reading
+from backend.domain.unmerge import without
 from backend.pipeline.quotes import as_written, texts_of
-from backend.storage import merges, messages, visitors, webhooks
+from backend.storage import enrolments, merges, messages, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.visitors import Stored
 
 
 def forget_elsewhere(connection: Connection, person: Mapping[str, Stored], reading: Reading, now: datetime) -> None:
-    """Takes the ids of these visitors out of the profiles of those whom they were parted from, and what they told.
+    """Takes the ids of these visitors from what is kept of those whom they were parted from, and what they told.
 
     Messages and webhooks that quote them go, of those that were made since the first of these became one with them.
     """
@@ -34,7 +35,9 @@ def forget_elsewhere(connection: Connection, person: Mapping[str, Stored], readi
     )
     quoted, since = as_written(told - others_told), min(each.at for each in undone)
     messages.remove_telling(connection, others, quoted, since)
-    webhooks.remove_telling(connection, others, quoted, since)
+    webhooks.remove_telling(connection, others, quoted | person.keys(), since)
+    entered = [(each, without(each, person)) for each in enrolments.of_visitors(connection, others)]
+    enrolments.save(connection, [after for before, after in entered if after != before])
 
 
 def _persons(connection: Connection, ids: Collection[str]) -> dict[str, Stored]:

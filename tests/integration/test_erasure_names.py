@@ -258,3 +258,37 @@ def test_nothing_of_the_freed_is_left_with_whom_they_were_part_of(each_shop: Sho
     erased(shop, anonymous_id="first")
     assert shop.find("second") is not None
     assert "of the first" not in tables_of(shop)
+
+
+def test_what_a_rule_reported_for_one_of_two_who_were_one_tells_nothing_of_the_other(each_shop: Shop) -> None:
+    shop = each_shop
+    steps = [
+        {"webhook": {"url": "https://hooks.shop.example/found"}},
+        {"emit": {"event": "Search Noted", "properties": {"who": "{{ event.properties.query }}"}}},
+        {"set_trait": {"searched": "{{ event.properties.query }}"}},
+    ]
+    document = popup_rule("Products Searched", steps=steps)
+    del document["message"]
+    shop.rule(document)
+    shop.rule(popup_rule("Search Noted", delay="1h"))
+    shop.send(call("Page Viewed", anonymousId="ann"), identify("u", anonymousId="ann"))
+    u, ann = known_visitor(shop.site.id, "u"), anonymous_visitor(shop.site.id, "ann")
+    shop.send(call("Products Searched", {"query": "of ann"}, anonymousId="ann"))
+    assert shop.profile(user_id="u").traits == {"searched": "of ann"}
+    with shop.rt.db.read() as connection:
+        [made] = merges.of_visitors(connection, [u])
+    unmerge(shop.rt, shop.site, u, made.id, "tests")
+    assert shop.profile("ann").traits == {"searched": "of ann"}
+    assert shop.profile(user_id="u").traits == {}
+    reported = [each for each in shop.stored() if "chimein" in each.context]
+    assert [(each.name, each.anonymous_id, each.user_id) for each in reported] == [
+        ("Search Noted", "ann", None),
+        ("Identify", "ann", None),
+    ]
+    assert {(each.visitor_id, each.trigger.name) for each in shop.enrolments()} == {
+        (ann, "Products Searched"),
+        (ann, "Search Noted"),
+    }
+    erased(shop, "u")
+    assert u not in tables_of(shop)
+    assert "of ann" in tables_of(shop)

@@ -262,14 +262,14 @@ class Steps:
         return needed_by(ruleset.limits.caps, own, contacts) | still_open(goals, contacts)
 
     def _emit(self, enrolment: Enrolment, rule: CompiledRule, op: EmitOp, at: datetime) -> Enrolment:
-        """Reports an event on the visitor's behalf, or sets their traits: an event like any other."""
+        """Reports an event on behalf of who led to it, or sets their traits: an event like any other of theirs."""
         walk, trigger = self.walk, enrolment.trigger
         name = op.event or "Identify"
         try:
             values = _rendered(op.values, self._context(trigger, at, op))
         except TemplateError as error:
             return noted(enrolment, at, name, "skipped", "missing_value", str(error))
-        profile = walk.result.profile
+        profile, home = walk.result.profile, home_of(enrolment, walk.result.profile)
         event = Event(
             message_id=derive("emitted", enrolment.id, str(enrolment.rule_version), str(enrolment.position)),
             name=name,
@@ -278,13 +278,13 @@ class Steps:
             received_at=walk.now if walk.now is not None else at,
             order=min(trigger.order + 1, LAST_OF_MOMENT),
             anonymous_id=trigger.anonymous_id,
-            user_id=profile.user_id,
+            user_id=profile.user_id if home == profile.id else trigger.user_id,
             properties=values if op.event is not None else {},
             traits=values if op.event is None else {},
             context={"chimein": {"rule": rule.id, "hops": hops_of(trigger) + 1}},
         )
         walk.result.emitted.append(event)
-        walk.result.homes.append(home_of(enrolment, profile))
+        walk.result.homes.append(home)
         walk.past.add(event)
         walk.queue.append(event)
         return noted(enrolment, at, name, "reported")
