@@ -13,7 +13,7 @@ from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.past import Past, by_name
-from backend.domain.profile import NAME_LIMIT, Profile
+from backend.domain.profile import NAME_LIMIT, Profile, new_profile
 from backend.domain.rule import Rule, compile_rule
 from backend.domain.rule.compiled import CallOutOp, EmitOp
 from backend.domain.segment import Segment
@@ -302,7 +302,9 @@ class _Run:
 
 def _nobody(site: Site, head: ProfileHead) -> Profile:
     """The visitor before their first event."""
-    return Profile(id=head.id, site_id=site.id, person=head.person)
+    profile = new_profile(head.id, site.id)
+    profile.__dict__["person"] = head.person
+    return profile
 
 
 def _within(moment: datetime, since: datetime | None, until: datetime) -> bool:
