@@ -8,6 +8,7 @@ from typing import Any
 from backend.domain.condition import Comparison, Condition, InSegment, Performed, read_condition
 from backend.domain.condition.fields import DERIVED, asked_by
 from backend.domain.condition.tree import All, LocalTime, walk
+from backend.domain.condition.when import is_relative
 from backend.domain.fact import FACTS
 from backend.domain.funnel import KEY, reads_stage
 from backend.domain.mistakes import Mistakes
@@ -116,8 +117,10 @@ def parts_read(condition: Condition) -> frozenset[str]:
                 parts |= {*FACTS[where.parts[1]].parts, "device"}
                 if asked_by(where):
                     parts |= {"counts", "last_at"}
-            case Comparison(field=where, op=op) if where.root == "profile":
-                parts |= {where.parts[0], "device"}
+            case Comparison(field=where, op=op, value=value) if where.root == "profile":
+                parts.add(where.parts[0])
+                if is_relative(value):
+                    parts.add("device")  # for its time zone
                 if op == "unchanged_for":
                     parts.add("trait_times")
             case _:

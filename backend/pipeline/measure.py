@@ -13,7 +13,6 @@ from backend.domain.site import Site
 from backend.runtime import Runtime
 from backend.schemas.documents import glimpse_reader
 from backend.storage import events, intervals, visitors
-from backend.storage.database import Connection
 
 AT_ONCE = 1_000
 """Visitors that are in memory at a time."""
@@ -34,23 +33,24 @@ def measure(rt: Runtime, site: Site, condition: Condition, now: datetime) -> tup
         for texts in visitors.texts(connection, site.id, stages_asked(condition), AT_ONCE):
             unsure: list[Profile] = []
             moment = asked(profile=_NOBODY)
-            for text in texts:
+            for (text,) in texts:
                 moment.profile, moment.memo = read(text), None
                 try:
                     size += test(moment)
                 except HistoryNeeded:
                     unsure.append(moment.profile)
-            for profile, past in zip(unsure, _pasts(connection, unsure, since), strict=True):
+            for profile, past in zip(unsure, _pasts(rt, unsure, since), strict=True):
                 size += test(asked(profile=profile, history=past))
     return size, total
 
 
-def _pasts(connection: Connection, profiles: list[Profile], since: Since) -> list[Past]:
+def _pasts(rt: Runtime, profiles: list[Profile], since: Since) -> list[Past]:
     if not profiles:
         return []
     owner = {member: place for place, each in enumerate(profiles) for member in visitors.members_of(each)}
     groups: list[list[Event]] = [[] for _ in profiles]
     asked = [(member, *each) for member in owner for each in since.items()]
-    for visitor_id, event in events.history_since(connection, asked):
-        groups[owner[visitor_id]].append(event)
+    with rt.db.read() as connection:  # one of its own: the other is still sending
+        for visitor_id, event in events.history_since(connection, asked):
+            groups[owner[visitor_id]].append(event)
     return [Past(by_name(group, since), complete=True, since=since) for group in groups]

@@ -1,16 +1,16 @@
 """How the JSON columns are written: domain nouns as msgspec encodes dataclasses, datetimes in UTC, money as text."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import field, make_dataclass, replace
+from dataclasses import field, fields, make_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import msgspec
 
 from backend.domain.enrolment import Enrolment
 from backend.domain.product import AMOUNTS, Product
-from backend.domain.profile import Profile
+from backend.domain.profile import Device, Profile
 
 
 class ProfileHead(msgspec.Struct):
@@ -51,8 +51,8 @@ def profile_reader(parts: Iterable[str]) -> Callable[[str], Profile]:
     """A function that reads of a profile only these parts and its ids; all others stand as in an empty one."""
     hints = get_type_hints(Profile)
     wanted = {"id", "site_id", "person", "members", *parts}
-    fields = [(name, kind, field(default_factory=_empty(name))) for name, kind in hints.items() if name in wanted]
-    shape = make_dataclass("Parts", fields, kw_only=True)
+    told = [(name, kind, field(default_factory=_empty(name))) for name, kind in hints.items() if name in wanted]
+    shape = make_dataclass("Parts", told, kw_only=True)
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(shape)
 
     def read(text: str) -> Profile:
@@ -62,6 +62,12 @@ def profile_reader(parts: Iterable[str]) -> Callable[[str], Profile]:
         return profile
 
     return read
+
+
+_Device = msgspec.defstruct("_Device", [(each.name, str | None, None) for each in fields(Device)], frozen=True)
+"""A profile's device; a struct is read in half the time of a dataclass."""
+
+_NO_DEVICE = _Device()
 
 
 class _Glimpse(msgspec.Struct):
@@ -79,32 +85,35 @@ class _Glimpse(msgspec.Struct):
 def glimpse_reader(parts: Iterable[str], names: Collection[str] | None = None) -> Callable[[str], Any]:
     """As `profile_reader`, several times as fast: what it reads has these parts and ids, and nothing else.
 
-    With `names`, `last_at` tells of those events alone: reading times is what takes longest.
+    With `names`, `last_at` tells of those events alone, and only by `get`: reading times is what takes longest.
     """
-    hints = get_type_hints(Profile)
+    hints = get_type_hints(Profile) | {"device": _Device}
     wanted = set(parts) & hints.keys() - {"id", "person", "members"}
-    few = names is not None and "last_at" in wanted
-    whole = sorted(wanted - {"last_at"} if few else wanted)
     # msgspec makes an empty mapping anew for each that has none.
-    fields: list[Any] = [(each, hints[each], _EMPTY[each]) for each in whole]
-    if not few:
-        return msgspec.json.Decoder(msgspec.defstruct("Glimpse", fields, bases=(_Glimpse,))).decode
-    keys = {f"at{place}": name for place, name in enumerate(sorted(names or ()))}
-    times = msgspec.defstruct("Times", [(key, datetime | None, None) for key in keys], rename=keys)
-    fields.append(("last_at", times | None, None))
-    shape = msgspec.defstruct("Glimpse", fields, bases=(_Glimpse,))
-    decode: Callable[[str], Any] = msgspec.json.Decoder(shape).decode
-    pairs = tuple(keys.items())
-
-    def read(text: str) -> Any:
-        glimpse = decode(text)
-        told = glimpse.last_at
-        glimpse.last_at = (
-            {} if told is None else {name: moment for key, name in pairs if (moment := getattr(told, key)) is not None}
+    told = {each: (hints[each], _NO_DEVICE if each == "device" else _EMPTY[each]) for each in sorted(wanted)}
+    if names is not None and "last_at" in wanted:
+        keys = {name: f"at{place}" for place, name in enumerate(sorted(names))}
+        times = msgspec.defstruct(
+            "Times",
+            [(key, datetime | None, None) for key in keys.values()],
+            bases=(_Times,),
+            namespace={"keys": keys},
+            frozen=True,
+            rename={key: name for name, key in keys.items()},
         )
-        return glimpse
+        told["last_at"] = (times, times())
+    shape = msgspec.defstruct("Glimpse", [(each, *kind) for each, kind in told.items()], bases=(_Glimpse,))
+    return msgspec.json.Decoder(shape).decode
 
-    return read
+
+class _Times(msgspec.Struct, frozen=True):
+    """When some events were last, by name."""
+
+    keys: ClassVar[Mapping[str, str]]
+
+    def get(self, name: str) -> datetime | None:
+        """As a mapping's."""
+        return getattr(self, self.keys[name])  # type: ignore[no-any-return]
 
 
 def _empty(name: str) -> Callable[[], Any]:

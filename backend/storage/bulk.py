@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, cast
 
-from sqlalchemy import Column, Connection, Table
+from psycopg import capabilities
+from sqlalchemy import Column, Connection, Select, Table
 from sqlalchemy.exc import DBAPIError
 
 Row = tuple[Any, ...]
@@ -16,6 +17,9 @@ Row = tuple[Any, ...]
 STATEMENT_ROWS = (2_000, 500)
 """Rows in one statement of SQLite where there are so many: it takes Python's lock once for each statement, not for each
 row, so that Python goes on beside it."""
+
+STREAMED = 100
+"""Rows that PostgreSQL sends at a time while it goes on with a query."""
 
 MOST_VALUES = 32_766
 """Values that SQLite takes in one statement, in every build since 3.32."""
@@ -193,6 +197,23 @@ def _copy(connection: Connection, table: Table, into: str, rows: Sequence[Row]) 
     with _driver(connection, statement) as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def pieces_of(connection: Connection, query: Select[Any], at_once: int) -> Iterator[list[Row]]:
+    """The rows of a query, so many at a time; nobody else may use the connection before the last of them.
+
+    PostgreSQL goes on while the rows that are here are looked at; with a cursor of its own, each waits for the other.
+    """
+    statement = str(query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
+    with _driver(connection, statement) as cursor:
+        if connection.dialect.name == "sqlite":
+            cursor.execute(statement)
+            while rows := cursor.fetchmany(at_once):
+                yield rows
+            return
+        rows = cursor.stream(statement, size=STREAMED if capabilities.has_stream_chunked() else 1)
+        while piece := list(islice(rows, at_once)):
+            yield piece
 
 
 @contextmanager

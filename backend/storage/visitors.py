@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, selec
 from backend.domain.identifier import as_known
 from backend.domain.profile import Profile
 from backend.schemas.documents import decode_profile, encode_profile, profile_reader
-from backend.storage.bulk import finish, insert_rows, rows_of, update_rows
+from backend.storage.bulk import finish, insert_rows, pieces_of, rows_of, update_rows
 from backend.storage.tables import PER_VISITOR, merges, segment_members, visitors
 from backend.storage.times import from_micros, to_micros
 
@@ -152,15 +152,15 @@ def texts_after(connection: Connection, site_id: str, after: str, limit: int) ->
 
 def texts(
     connection: Connection, site_id: str, stages: Collection[str] | None, at_once: int
-) -> Iterator[Sequence[str]]:
+) -> Iterator[list[tuple[str]]]:
     """The profiles, as they are kept, of a site's visitors who were not merged away, a piece at a time, in no order.
 
-    With `stages`, only of who is in one of those.
+    With `stages`, only of who is in one of those. Nobody else may use the connection before the last of them.
     """
     query = select(visitors.c.profile).where(in_order_of_id(site_id), visitors.c.merged_into.is_(None))
     if stages is not None:
         query = query.where(visitors.c.stage.in_(sorted(stages)))
-    yield from connection.execution_options(yield_per=at_once).scalars(query).partitions(at_once)
+    yield from pieces_of(connection, query, at_once)
 
 
 def count(connection: Connection, site_id: str) -> int:

@@ -214,6 +214,8 @@ def _profile_getter(parts: tuple[str, ...]) -> Callable[[Moment], Any]:
     if parts[0] in {"traits", "counts", "last_at"} and len(parts) == 2:
         mapping, key = attrgetter(f"profile.{parts[0]}"), parts[1]
         return lambda m: mapping(m).get(key)
+    if parts[0] == "device":
+        return attrgetter(f"profile.{'.'.join(parts)}")
     start, below = attrgetter(f"profile.{parts[0]}"), parts[1:]
     return lambda m: _dig_typed(start(m), below)
 
