@@ -104,7 +104,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """` Did you mean "eq"?` with the known name most like this one, or nothing where none is."""
     if not isinstance(name, str):
         return ""
-    close = get_close_matches(name[:100].lower(), sorted(known), n=1, cutoff=0.5)
+    close = get_close_matches(name[:100].lower(), sorted(known), n=1, cutoff=0.6)
     return f' Did you mean "{close[0]}"?' if close else ""
 
 

@@ -168,13 +168,15 @@ def _never(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
         yield from never_holds((("cancel", index, "where"), cancel.get("where")))
     goal = document.get("goal") or {}
     yield from never_holds((("goal", "where"), goal.get("where")))
-    yield from _never_in_steps(document.get("steps") or (), ("steps",))
+    yield from _never_in_steps(document.get("steps") or [], ("steps",))
 
 
 def _never_in_steps(node: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if isinstance(node, list):
         for index, each in enumerate(node):
             yield from _never_in_steps(each, (*path, index))
+            if isinstance(each, Mapping) and each.get("stop") and index + 1 < len(node):
+                yield (*path, index + 1), "This is never reached: the step before it stops the journey."
     elif isinstance(node, Mapping):
         for key, each in node.items():
             if key in {"if", "until", "where"}:

@@ -25,6 +25,16 @@ class StrictSchema(Schema):
     class Meta:
         unknown = RAISE
 
+    def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
+        """Tells of an unknown field with the nearest known one."""
+        del data, kwargs
+        if many or not isinstance(error.messages, dict):
+            return
+        known = [field.data_key or name for name, field in self.load_fields.items()]
+        for name, told in error.messages.items():
+            if told == [self.error_messages["unknown"]] and name not in known:
+                error.messages[name] = [f"{told[0]}{nearest(name, known)}"]
+
 
 def no_control_characters(text: str) -> None:
     """Raises where the text holds line breaks or other control characters."""

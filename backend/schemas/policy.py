@@ -122,7 +122,9 @@ class PolicyFields(StrictSchema):
         read_quiet_hours,
         allow_none=True,
         metadata={
-            "description": "When nothing is sent to people who are elsewhere, in their own time zone.",
+            "description": "When nothing is sent to people who are elsewhere (pop-up and chat answer those who "
+            'are here), in their own time zone, else the site\'s. Also weekdays (["sat", "sun"]), holidays (["12-25", '
+            '"2026-04-06"], quiet all day), channels (those that keep quiet); then is next_available or abort.',
             "example": {"from": "21:00", "to": "09:00", "then": "next_available"},
         },
     )

@@ -175,12 +175,20 @@ class RuleIn(StrictSchema):
     )
     caps = fields.List(
         fields.Raw(metadata={"type": "object"}),
-        metadata={"description": "How much may be said to one person; as in a site's policy."},
+        metadata={
+            "description": "How much this rule may say to one person; written as in a site's policy, whose caps count "
+            "the messages of all rules."
+        },
     )
     overflow = fields.String(metadata={"enum": ["drop", "defer"], "description": "What a cap does to a message."})
     ignore_caps = fields.Boolean(metadata={"description": "Caps of the site do not hold this rule back."})
-    quiet_hours = fields.Raw(metadata={"description": "As in a site's policy."})
-    send_windows = fields.Raw(metadata={"description": "When messages of this rule may go out."})
+    quiet_hours = fields.Raw(metadata={"description": "As in a site's policy, in the place of those; false: none."})
+    send_windows = fields.Raw(
+        metadata={
+            "description": "When messages of this rule may go out, in the visitor's own time zone, else the site's.",
+            "example": [{"from": "09:00", "to": "18:00", "weekdays": ["mon", "tue"]}],
+        }
+    )
     message = fields.Raw(
         metadata=_object(
             "What is said, by the first of the channels that can reach the visitor.",

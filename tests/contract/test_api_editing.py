@@ -258,6 +258,10 @@ PRICE = "profile.cart.total"
         ([comparison("profile.traits.a", "eq", 1), comparison("profile.traits.a", "eq", True)], 1),
         ([comparison("profile.traits.a", "contains", "x"), comparison("profile.traits.a", "contains", "y")], None),
         ([{"performed": "A", "count": {"op": "lt", "value": 0}}], 0),
+        ([comparison(PRICE, "gte", 99.9)], None),
+        ([comparison("profile.traits.a", "gte", "2026-01-01")], None),
+        ([comparison("profile.stage", "in", [1, "cart"])], None),
+        ([comparison(PRICE, "ne", "99.90")], None),
     ],
 )
 def test_conditions_that_can_never_hold_are_told_with_their_place(
@@ -278,6 +282,35 @@ def test_conditions_that_can_never_hold_are_told_with_their_place(
         body = {name: value for name, value in RULE.items() if name != "message"} | {"steps": steps}
         found = api.post(f"/sites/{site}/rules/validate", {**body, "audience": None}).json["warnings"]
         assert [each["path"] for each in found] == [f"steps.0.branch.if.all.{each}" for each in expected]
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (comparison(PRICE, "gte", "99.90"), 'profile.cart.total is a number, and "99.90" is a text. Write 99.90,'),
+        (comparison("profile.orders.revenue", "eq", "99,90"), 'is a number, and "99,90" is a text.'),
+        (comparison("profile.counts.Product Viewed", "in", ["3", "4"]), "is a number"),
+        (comparison("profile.bucket", "lt", "50"), "is a number"),
+        (comparison("profile.stage", "eq", 3), "profile.stage is a text, and 3 is a number."),
+        (comparison("profile.consent.marketing", "eq", "true"), "is a boolean"),
+        (comparison("site.operator_online", "eq", 1), "is a boolean"),
+    ],
+)
+def test_a_value_that_a_field_never_has_is_told_money_as_text_too(
+    api: Api, site: str, part: dict[str, Any], told: str
+) -> None:
+    answer = api.post(f"/sites/{site}/rules/validate", {**RULE, "audience": {"any": [{"performed": "A"}, part]}})
+    [warning] = answer.json["warnings"]
+    assert warning["path"] == "audience.any.1.value"
+    assert told in warning["message"]
+
+
+def test_what_stands_behind_a_stop_is_told(api: Api, site: str) -> None:
+    said = {"message": RULE["message"]}
+    inside = {"branch": {"if": {"performed": "A"}, "then": [{"stop": True}, said], "else": [said, {"stop": True}]}}
+    rule = {key: each for key, each in RULE.items() if key != "message"} | {"steps": [inside, said]}
+    answer = api.post(f"/sites/{site}/rules/validate", rule)
+    assert [each["path"] for each in answer.json["warnings"]] == ["steps.0.branch.then.1"]
 
 
 def test_the_trigger_and_the_audience_must_hold_together(api: Api, site: str) -> None:

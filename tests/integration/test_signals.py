@@ -106,7 +106,7 @@ def test_a_backend_can_start_a_rule_for_somebody_never_seen(shop: Shop) -> None:
         ({"user_id": "a", "anonymous_id": "b"}, 422, "Give one of"),
         ({"visitor_id": "0" * 32}, 422, "There is no visitor"),
         ({"user_id": "a", "data": {"rule_id": "x"}}, 422, "filled in here"),
-        ({"user_id": "a", "dta": {}}, 422, "Unknown field"),
+        ({"user_id": "a", "dta": {}}, 422, 'Unknown field. Did you mean \\"data\\"?'),
     ],
 )
 def test_a_start_that_names_nobody_is_refused(shop: Shop, body: Any, status: int, told: str) -> None:

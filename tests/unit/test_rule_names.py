@@ -83,6 +83,11 @@ def test_a_stage_that_there_is_not_is_told_wherever_a_condition_compares_with_it
     }
 
 
+@pytest.mark.parametrize("name", ["Time On Page", "Scrolled", "Exit Intent"])
+def test_what_pages_report_only_once_a_rule_asks_for_it_needs_no_having_been_seen(name: str) -> None:
+    assert told({**rule("Hello"), "trigger": {"event": name}, "audience": {"performed": name}}) == []
+
+
 def test_the_demo_s_own_rules_use_no_name_that_is_unknown() -> None:
     for each in ready_rules():
         assert told(each) == []

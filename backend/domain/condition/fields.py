@@ -98,6 +98,26 @@ def parse_field(text: object) -> Field:
     return Field(root, _checked(root, first, parts, text))
 
 
+def kind_of(text: str) -> str | None:
+    """What always stands at a path: number, boolean or text; None where it may be anything, or the path is wrong."""
+    root, _, rest = text.partition(".")
+    first, _, below = rest.partition(".")
+    if root == "site":
+        return "boolean" if first in SITE_FIELDS else None
+    attribute = PROFILE_FIELDS.get(first) if root == "profile" else None
+    if attribute is None or attribute == DERIVED:
+        return None
+    if attribute in (BUCKET, "counts"):
+        return "number"
+    if attribute == CONSENTS:
+        return "boolean"
+    try:
+        shape = _without_none(_follow(_shapes(Profile)[attribute], below.split(".") if below else [], text))
+    except ValueError:
+        return None
+    return {Decimal: "number", float: "number", int: "number", bool: "boolean", str: "text"}.get(shape)
+
+
 def _checked(root: str, first: str, parts: Sequence[str], text: str) -> tuple[str, ...]:
     """The parts as attribute and keys; a ValueError where they cannot lead anywhere."""
     if first not in ROOTS[root]:
@@ -234,8 +254,8 @@ def _dig_typed(value: Any, parts: Sequence[str]) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _follow(shape: Any, parts: Sequence[str], text: str) -> None:
-    """Raise a ValueError where the path cannot lead anywhere in something of this type."""
+def _follow(shape: Any, parts: Sequence[str], text: str) -> Any:
+    """The type of what the path leads to, None where that may be anything; a ValueError where it can lead nowhere."""
     for part in parts:
         shape = _without_none(shape)
         if get_origin(shape) is tuple:
@@ -250,7 +270,8 @@ def _follow(shape: Any, parts: Sequence[str], text: str) -> None:
         elif shape in (str, int, float, bool, Decimal, datetime):
             raise ValueError(f"{quoted(text)}: there is nothing below a single value.")
         else:
-            return
+            return None
+    return shape
 
 
 @cache

@@ -4,15 +4,20 @@ It looks at conditions as they were written, after they were read: the places of
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from backend.domain.condition.fields import kind_of
 from backend.domain.condition.values import is_number, read_time
+from backend.domain.mistakes import quoted
 
 Path: TypeAlias = tuple[str | int, ...]
 Place: TypeAlias = tuple[Path, Mapping[str, Any]]
 
+_OF_ONE_TYPE = frozenset({"eq", "in", "gt", "gte", "lt", "lte", "between"})
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _LOWER, _UPPER = ("gt", "gte", "after"), ("lt", "lte", "before")
 
 
@@ -40,6 +45,8 @@ def _together(path: Path, condition: object) -> Iterator[Place]:
 
 
 def _inside(path: Path, part: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    if isinstance(part.get("field"), str):
+        yield from _other_type(path, part["field"], part)
     choices = part.get("any")
     for index, choice in enumerate(choices if isinstance(choices, list) else ()):
         yield from never_holds(((*path, "any", index), choice))
@@ -51,6 +58,26 @@ def _inside(path: Path, part: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             yield (*path, "count"), "This can never hold: nothing is done less than 0 times."
         if part.get("where") is not None:
             yield from never_holds(((*path, "where"), part["where"]))
+
+
+def _other_type(path: Path, field: str, part: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Told of values that the field can never have: the API shows money as text, and conditions compare a number."""
+    if part.get("op") not in _OF_ONE_TYPE:
+        return
+    kind = kind_of(field)
+    value = part.get("value")
+    values = value if isinstance(value, list) else [value]
+    if kind is None or not values or any(_kind(each) in {None, kind} for each in values):
+        return
+    shown = quoted(values[0]) if isinstance(values[0], str) else json.dumps(values[0])
+    hint = f" Write {values[0]}, without quotes." if kind == "number" and _NUMBER.fullmatch(str(values[0])) else ""
+    yield (*path, "value"), f"This can never hold: {field} is a {kind}, and {shown} is a {_kind(values[0])}.{hint}"
+
+
+def _kind(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "boolean"
+    return "number" if is_number(value) else "text" if isinstance(value, str) else None
 
 
 def _contradictions(parts: Sequence[Place]) -> Iterator[tuple[Path, str]]:

@@ -28,7 +28,8 @@ EVENTS = frozenset(
         *("Product Shared", "Cart Shared", "Product Reviewed"),
         *("Message Sent", "Message Shown", "Message Clicked", "Message Dismissed", "Message Replied"),
         *("Message Answered", "Rule Triggered", "Broadcast", "Inactive", "Date Reached", "Replenishment Due"),
-        *("Price Dropped", "Back In Stock", "Low Stock"),
+        *("Price Dropped", "Back In Stock", "Low Stock", "Consent Updated"),
+        *("Time On Page", "Scrolled", "Exit Intent"),  # pages report them only once a rule asks for them
     }
 )
 """What needs no having been seen: the names of the e-commerce specification, and our own."""

@@ -144,7 +144,8 @@ def _read_name(value: object, mistakes: Mistakes) -> str:
 
 def _read_priority(value: object, mistakes: Mistakes) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > HIGHEST_PRIORITY:
-        mistakes.add(("priority",), "Expected a whole number, such as 10; the higher goes first.")
+        span = f"from -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}"
+        mistakes.add(("priority",), f"Expected a whole number {span}, such as 10; the higher goes first.")
         return 0
     return value
 
@@ -161,6 +162,10 @@ def _read_audience(value: object, mistakes: Mistakes) -> Condition | None:
 
 
 def _read_delay(value: object, mistakes: Mistakes) -> timedelta:
+    if isinstance(value, dict):
+        sentence = 'Expected a duration such as 30m. A delay by the clock is a step: {"steps": [{"delay": …}, …]}.'
+        mistakes.add(("delay",), sentence)
+        return ZERO
     delay = mistakes.attempt(parse_duration, value, ("delay",))
     return ZERO if delay is None else delay
 
