@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from backend.domain.broadcast import round_of
+from backend.domain.calendar import zone_of
 from backend.domain.engine import Ruleset
 from backend.domain.event import SIGNAL, Event
 from backend.domain.identity import derive
@@ -36,9 +38,6 @@ AT_ONCE = 500
 
 PIECES = 20
 """Pieces of one sweep in one turn, so that others get theirs."""
-
-LATE_ROUNDS = timedelta(days=1)
-"""A round that should have begun longer ago is left out: a news letter of last month is none."""
 
 
 class Sweeper:
@@ -79,7 +78,8 @@ class Sweeper:
                 learned = (repr(sorted(ruleset.standards.intervals.items())),)
             sweep = _sweep(rule, "wake", (str(rule.rule.version), *learned), now)
         elif isinstance(trigger := rule.rule.spec.trigger, BroadcastTrigger):
-            moment = round_of(trigger, now)
+            zone = zone_of(ruleset.site.timezone if ruleset is not None else None)
+            moment = round_of(trigger, now, zone)
             if moment is None:
                 return
             sweep = _sweep(rule, "broadcast", (moment.isoformat() if trigger.at is not None else "at once",), moment)
@@ -197,18 +197,6 @@ def _next_piece(connection: Connection, sweep: Sweep, ruleset: Ruleset | None, n
     if sweep.kind == sweeps.INTERESTS and ruleset is not None and ruleset.notes_interests:
         return note_interests.backfill(connection, sweep, now)
     return replace(sweep, ended_at=now)  # nobody wants to know any more
-
-
-def round_of(trigger: BroadcastTrigger, now: datetime) -> datetime | None:
-    """The moment of the round that has begun last; `now` for one that is to go out at once, None before the first."""
-    if trigger.at is None:
-        return now
-    if trigger.at > now:
-        return None
-    if trigger.every is None:
-        return trigger.at
-    moment = trigger.at + (now - trigger.at) // trigger.every * trigger.every
-    return moment if now - moment <= LATE_ROUNDS else None
 
 
 def _sweep(rule: CompiledRule, kind: str, parts: tuple[str, ...], due_at: datetime) -> Sweep:

@@ -127,7 +127,8 @@ class RuleIn(StrictSchema):
             },
             **PRODUCT_TRIGGER,
             broadcast=_object(
-                "To everybody, or to a segment: at a moment, or at once.",
+                "To everybody, or to a segment: at a moment, or at once; again after `every`, which of whole "
+                "days is counted by the calendar in the site's time zone, so that 7d stays the same hour of the week.",
                 segment={"type": "string"},
                 at={"type": "string", "format": "date-time"},
                 every=_DURATION,

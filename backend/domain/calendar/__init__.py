@@ -10,7 +10,7 @@ from backend.domain.calendar.read import (
     read_send_windows,
     read_zone_name,
 )
-from backend.domain.calendar.zone import instant, known_zones, written, zone_of
+from backend.domain.calendar.zone import instant, known_zones, wall_of, written, zone_of
 
 __all__ = [
     "LocalDelay",
@@ -31,6 +31,7 @@ __all__ = [
     "read_quiet_hours",
     "read_send_windows",
     "read_zone_name",
+    "wall_of",
     "windows_until",
     "written",
     "zone_of",
