@@ -117,6 +117,25 @@ def conversation(rt: Runtime, who: Viewer) -> list[Message]:
     return sorted(found, key=lambda each: (each.created_at, each.id))[-CONVERSATION:]
 
 
+def unread(rt: Runtime, who: Viewer) -> list[str] | None:
+    """Of a proven user's conversation the messages that passed by in a bubble and were never opened, by their ids.
+
+    None where there is no conversation, or nobody proves whose it is: a mere claim does not learn that there is one.
+    """
+    if who.user_id is None:
+        return None
+    said = conversation(rt, who)
+    if not said:
+        return None
+    moments = (moment for each in said for moment in (each.clicked_at, each.dismissed_at, each.replied_at))
+    looked = max((moment for moment in moments if moment is not None), default=None)
+    return [
+        each.id
+        for each in said
+        if each.channel == "chat" and each.shown_at is not None and (looked is None or each.shown_at > looked)
+    ]
+
+
 def streams(rt: Runtime, who: Viewer) -> tuple[str, ...]:
     """The ids under which something may come for this viewer; not those of whoever used this browser before."""
     with rt.db.read() as connection:

@@ -20,7 +20,7 @@ let streamAgain; // when to try a stream after that
 let refused; // the proof of who the visitor is
 let channel;
 
-/** Says where to listen; `receiver(kind, data)` gets `message` and `revoke`, once in every open tab. */
+/** Says where to listen; `receiver(kind, data)` gets `message`, `revoke` and `conversation`, in every open tab. */
 export function listenTo(host, live, key, receiver) {
   inbox = `${host}/v1/inbox`;
   stream = `${live}/v1/live`;
@@ -111,6 +111,7 @@ async function call(signal) {
     } else if (polling) {
       const answer = await response.json();
       answer.items.forEach((message) => share('message', message));
+      if (answer.conversation) share('conversation', answer.conversation);
       tries = 0;
       return answer.poll_after * 1000 || 30000;
     } else {

@@ -69,6 +69,7 @@ class Site:
         self.inbox_calls: list[dict[str, Any]] = []
         self.waiting: dict[str, dict[str, Any]] = {}
         self.said: list[dict[str, Any]] = []
+        self.note: dict[str, Any] | None = None  # that there is a conversation
         self.streams: list[Stream] = []
         self.delays: dict[str, float] = {}
         self.paths: Counter[str] = Counter()
@@ -157,7 +158,8 @@ class Handler(BaseHTTPRequestHandler):
             self.collect(body, len(raw))
         elif path == "/v1/inbox":
             self.site.inbox_calls.append(body)
-            self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1})
+            note = {"conversation": self.site.note} if self.site.note else {}
+            self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1, **note})
         elif path == "/v1/conversation":
             self.reply(200, {"items": self.site.said})
         elif path == "/v1/live":
