@@ -96,9 +96,9 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
     number = 0
     try:
         yield f"retry: {RETRY_MS}\n\n"
-        if note := _conversation(rt, who):
+        if (talked := _conversation(rt, who)) is not None:
             number += 1
-            yield _frame(number, "conversation", note)
+            yield _frame(number, "conversation", talked)
         for message in waiting(rt, rulesets, who):
             number += 1
             yield _frame(number, "message", page_message(message))
