@@ -67,6 +67,7 @@ def test_the_pages_own_page_call_is_not_counted_twice(site: Site, visitor: Visit
 
 def test_moves_within_a_single_page_application_are_page_views(site: Site, visitor: Visitor) -> None:
     page = visitor.open(site.page("/spa"))
+    wait_until(lambda: site.of("page"))
     page.evaluate(
         """() => { history.pushState({}, '', '/spa/product?id=1'); document.title = 'Product';
                    history.replaceState({}, '', '/spa/product?id=1#reviews'); history.replaceState({}, '', '#top'); }"""

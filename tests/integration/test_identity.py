@@ -24,6 +24,7 @@ from backend.errors import Conflict, Invalid, NotFound
 from backend.pipeline.confirm import ask
 from backend.pipeline.deliver import deliver
 from backend.pipeline.merge import merge_visitors
+from backend.pipeline.show import streams, viewer
 from backend.pipeline.unmerge import unmerge
 from backend.storage import merges, unsubscribes
 from backend.storage.sites import update_site
@@ -31,6 +32,7 @@ from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import WRITE_KEY, Shop, at, call, identify, popup_rule
 
 NOBODY = ["null", "undefined", "0", "0000", "[object Object]", "None", "NaN", " GUEST "]
+NAMED = "Dear {{ first_name | default: 'friend' }}"
 CHAT = {"channels": ["chat"], "variants": [{"name": "A", "content": {"title": "Hello", "body": "Still there?"}}]}
 
 
@@ -247,6 +249,27 @@ def test_a_signed_user_has_the_same_conversation_on_every_device(each_shop: Shop
     assert len(inbox(shop, **claimed)) == 1
     assert inbox(shop, **{**claimed, "anonymousId": "phone"}) == []
     assert len(inbox(shop, "conversation", **{**claimed, "anonymousId": "phone"})) == 1
+
+
+def test_whoever_guesses_the_id_of_a_proven_user_is_told_no_text_about_them(each_shop: Shop) -> None:
+    shop = each_shop
+    rule = popup_rule("Hello", message={**CHAT, "variants": [{"name": "A", "content": {"title": "Hi", "body": NAMED}}]})
+    shop.rule({**rule, "reentry": {"policy": "every"}})
+    signed = {"userHash": user_hash(shop.site.secret_key, "u")}
+    shop.send(identify("u", {"first_name": "Ada"}, anonymousId="phone", context=signed))
+    shop.send(call("Hello", anonymousId="evil"))
+    shop.send(identify("u", anonymousId="evil"))
+    shop.clock.forward(minutes=1)
+    shop.send(call("Hello", anonymousId="evil", userId="u"))
+    claim = {"anonymousId": "evil", "userId": "u"}
+    assert [each["body"] for each in inbox(shop, **claim)] == ["Dear friend"], "from before the claim"
+    viewing = viewer(shop.site, "evil", "u", None)
+    assert streams(shop.rt, viewing) == (anonymous_visitor(shop.site.id, "evil"),), "nor does what comes"
+    bodies = sorted(each["body"] for each in inbox(shop, **proven(shop, "u", "phone")))
+    assert bodies == ["Dear Ada", "Dear friend"]
+    for message in shop.messages():
+        shop.send(call("Message Shown", {"message_id": message.id}, anonymousId="evil"))
+    assert [each["body"] for each in inbox(shop, "conversation", **claim)] == ["Dear friend"]
 
 
 def test_only_a_proven_user_is_told_that_there_is_a_conversation_and_what_of_it_was_never_opened(
