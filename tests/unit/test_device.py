@@ -1,4 +1,4 @@
-"""A device is read from what the browser says of itself: reading it anew takes a thousand times as long as knowing it."""
+"""A device is read from what the browser says of itself; an agent that is known already is not parsed anew."""
 
 from unittest.mock import Mock
 
