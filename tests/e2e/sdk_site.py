@@ -195,6 +195,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(b"retry: 3000\n\n")
+            if site.note and body.get("userId") == site.note["user_id"]:
+                self.wfile.write(f"event: conversation\ndata: {json.dumps(site.note)}\n\n".encode())
             for number, message in enumerate(list(site.waiting.values())):
                 self.wfile.write(f"id: {number}\nevent: message\ndata: {json.dumps(message)}\n\n".encode())
             while True:
