@@ -19,7 +19,7 @@ from backend.pipeline.fallback import Fallback
 from backend.pipeline.fetch_feeds import Fetcher
 from backend.pipeline.learn_intervals import IntervalLearner
 from backend.pipeline.relate import Relater
-from backend.pipeline.retain import retain
+from backend.pipeline.retain import Retainer
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries, sites, webhooks
@@ -71,7 +71,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
-        Task("retain", 5, lambda: retain(rt)),
+        Task("retain", 5, Retainer(rt).run),
         Task("scrub", 10, lambda: scrub(rt)),
     ]
     while not stop.is_set():
