@@ -1,7 +1,8 @@
 """The step `retain`: events that a site no longer wants to keep are removed, a piece at a time; profiles stay.
 
 What is removed is not let in again (see `admit`), so that a sender's late retry counts no second time. Segments and
-stages that look at it are asked anew in the same transaction, so that their members are those whom a count finds.
+stages that look at it are asked anew in the same transaction, so that their members are those whom a count finds. Of
+whom something was removed is noted: what they told may stand in what was said to whoever was one person with them.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +17,7 @@ from backend.domain.site import Site
 from backend.pipeline.regroup import asked
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
-from backend.storage import dead, events, segments, sites, stage_entries, sweeps, visitors
+from backend.storage import dead, events, segments, sites, stage_entries, sweeps, thinned, visitors
 from backend.storage.database import Connection
 from backend.storage.sweeps import RETENTION, Sweep
 from backend.storage.visitors import Stored
@@ -96,6 +97,7 @@ class Retainer:
         events.remove(connection, [(visitor_id, message_id) for visitor_id, message_id, _ in old])
         if ruleset is not None and people:
             _ask_anew(connection, ruleset, people, names, now)
+        thinned.note(connection, site_id, {visitor_id for visitor_id, _, _ in old}, now)
         return len(old)
 
 
