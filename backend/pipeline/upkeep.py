@@ -12,6 +12,7 @@ from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
 from backend.pipeline import access
 from backend.pipeline.announce import Announcer
+from backend.pipeline.catch_up_products import CatchUp
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.erase import scrub
@@ -63,6 +64,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
         Task("announce", 1, Announcer(rt).run),
+        Task("catch_up_products", 1, CatchUp(rt).run),
         Task("relate", 1, Relater(rt).run),
         Task("fetch_feeds", 5, Fetcher(rt).call),
         Task("choose", 30, Chooser(rt).run),
