@@ -126,7 +126,10 @@ def scrub(rt: Runtime) -> bool:
     if last is None:
         return True
     access.bring_in(rt)  # it may hold their ids
-    if now - last < PAUSE or not _trimmed(rt, last + SLACK) or not rt.db.rewrite(1.0) or not rt.db.scrub(1.0):
+    if now - last < PAUSE or not _trimmed(rt, last + SLACK):
+        return False
+    emptied = rt.db.empty(last, 0.5)
+    if emptied is None or not rt.db.scrub(1.0):
         return False
     for client in {
         rt.settings.log_url or rt.settings.redis_url: rt.log.client,
@@ -135,9 +138,9 @@ def scrub(rt: Runtime) -> bool:
         if not rewrite(client):
             return False
     with rt.db.begin() as connection:
-        tombstones.scrubbed(connection, last)
-    log.info("erasures_scrubbed", until=last.isoformat())
-    return True
+        tombstones.scrubbed(connection, emptied)
+    log.info("erasures_scrubbed", until=emptied.isoformat())
+    return emptied == last
 
 
 def _trimmed(rt: Runtime, moment: datetime) -> bool:

@@ -27,7 +27,7 @@ from backend.pipeline.careful import Care
 from backend.pipeline.clear_dead import keep_out
 from backend.pipeline.faults import point
 from backend.pipeline.learn_names import NameLearner
-from backend.pipeline.learn_products import ProductLearner
+from backend.pipeline.learn_products import PARTING, ProductLearner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
@@ -163,6 +163,7 @@ class Processor:
     def leave(self) -> None:
         """Gives its partitions back."""
         self.reader.close()
+        self.products.settle(PARTING)
         self.beside.shutdown()
         self._tidier.shutdown()
         try:

@@ -1,6 +1,6 @@
 """The step `regroup`: segments that are new or were changed are asked of everybody, a piece at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -65,25 +65,32 @@ def clear(connection: Connection) -> int:
 def _rebuilt(
     connection: Connection, ruleset: Ruleset, profiles: Iterable[Profile], now: datetime
 ) -> dict[str, Advance]:
-    """How each of those who are to be asked stands now; histories are fetched for all who need them at once."""
+    """How each of those who are to be asked stands now."""
     revision = ruleset.segments.revision if ruleset.segments is not None else 0
     todo = {each.id: each for each in profiles if each.segments_built < revision}
+    return asked(connection, todo, lambda profile, past: rebuild(ruleset, profile, past, now))
+
+
+def asked(
+    connection: Connection, todo: Mapping[str, Profile], ask: Callable[[Profile, Past], Advance]
+) -> dict[str, Advance]:
+    """What `ask` answers of each, by id; histories are fetched for all who need them at once."""
     results: dict[str, Advance] = {}
     names: dict[str, set[str]] = {}
     pasts: dict[str, Past] = {}
     while todo:
-        asked: dict[str, Profile] = {}
+        again: dict[str, Profile] = {}
         for visitor_id, profile in todo.items():
             try:
-                results[visitor_id] = rebuild(ruleset, profile, pasts.get(visitor_id, Past({})), now)
+                results[visitor_id] = ask(profile, pasts.get(visitor_id, Past({})))
             except PastNeeded as needed:
-                asked[visitor_id] = profile
+                again[visitor_id] = profile
                 names.setdefault(visitor_id, set()).update(needed.names)
-        owner = {member: each for each, profile in asked.items() for member in visitors.members_of(profile)}
-        groups: dict[str, list[Event]] = {each: [] for each in asked}
-        wanted = set[str]().union(*(names[each] for each in asked))
-        for visitor_id, event in events.history(connection, owner, wanted) if asked else ():
+        owner = {member: each for each, profile in again.items() for member in visitors.members_of(profile)}
+        groups: dict[str, list[Event]] = {each: [] for each in again}
+        wanted = set[str]().union(*(names[each] for each in again))
+        for visitor_id, event in events.history(connection, owner, wanted) if again else ():
             groups[owner[visitor_id]].append(event)
         pasts |= {each: Past(by_name(group, names[each])) for each, group in groups.items()}
-        todo = asked
+        todo = again
     return results

@@ -20,6 +20,7 @@ from backend.domain.unmerge import belongs, exposures_of, share
 from backend.errors import Conflict, NotFound
 from backend.pipeline import persons as people
 from backend.pipeline.count import add_deltas
+from backend.pipeline.forget_elsewhere import forget_made
 from backend.pipeline.history import Life
 from backend.pipeline.merge import insist, tell_moved
 from backend.pipeline.note_interests import renote
@@ -27,7 +28,17 @@ from backend.pipeline.quotes import as_written, texts_of
 from backend.pipeline.restage import Restager
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
-from backend.storage import enrolments, histories, merges, messages, segments, stage_entries, visitors, webhooks
+from backend.storage import (
+    enrolments,
+    histories,
+    merges,
+    messages,
+    segments,
+    stage_entries,
+    thinned,
+    visitors,
+    webhooks,
+)
 from backend.storage.database import Connection
 from backend.storage.merges import Merge
 from backend.storage.visitors import Stored
@@ -35,6 +46,10 @@ from backend.storage.visitors import Stored
 EVENTS_AT_ONCE = 5_000
 ASKED_AT_ONCE = 100_000
 """Events up to which memberships in segments are followed through time; with more they are asked as of now."""
+
+
+_Side = tuple[Collection[str], Profile]
+"""The ids of one of the two, and their profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +128,27 @@ class _Undoing:
         entered = stage_entries.rows_of(self.site.id, revision, [(one.id, staged), (other.id, also_staged)])
         stage_entries.insert(connection, entered)
         renote(connection, self.site.id, [kept_ids, freed], self.now)
-        self._part_texts(merge.at, kept_ids, one, freed, other)
+        self._part_texts(merge, person, (kept_ids, one), (freed, other))
+        if gone and thinned.any_of(connection, freed):
+            forget_made(connection, kept_ids, [merge], self.now)  # nobody is there any more who could ask for it
+            thinned.forget(connection, freed)
         undone = replace(merge, undone_at=self.now, undone_by=self.author)
         return Unmerged(undone, one, None if gone else other), everybody
 
-    def _part_texts(
-        self, since: datetime, kept: Collection[str], one: Profile, freed: Collection[str], other: Profile
-    ) -> None:
-        """Takes from each the messages in which, since they were one, stands what only the other told."""
+    def _part_texts(self, merge: Merge, person: Profile, one: _Side, other: _Side) -> None:
+        """Takes from each the messages in which, since they were one, stands what only the other told.
+
+        Or what either may have told, as the person has it from an event that is kept no longer.
+        """
+        (kept, _), (freed, _) = one, other
         mine, yours = (
-            texts_of(self.connection, ids, [profile], self.reading, self.now)
-            for ids, profile in ((kept, one), (freed, other))
+            texts_of(self.connection, ids, [profile], self.reading, self.now) for ids, profile in (one, other)
         )
-        messages.remove_telling(self.connection, kept, as_written(yours - mine), since)
-        messages.remove_telling(self.connection, freed, as_written(mine - yours), since)
+        whose: set[str] = set()
+        if thinned.any_of(self.connection, [*kept, *freed]):
+            whose = texts_of(self.connection, (), [person], self.reading, self.now) - mine - yours
+        messages.remove_telling(self.connection, kept, as_written(yours - mine | whose), merge.at)
+        messages.remove_telling(self.connection, freed, as_written(mine - yours | whose), merge.at)
 
     def _refold(
         self, person: Profile, ids: list[str], journal: list[Merge], chosen: str

@@ -12,6 +12,7 @@ from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
 from backend.pipeline import access
 from backend.pipeline.announce import Announcer
+from backend.pipeline.catch_up_products import CatchUp
 from backend.pipeline.choose import Chooser
 from backend.pipeline.count import count_messages
 from backend.pipeline.erase import scrub
@@ -19,7 +20,7 @@ from backend.pipeline.fallback import Fallback
 from backend.pipeline.fetch_feeds import Fetcher
 from backend.pipeline.learn_intervals import IntervalLearner
 from backend.pipeline.relate import Relater
-from backend.pipeline.retain import retain
+from backend.pipeline.retain import Retainer
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries, sites, webhooks
@@ -63,6 +64,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("fall_back", 1, Fallback(rt).run),
         Task("sweep", 1, Sweeper(rt).run),
         Task("announce", 1, Announcer(rt).run),
+        Task("catch_up_products", 1, CatchUp(rt).run),
         Task("relate", 1, Relater(rt).run),
         Task("fetch_feeds", 5, Fetcher(rt).call),
         Task("choose", 30, Chooser(rt).run),
@@ -71,7 +73,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
-        Task("retain", 5, lambda: retain(rt)),
+        Task("retain", 5, Retainer(rt).run),
         Task("scrub", 10, lambda: scrub(rt)),
     ]
     while not stop.is_set():

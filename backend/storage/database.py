@@ -1,7 +1,9 @@
 """The SQL database: one engine for SQLite, PostgreSQL or Citus, and how transactions begin."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from backend.errors import Unavailable
+from backend.storage.slack import Slack
 
 __all__ = ["Connection", "Database", "is_poison", "is_transient", "migrate"]
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a SQLite writer waits for another."""
-
-REWRITTEN_BYTES = 64 * 2**20
-"""An SQLite file up to this size is written anew in a second or two."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -43,6 +43,7 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = _normalised(url)
         self.dialect: str = parsed.get_backend_name()
+        self._emptying: tuple[datetime, Slack] | None = None
         self.engine: Engine = _sqlite_engine(parsed) if self.dialect == "sqlite" else _postgres_engine(parsed)
 
     @contextmanager
@@ -97,26 +98,27 @@ class Database:
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def rewrite(self, seconds: float) -> bool:
-        """Writes SQLite's file anew: where it moved rows about, copies of them lie in what is free of its pages.
+    def empty(self, until: datetime, seconds: float) -> datetime | None:
+        """Goes on for so long with emptying the free room of the pages of SQLite's file, of what was removed `until`.
 
-        False where somebody wrote for so many seconds. Others wait for it meanwhile, so a file of more than
-        `REWRITTEN_BYTES` is left as it is: such copies are in it until their room is used again.
+        The moment up to which that is done (an earlier one, where it was called with that when it began); None where it
+        has to go on, or somebody else was at it all the time. `until` on PostgreSQL, whose own vacuum sees to that.
         """
         path = self.engine.url.database if self.dialect == "sqlite" else None
-        if path is None or Path(path).stat().st_size > REWRITTEN_BYTES:
-            return True
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(seconds * 1000)}")
-            connection.exec_driver_sql("PRAGMA temp_store=FILE")  # it is made a second time in between
-            try:
-                connection.exec_driver_sql("VACUUM")
-            except OperationalError:
-                return False
-            finally:
-                connection.exec_driver_sql("PRAGMA temp_store=MEMORY")
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT * 1000)}")
-        return True
+        if path is None:
+            return until
+        try:
+            if not self.scrub(1.0):
+                return None
+            if self._emptying is None:
+                self._emptying = (until, Slack(path))
+            until, slack = self._emptying
+            if not slack.run(seconds):
+                return None
+        except (OperationalError, sqlite3.OperationalError):
+            return None
+        self._emptying = None
+        return until
 
     def scrub(self, seconds: float) -> bool:
         """Carries everything over into SQLite's file and empties its log, in which what was removed can still be read.

@@ -143,21 +143,42 @@ def each_since(
         yield _event(row)
 
 
-def remove_old(connection: Connection, members: Collection[str], before: Mapping[str, datetime], most: int) -> int:
-    """Removes up to `most` events of these visitors from before the moment given for their name (`*`: any other)."""
+def received_since(
+    connection: Connection, members: Collection[str], names: Collection[str], since: datetime
+) -> Iterator[Event]:
+    """The events of these names of these visitors that were received since then, in no order, few in memory."""
+    query = select(*_EVENT).where(
+        events.c.visitor_id.in_(list(members)),
+        events.c.name.in_(list(names)),
+        events.c.received_at >= to_micros(since),
+    )
+    for row in connection.execute(query.execution_options(yield_per=FEW)):
+        yield _event(row)
+
+
+def find_old(
+    connection: Connection, members: Collection[str], before: Mapping[str, datetime], most: int
+) -> list[tuple[str, str, str]]:
+    """Up to `most` events of these visitors from before the moment given for their name (`*`: any other).
+
+    Each as (visitor id, message id, name).
+    """
     named = [name for name in before if name != "*"]
     old = [and_(events.c.name == name, events.c.timestamp < to_micros(before[name])) for name in named]
     if "*" in before:
         old.append(and_(events.c.name.not_in(named), events.c.timestamp < to_micros(before["*"])))
     newest = to_micros(max(before.values()))
     query = (
-        select(events.c.visitor_id, events.c.message_id)
+        select(events.c.visitor_id, events.c.message_id, events.c.name)
         .where(events.c.visitor_id.in_(list(members)), events.c.timestamp < newest, or_(*old))
         .limit(most)
     )
-    found = [(row.visitor_id, row.message_id) for row in connection.execute(query)]
-    delete_rows(connection, events, found)
-    return len(found)
+    return [(row.visitor_id, row.message_id, row.name) for row in connection.execute(query)]
+
+
+def remove(connection: Connection, sendings: Collection[tuple[str, str]]) -> None:
+    """Removes these events, by (visitor id, message id)."""
+    delete_rows(connection, events, list(sendings))
 
 
 def naming(connection: Connection, members: Collection[str]) -> Iterator[Event]:

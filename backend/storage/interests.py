@@ -60,12 +60,6 @@ def wanted(conn: Connection, site_id: str, ids: Collection[str]) -> set[str]:
     return {row[0] for row in rows_of(conn, (interests.c.product_id,), among, " GROUP BY product_id")}
 
 
-def number_of_products(conn: Connection, site_id: str) -> int:
-    """In how many products of the site anybody has an interest."""
-    query = select(func.count(interests.c.product_id.distinct())).where(interests.c.site_id == site_id)
-    return int(conn.scalar(query) or 0)
-
-
 def after(conn: Connection, site_id: str, visitor_id: str, limit: int) -> list[tuple[str, str, str, datetime]]:
     """Rows as (visitor id, product id, kind, when last) of the site, in order of visitor, behind this one.
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 
 from backend.domain.message import ON_SITE, Message
 from backend.schemas.documents import decode_content, encode_content
@@ -172,6 +172,12 @@ def remove_telling(connection: Connection, members: Collection[str], texts: Coll
     rows = connection.execute(query.where(*made))
     found = [(row.visitor_id, row.id) for row in rows if any(text in row.content for text in texts)]
     delete_rows(connection, messages, found)
+
+
+def remove_made(connection: Connection, members: Collection[str], since: datetime, until: datetime) -> None:
+    """Removes all of these visitors' messages that were made between these moments."""
+    made = messages.c.created_at.between(to_micros(since), to_micros(until))
+    connection.execute(delete(messages).where(messages.c.visitor_id.in_(list(members)), made))
 
 
 def set_status(

@@ -40,6 +40,14 @@ access_log = Table(
 Index("ix_access_log_site_id_at", access_log.c.site_id, access_log.c.at, access_log.c.id)
 Index("ix_access_log_visitor_at", access_log.c.visitor, access_log.c.at)
 
+thinned = Table(
+    "thinned",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),  # when events of theirs were removed first
+)
+
 withheld = Table(
     "withheld",
     metadata,

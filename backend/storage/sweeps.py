@@ -4,13 +4,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from backend.storage.bulk import delete_rows, insert_rows
 from backend.storage.tables import rules, sweeps
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 SEGMENTS, STAGES, RETENTION, PRODUCT, INTERESTS = "segments", "stages", "retention", "product", "interests"
+LEARN = "learn"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,8 +21,9 @@ class Sweep:
     `kind`: `broadcast` (a round of a rule for everybody), `wake` (a rule that waits for moments is new), `move`
     (whoever is in an edited rule goes on with its new version), `segments` (definitions of segments up to the revision
     `rule_id` are new), `stages` (the site's funnel is another, its revision `rule_id`), `retention` (events that are
-    too old are removed), `product` (a product changed, as `subject` tells in JSON), or `interests` (it was not noted
-    before who is interested in what).
+    too old are removed), `product` (a product changed, as `subject` tells in JSON), `interests` (it was not noted
+    before who is interested in what), or `learn` (of events received since `due_at` some were not looked at for what
+    they tell of products).
     """
 
     id: str
@@ -62,15 +64,32 @@ def add(connection: Connection, sweep: Sweep) -> bool:
     return insert_rows(connection, sweeps, [row], ignore=True) > 0
 
 
-def due(connection: Connection, now: datetime, *, kind: str | None = None) -> list[Sweep]:
-    """Those that can go on now, the longest due first: of one kind, or all but `RETENTION` and `PRODUCT`.
+def renew(connection: Connection, sweep: Sweep) -> None:
+    """Begins a sweep, or begins that of its site and kind again, from the earlier `due_at` of the two."""
+    mine = (sweeps.c.site_id == sweep.site_id, sweeps.c.kind == sweep.kind, sweeps.c.ended_at.is_(None))
+    known = connection.scalar(select(func.min(sweeps.c.due_at)).where(*mine))
+    if known is None:
+        add(connection, sweep)
+        return
+    values = {"due_at": min(known, to_micros(sweep.due_at)), "next_at": to_micros(sweep.next_at), "cursor": ""}
+    connection.execute(update(sweeps).where(*mine).values(**values))
 
-    The former have their own turn, and of the latter there may be very many.
+
+def end(connection: Connection, sweep: Sweep) -> bool:
+    """Removes a sweep that is through; False where it was begun again meanwhile."""
+    same = (sweeps.c.id == sweep.id, sweeps.c.next_at == to_micros(sweep.next_at))
+    return connection.execute(delete(sweeps).where(*same)).rowcount > 0
+
+
+def due(connection: Connection, now: datetime, *, kind: str | None = None) -> list[Sweep]:
+    """Those that can go on now, the longest due first: of one kind, or all but `RETENTION`, `LEARN`, `PRODUCT`.
+
+    Those have their own turns, and of the last there may be very many.
     """
     query = (
         select(sweeps)
         .where(sweeps.c.ended_at.is_(None), sweeps.c.next_at <= to_micros(now))
-        .where(sweeps.c.kind == kind if kind is not None else sweeps.c.kind.not_in([RETENTION, PRODUCT]))
+        .where(sweeps.c.kind == kind if kind is not None else sweeps.c.kind.not_in([RETENTION, LEARN, PRODUCT]))
         .order_by(sweeps.c.next_at, sweeps.c.id)
     )
     return [_sweep(row) for row in connection.execute(query)]

@@ -12,6 +12,7 @@ from backend.storage.merge_tables import merges as merges
 from backend.storage.metadata import metadata as metadata
 from backend.storage.privacy_tables import access_log as access_log
 from backend.storage.privacy_tables import erasures as erasures
+from backend.storage.privacy_tables import thinned as thinned
 from backend.storage.privacy_tables import tombstones as tombstones
 from backend.storage.privacy_tables import withheld as withheld
 from backend.storage.whole import Whole

@@ -190,6 +190,12 @@ def remove_telling(connection: Connection, members: Collection[str], texts: Coll
     delete_rows(connection, webhooks, found)
 
 
+def remove_made(connection: Connection, members: Collection[str], since: datetime, until: datetime) -> None:
+    """Removes all of these visitors' webhooks that were made between these moments."""
+    made = webhooks.c.created_at.between(to_micros(since), to_micros(until))
+    connection.execute(delete(webhooks).where(webhooks.c.visitor_id.in_(list(members)), made))
+
+
 def find(connection: Connection, site_id: str, webhook_id: str) -> Ref | None:
     """Where the site's webhook with this id is: with whom it was promised to, or whom an undone merge gave it to."""
     promised_to = webhook_id.partition(".")[0]

@@ -238,7 +238,7 @@ def test_an_unsubscribed_counts_without_any_consent(shop: Shop) -> None:
 
 
 def test_events_are_kept_as_long_as_the_site_says_and_profiles_stay(each_shop: Shop) -> None:
-    from backend.pipeline.retain import retain
+    from backend.pipeline.retain import Retainer
 
     shop = each_shop
     days = [call("Page Viewed", messageId=f"p{day}", timestamp=at(days=-day)) for day in (200, 91, 89, 1)]
@@ -247,15 +247,15 @@ def test_events_are_kept_as_long_as_the_site_says_and_profiles_stay(each_shop: S
     shop.send(identify("u", messageId="who", timestamp=at(days=-2).isoformat()))
     before = shop.profile()
     under(shop, retention={"Page Viewed": timedelta(days=90), "*": timedelta(days=400)})
-    assert retain(shop.rt) == 3
-    assert retain(shop.rt) == 0
+    assert Retainer(shop.rt).run() == 3
+    assert Retainer(shop.rt).run() == 0
     assert sorted(event.message_id for event in shop.stored()) == ["o399", "p1", "p89", "who"]
     assert shop.profile() == before, "what was counted stays counted"
     shop.send(*days, *others)
     assert shop.profile() == before, "and a late retry does not count twice"
     assert counted(shop) == {"retention": 3}
     shop.clock.forward(days=2)
-    assert retain(shop.rt) == 2
+    assert Retainer(shop.rt).run() == 2
 
 
 def test_much_that_is_old_goes_in_pieces(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_much_that_is_old_goes_in_pieces(shop: Shop, monkeypatch: pytest.MonkeyP
     under(shop, retention={"Old": timedelta(days=2)})
     monkeypatch.setattr(retain, "EVENTS_AT_ONCE", 3)
     monkeypatch.setattr(retain, "VISITORS_AT_ONCE", 2)
-    turns = [retain.retain(shop.rt) for _ in range(4)]
+    turns = [retain.Retainer(shop.rt).run() for _ in range(4)]
     assert sum(turns) == 50
     assert shop.stored() == []
 

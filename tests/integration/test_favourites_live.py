@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.domain.rule import Rule
-from backend.pipeline.retain import retain
+from backend.pipeline.retain import Retainer
 from backend.pipeline.simulate import simulate
 from backend.storage.rules import get_rule
 from tests.core_fixtures import *  # noqa: F403 - fixtures
@@ -144,10 +144,10 @@ def test_favourites_go_with_the_views_when_these_are_kept_no_longer(each_shop: S
     shop.send(viewed("Shoes"))
     assert facts(shop)["categories"] == ["Hats", "Shoes"]
     under(shop, retention={"Product Viewed": timedelta(days=10)})
-    assert retain(shop.rt) == 2
+    assert Retainer(shop.rt).run() == 2
     assert facts(shop)["categories"] == ["Shoes"]
     shop.wait(days=20)
-    assert retain(shop.rt) == 1
+    assert Retainer(shop.rt).run() == 1
     found = facts(shop)
     assert (found["favourite_category"], found["favourite_brand"], found["brands"]) == (None, None, [])
     rule_id = shop.rule(

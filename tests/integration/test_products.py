@@ -1,15 +1,19 @@
 """The catalogue: what events, the API and feeds tell of products, and whom a change is taken to."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from backend.domain.product import Product
 from backend.domain.rule import Rule, parse_rule
-from backend.pipeline import learn_products
+from backend.pipeline import catch_up_products, learn_products
 from backend.pipeline.announce import Announcer
+from backend.pipeline.catch_up_products import CatchUp
 from backend.pipeline.relate import Relater
 from backend.pipeline.simulate import simulate, simulating
 from backend.pipeline.simulated import SimulationResult
@@ -17,7 +21,7 @@ from backend.pipeline.stock_up import stock_up
 from backend.pipeline.sweep import Sweeper
 from backend.storage import interests, products, sweeps, visitors
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import ADMIN, Shop, at, call
+from tests.core_fixtures import ADMIN, START, Shop, at, call
 
 HEADERS = {"Authorization": f"Bearer {ADMIN}"}
 KETTLE = {"product_id": "k-17", "name": "Copper kettle", "price": 134.0, "currency": "EUR"}
@@ -404,3 +408,106 @@ def test_events_that_tell_the_same_in_their_own_ways_are_not_written_again(
     for number in range(100):
         shop.send(call("Product Added", short | {"price": number}))
     assert len(written) <= learn_products.MOST_CHANGES + 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_backlog_every_event_is_looked_at(shop: Shop, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """What each told of a product last is what the catalogue knows, in whatever order, and however much waits."""
+    monkeypatch.setattr(learn_products, "FEW", 20)
+    monkeypatch.setattr(learn_products, "NOTED_A_SECOND", 1)
+    monkeypatch.setattr(learn_products, "MOST_LISTS", 15)
+    monkeypatch.setattr(learn_products, "AT_ONCE", 10)
+    monkeypatch.setattr(learn_products, "MOST_CHANGES", 10_000)
+    dice, newest, calls = Random(seed), dict[tuple[str, str], tuple[datetime, Any]](), list[dict[str, Any]]()
+
+    def described() -> dict[str, Any]:
+        facts = {
+            "name": f"Name {dice.randrange(5)}",
+            "price": dice.randrange(1, 50),
+            "brand": f"Brand {dice.randrange(5)}",
+            "category": dice.choice(["Hats", "", None]),
+            "image_url": f"/{dice.randrange(9)}.png",
+        }
+        told = dice.sample(sorted(facts), dice.randrange(1, 3))
+        return {"product_id": f"p{dice.randrange(150)}"} | {name: facts[name] for name in told}
+
+    for number in range(3_000):
+        moment = START - timedelta(seconds=dice.sample(range(5_000, 9_000_000), 1)[0], milliseconds=number)
+        listed = [described() for _ in range(dice.randrange(1, 4))] if dice.random() < 0.1 else []
+        properties = {"products": listed} if listed else described()
+        if number < 500:  # each is told of at length, and one fact by one event alone
+            properties = {"product_id": f"p{number % 150}", "url": f"https://shop.example/{number % 150}", "price": 1}
+            listed = []
+        for each in listed or [properties]:
+            for name, value in each.items():
+                key = (each["product_id"], name)
+                if value and (key not in newest or newest[key][0] <= moment):
+                    newest[key] = (moment, value)
+        calls.append(call("Product List Viewed" if listed else "Product Viewed", properties, timestamp=moment))
+    for start in range(0, len(calls), 500):
+        shop.put(*calls[start : start + 500])
+    shop.processor.drain()
+    shop.processor.products.settle()
+
+    def right() -> list[bool]:
+        facts = dict[str, dict[str, Any]]()
+        for (product_id, name), (_, value) in newest.items():
+            if name != "product_id":
+                facts.setdefault(product_id, {})[name] = value
+        return [(found := product(shop, each)) is not None and found.facts == facts[each] for each in facts]
+
+    assert not all(right()), "a backlog goes first"
+    catch_up = CatchUp(shop.rt)
+    assert not catch_up.run()
+    shop.clock.forward(seconds=learn_products.SETTLE.total_seconds())
+    while catch_up.run():
+        pass
+    assert all(right())
+    with shop.rt.db.read() as connection:
+        assert not sweeps.building(connection, shop.site.id, sweeps.LEARN)
+
+
+def test_a_new_backlog_lets_the_catching_up_begin_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn_products, "FEW", 1)
+    monkeypatch.setattr(learn_products, "NOTED_A_SECOND", 1)
+    monkeypatch.setattr(catch_up_products, "PIECES", 1)
+    monkeypatch.setattr(catch_up_products, "VISITORS_AT_ONCE", 2)
+    catch_up = CatchUp(shop.rt)
+
+    def backlog(kind: str) -> None:
+        told = ({"product_id": f"{kind}-{number}", "name": kind} for number in range(9))
+        shop.put(*(call("Product Viewed", each, anonymousId=f"v{place}") for place, each in enumerate(told)))
+        shop.processor.drain()
+        shop.processor.products.settle()
+
+    def known(kind: str) -> list[bool]:
+        return [product(shop, f"{kind}-{number}") is not None for number in range(9)]
+
+    backlog("one")
+    shop.clock.forward(minutes=2)
+    assert catch_up.run()
+    assert not all(known("one"))
+    backlog("two")
+    assert not catch_up.run(), "it waits for the new one"
+    shop.clock.forward(minutes=2)
+    while catch_up.run():
+        pass
+    assert all([*known("one"), *known("two")])
+
+
+def test_what_the_database_will_not_take_now_waits(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = shop.processor.products
+    real = products.save
+
+    def busy(*_: Any) -> None:
+        raise sqlalchemy.exc.OperationalError("", None, Exception("database is locked"))
+
+    monkeypatch.setattr(products, "save", busy)
+    shop.put(viewed(), call("Cart Viewed", {"products": [{"product_id": "in-cart", "name": "In the cart"}]}))
+    shop.processor.drain()
+    learner.settle()
+    assert product(shop) is None
+    monkeypatch.setattr(products, "save", real)
+    shop.processor.leave()
+    assert product(shop) is not None
+    assert product(shop, "in-cart") is not None

@@ -1,6 +1,6 @@
 """The verb `advance`: one visitor through a stretch of time, live and simulated alike."""
 
-from backend.domain.engine.anew import rebuild, restaged
+from backend.domain.engine.anew import rebuild, restaged, without_history
 from backend.domain.engine.joined import MERGED, superfluous
 from backend.domain.engine.membership import SIGNALS
 from backend.domain.engine.reentry import denial_of
@@ -25,4 +25,5 @@ __all__ = [
     "rebuild",
     "restaged",
     "superfluous",
+    "without_history",
 ]

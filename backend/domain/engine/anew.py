@@ -1,5 +1,6 @@
-"""A profile is asked anew, at one moment and without a word: a definition has changed, not the visitor."""
+"""A profile is asked anew, at one moment and without a word: something else has changed, not the visitor."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from backend.domain.engine.result import Advance
@@ -22,6 +23,23 @@ def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Adv
             catch_up(walk)
         if walk.membership is not None:
             walk.membership.build(at, END_OF_MOMENT)
+        walk.wakes.note()
+        return walk.result
+    finally:
+        walk.forget()
+
+
+def without_history(ruleset: Ruleset, profile: Profile, names: Collection[str], past: Past, at: datetime) -> Advance:
+    """Asks at `at` what looks at events of these names, some of which are kept no longer.
+
+    Raises `PastNeeded` as `advance` does.
+    """
+    walk = Walk(ruleset, profile, (), past, None)
+    try:
+        if profile.stages_built != ruleset.site.funnel.revision:
+            catch_up(walk)
+        if walk.membership is not None:
+            walk.membership.look_back(names, at)
         walk.wakes.note()
         return walk.result
     finally:

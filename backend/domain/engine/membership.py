@@ -1,7 +1,7 @@
 """Who belongs to which segment, as a visitor goes through time: asked where something may have changed it, and when."""
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,6 +101,18 @@ class Membership:
         self.restage()
         self.walk.past.cut = (at, END_OF_MOMENT)
         self._ask_some(self.segments.by_stage(), at)
+
+    def look_back(self, names: Collection[str], at: datetime) -> None:
+        """Asks those that look at the history of these events, without a word: some of it is kept no longer.
+
+        Not those that are to be asked anyway because their time has come.
+        """
+        if self._is_new():
+            return
+        self.restage()
+        latest = max(filter(None, (at, self._profile.last_seen, self._profile.segments_at)))
+        self.walk.past.cut = (latest, END_OF_MOMENT)
+        self._ask_some(self.segments.looking_at(names) - self._due_places(latest), latest)
 
     def _ask_some(self, places: frozenset[int], at: datetime) -> list[Change]:
         """Asks these; where all are to be asked after a merge, that is still to be done."""

@@ -1,6 +1,6 @@
 """A site's segments ready to be asked: each as a function, found by the events and parts of a profile that it reads."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -125,6 +125,10 @@ class Segments:
     def by_stage(self) -> frozenset[int]:
         """The places of the stages, and of those that ask in which stage somebody is."""
         return self.staged.union(*(places for part, places in self._by_part if part == "stage"))
+
+    def looking_at(self, names: Collection[str]) -> frozenset[int]:
+        """The places of those that may look at the history of events of these names."""
+        return frozenset(place for place, each in enumerate(self.all) if not each.history.isdisjoint(names))
 
     def concerned(self, name: str, before: Sequence[Any], after: Mapping[str, Any]) -> frozenset[int]:
         """The places of those that an event of this name may change; `before` are the watched parts as they were."""

@@ -62,9 +62,6 @@ PRODUCT_EVENTS = frozenset(
 )
 PRODUCT_NAMES = {"product_id": ("product_id", "id", "sku"), "image_url": ("image_url", "image"), "url": ("url", "link")}
 PRODUCT_AMOUNTS = ("price", "price_before", "list_price")
-WHOLE_PRODUCT = ""
-"""Among the names that templates ask of the product: all of it."""
-
 DEEPEST = 12
 
 

@@ -75,6 +75,12 @@ def _privacy() -> None:
     op.create_index("ix_access_log_site_id_at", "access_log", ["site_id", "at", "id"])
     op.create_index("ix_access_log_visitor_at", "access_log", ["visitor", "at"])
     op.create_table(
+        "thinned",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("visitor_id", "site_id")),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("visitor_id", name=op.f("pk_thinned")),
+    )
+    op.create_table(
         "withheld",
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("site_id", "day", "reason")),
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -83,7 +89,7 @@ def _privacy() -> None:
 
 
 def _no_privacy() -> None:
-    for name in ("withheld", "access_log", "erasures", "tombstones"):
+    for name in ("withheld", "thinned", "access_log", "erasures", "tombstones"):
         op.drop_table(name)
 
 
