@@ -1,6 +1,6 @@
 """What is an enrolment? One visitor's way through one rule, from the trigger to the one outcome."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -64,3 +64,13 @@ class Enrolment:
     def waiting(self) -> bool:
         """Whether it has not ended yet."""
         return self.outcome is None
+
+
+def entered(**fields: Any) -> Enrolment:
+    """`Enrolment(**fields)`, at a fraction of what a frozen dataclass's constructor of so many fields costs."""
+    enrolment = object.__new__(Enrolment)
+    object.__setattr__(enrolment, "__dict__", {**_DEFAULTS, **fields})
+    return enrolment
+
+
+_DEFAULTS = {each.name: each.default for each in fields(Enrolment) if each.default is not MISSING}

@@ -117,15 +117,8 @@ def _believed(sites: Mapping[str, Ruleset | None], arrived: Sequence[Arrived]) -
         if ruleset is None:
             continue
         event, reading = each.event, ruleset.reading
-        anonymous_id = event.anonymous_id
-        plain = (
-            event.user_id is None
-            and anonymous_id is not None
-            and anonymous_id > "1"
-            and anonymous_id[:2].lower() not in reading.begins
-            and event.type != "group"
-        )  # as of nearly all, at the least cost
-        if not plain and people.questionable(event, ruleset.site.policy.require_signature, reading):
+        strict = ruleset.site.policy.require_signature
+        if not people.plain(event, reading) and people.questionable(event, strict, reading):
             found = people.believed(each, ruleset.site, reading)
             if found is None:
                 nobody[index] = "It identifies nobody: its ids are placeholders."

@@ -136,6 +136,18 @@ def believed_event(event: Event, site: Site, reading: Reading, *, strict: bool, 
     return replace(event, **changes) if changes else event
 
 
+def plain(event: Event, reading: Reading) -> bool:
+    """Whether there is nothing to be asked of an event, as of nearly all; told at the least cost."""
+    anonymous_id = event.anonymous_id
+    return (
+        event.user_id is None
+        and anonymous_id is not None
+        and anonymous_id > "1"
+        and anonymous_id[:2].lower() not in reading.begins
+        and event.type != "group"
+    )
+
+
 def questionable(event: Event, strict: bool, reading: Reading) -> bool:
     """Whether `believed` could say anything of this event: asked of each, so it looks at as little as it can."""
     user_id, anonymous_id, longest = event.user_id, event.anonymous_id, reading.longest
@@ -150,6 +162,8 @@ def questionable(event: Event, strict: bool, reading: Reading) -> bool:
 
 def as_believed(visitor_id: str, event: Event, site: Site, reading: Reading) -> Event:
     """A stored event as it was believed when it came: under whom it lies tells whether its user id was."""
+    if plain(event, reading):
+        return event
     if event.user_id is not None and visitor_id != known_visitor(site.id, event.user_id):
         event = replace(event, user_id=None)
     if not questionable(event, False, reading):

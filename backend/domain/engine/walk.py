@@ -22,7 +22,7 @@ from backend.domain.engine.ruleset import Ruleset
 from backend.domain.engine.stages import catch_up, note_stage
 from backend.domain.engine.steps import Steps
 from backend.domain.engine.wakes import Wakes
-from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment
+from backend.domain.enrolment import COMPLETED, SENT, SKIPPED, Enrolment, entered
 from backend.domain.event import SIGNAL, Event
 from backend.domain.fold import fold_into, working_copy
 from backend.domain.identity import derive
@@ -276,7 +276,7 @@ class Walk:
             return
         if event.name == SHOWN:
             event = traced(event, self.result.profile.contacts, self.known)
-        enrolment = Enrolment(
+        enrolment = entered(
             id=derive(rule.id, self.result.profile.id, key, event.message_id),
             site_id=self.ruleset.site.id,
             visitor_id=self.result.profile.id,
