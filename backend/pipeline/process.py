@@ -31,6 +31,7 @@ from backend.pipeline.learn_products import ProductLearner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
+from backend.pipeline.tell import tell_heard
 from backend.runtime import Runtime
 from backend.storage import dead, partitions
 from backend.storage.database import Connection, is_poison, is_transient
@@ -299,6 +300,8 @@ class Processor:
 
     def _send_on(self, effects: Effects) -> None:
         """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
+        if effects.heard:
+            tell_heard(self.rt, effects.heard)
         if not effects.messages and not effects.webhooks:
             return
         refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]

@@ -13,6 +13,7 @@ from backend.channels.onsite import notes
 from backend.pipeline import access
 from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
+from backend.pipeline.converse import awake
 from backend.pipeline.count import count_messages
 from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
@@ -69,6 +70,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("learn_intervals", 1, IntervalLearner(rt).run),
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
+        Task("awake", 1, lambda: awake(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, lambda: retain(rt)),
