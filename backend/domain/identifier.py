@@ -38,13 +38,15 @@ LONGEST = 255
 PLACEHOLDERS = frozenset(
     {
         *("null", "(null)", "undefined", "none", "nil", "nan", "n/a", "[object object]", "true", "false", "-1"),
-        *("anonymous", "guest", "unknown", "not set", "(not set)", "user_id", "userid", "test@test.com"),
+        *("{}", "[]", "anonymous", "guest", "unknown", "not set", "(not set)", "user_id", "userid", "test@test.com"),
         *("email@email.com", "00000000-0000-0000-0000-000000000000"),
     }
 )
-"""What programs send that know nobody's id, in lower case; beside zeros, however many."""
+"""What programs send that know nobody's id, in lower case; beside zeros, however many, and templates not filled in."""
 
-_ZEROS = re.compile(r"0*")
+_NOTHING = re.compile(r"0*|\{\{.*\}\}|\{%.*%\}|\$\{.*\}|<%.*%>|%%.*%%|\*\|.*\|\*|\[object \w+\]", re.DOTALL)
+_TEMPLATES = ("{{", "{%", "${", "<%", "%%", "*|", "[o")
+_LONGEST_TEMPLATE = 80
 _NUMBER = re.compile(r"[\d\s()./+-]*")
 _TELEGRAM = re.compile(r"(?:(?:https?://)?t\.me/|@)?([a-z][a-z0-9_]{4,31}|\d{1,20})")
 
@@ -57,8 +59,8 @@ class Reading:
     def __init__(self, region: str | None = None, placeholders: Collection[str] = ()) -> None:
         self.region = region
         self.nobody = PLACEHOLDERS.union(_folded(each) for each in placeholders)
-        self.longest = max(map(len, self.nobody))
-        self.begins = frozenset(each[:2] for each in self.nobody)
+        self.longest = max(_LONGEST_TEMPLATE, *map(len, self.nobody))
+        self.begins = frozenset((*_TEMPLATES, *(each[:2] for each in self.nobody)))
         """With what the values begin that name nobody; those of one letter, of zeros and of blanks aside."""
         self._known: dict[str, bool] = {}
 
@@ -74,7 +76,7 @@ class Reading:
         known = self._known.get(value)
         if known is None:
             folded = _folded(value)
-            known = folded in self.nobody or _ZEROS.fullmatch(folded) is not None
+            known = folded in self.nobody or _NOTHING.fullmatch(folded) is not None
             if len(self._known) < 10_000:
                 self._known[value] = known
         return known

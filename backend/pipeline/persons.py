@@ -131,6 +131,8 @@ def believed_event(event: Event, site: Site, reading: Reading, *, strict: bool, 
             changes["signed"] = True
     if strict and event.anonymous_id is not None and not ({"signed", "anonymous_id"} & changes.keys()):
         changes["user_id"] = None
+    elif strict and event.previous_id is not None and "signed" not in changes:
+        changes["previous_id"] = None  # who has the public write key could else link any browser to anybody
     return replace(event, **changes) if changes else event
 
 

@@ -133,6 +133,8 @@ class Processor:
         if read.entries:
             self._rest_until = time.monotonic() + PACE_SECONDS
         effects = self.take(read) if read.entries else self._fire(read.horizon)
+        if not read.entries:
+            self.names.rest()
         self.products.learn()
         if time.monotonic() - self._trimmed_at > TRIM_SECONDS:
             self._trim()

@@ -47,6 +47,18 @@ class Viewer:
         """
         return self.user_id is not None or (anonymous_id is not None and anonymous_id == self.anonymous_id)
 
+    def may_read(self, profile: Profile, visitor_id: str) -> bool:
+        """Whether what was decided for `visitor_id`, who is this person or was, is for this viewer's eyes.
+
+        A text may quote the person. Of one who has proven who they are elsewhere, a mere claim reads only what was
+        decided before this browser claimed to be theirs: that knew nothing but the browser.
+        """
+        if self.user_id is not None or not any(
+            each.kind == "user_id" and each.source == "signed" for each in profile.identifiers
+        ):
+            return True
+        return self.anonymous_id is not None and visitor_id == anonymous_visitor(self.site.id, self.anonymous_id)
+
     def profiles(self, connection: Connection) -> list[Profile]:
         """The persons whose messages these may be, without whoever used this browser before.
 
@@ -88,7 +100,11 @@ def waiting(rt: Runtime, rulesets: Rulesets, who: Viewer) -> list[Message]:
         found: list[tuple[Message, Profile]] = []
         for profile in who.profiles(connection):
             waiting = messages.waiting_on_site(connection, visitors.members_of(profile), now)
-            found.extend((each, profile) for each in waiting if who.may_see(each.anonymous_id))
+            found.extend(
+                (each, profile)
+                for each in waiting
+                if who.may_see(each.anonymous_id) and who.may_read(profile, each.visitor_id)
+            )
         if not found:
             return []
         rulesets.refresh(connection)
@@ -112,9 +128,28 @@ def conversation(rt: Runtime, who: Viewer) -> list[Message]:
             message
             for profile in who.profiles(connection)
             for message in messages.talked(connection, visitors.members_of(profile), CONVERSATION)
-            if who.may_see(message.anonymous_id)
+            if who.may_see(message.anonymous_id) and who.may_read(profile, message.visitor_id)
         ]
     return sorted(found, key=lambda each: (each.created_at, each.id))[-CONVERSATION:]
+
+
+def unread(rt: Runtime, who: Viewer) -> list[str] | None:
+    """Of a proven user's conversation the messages that passed by in a bubble and were never opened, by their ids.
+
+    None where there is no conversation, or nobody proves whose it is: a mere claim does not learn that there is one.
+    """
+    if who.user_id is None:
+        return None
+    said = conversation(rt, who)
+    if not said:
+        return None
+    moments = (moment for each in said for moment in (each.clicked_at, each.dismissed_at, each.replied_at))
+    looked = max((moment for moment in moments if moment is not None), default=None)
+    return [
+        each.id
+        for each in said
+        if each.channel == "chat" and each.shown_at is not None and (looked is None or each.shown_at > looked)
+    ]
 
 
 def streams(rt: Runtime, who: Viewer) -> tuple[str, ...]:
@@ -127,7 +162,8 @@ def streams(rt: Runtime, who: Viewer) -> tuple[str, ...]:
             if own is not None and all(own.id != each.id for each in profiles):
                 strangers.update(visitors.members_of(own))
     ids = dict.fromkeys((*who.visitor_ids, *(each.id for each in profiles)))
-    return tuple(each for each in ids if each not in strangers)
+    hidden = {each for each in ids for profile in profiles if not who.may_read(profile, each)}
+    return tuple(each for each in ids if each not in strangers and each not in hidden)
 
 
 def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Message, profile: Profile) -> str | None:

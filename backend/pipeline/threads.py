@@ -63,6 +63,6 @@ def _visible(connection: Connection, who: Viewer) -> list[Conversation]:
         each
         for profile in who.profiles(connection)
         for each in conversations.of_visitors(connection, visitors.members_of(profile), MOST)
-        if who.may_see(each.anonymous_id)
+        if who.may_see(each.anonymous_id) and who.may_read(profile, each.visitor_id)
     ]
     return sorted(found, key=lambda each: (each.last_at, each.id), reverse=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +24,13 @@ COLUMNS = (
 """What is exported of each; `left_at` is when they had left before."""
 
 LONGEST_VALUE = 1_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A cell that begins so may be run by a spreadsheet; behind a quote it is text."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""A cell that begins so may be run by a spreadsheet, also with East Asian signs; behind a quote it is text."""
+
+_PLACES = r"(^|[;|\t\r\n])"
+"""Where a spreadsheet may let a cell begin: in many countries semicolons part columns, whatever the quotes say."""
+_RUNS = re.compile(_PLACES + f"(?='*[{re.escape(''.join(FORMULA))}])")
+_QUOTED = re.compile(_PLACES + f"'(?='*[{re.escape(''.join(FORMULA))}])")
 
 _ALIASES = {"id": "visitor_id", "userid": "user_id", "anonymousid": "anonymous_id", "e_mail": "email", "mail": "email"}
 
@@ -130,8 +136,8 @@ def _row(line: int, told: Mapping[str, str]) -> Row | Broken:
 
 
 def _bare(cell: str) -> str:
-    """A cell without the quote that keeps a spreadsheet from running it."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    """A cell without the quotes that keep a spreadsheet from running it."""
+    return _QUOTED.sub(r"\1", cell) if "'" in cell else cell
 
 
 def member_cells(
@@ -168,7 +174,7 @@ def csv_text(rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return _RUNS.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def json_lines(rows: Sequence[Sequence[Any]]) -> str:

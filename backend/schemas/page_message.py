@@ -34,5 +34,10 @@ def conversation_item(message: Message) -> dict[str, Any]:
     }
 
 
+def conversation_note(user_id: str, unread: list[str]) -> dict[str, Any]:
+    """That this user has a conversation, and which of its messages were never opened; not what was said."""
+    return {"id": "conversation", "user_id": user_id, "unread": unread}
+
+
 def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

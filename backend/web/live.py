@@ -10,11 +10,11 @@ from flask import Blueprint, Response, current_app, request
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Forbidden, Malformed, Unauthorized
 from backend.pipeline.rulesets import Rulesets
-from backend.pipeline.show import Viewer, conversation, streams, viewer, waiting
+from backend.pipeline.show import Viewer, conversation, streams, unread, viewer, waiting
 from backend.pipeline.threads import see, threads
 from backend.runtime import Runtime
 from backend.schemas.conversation import page_thread
-from backend.schemas.page_message import conversation_item, page_message
+from backend.schemas.page_message import conversation_item, conversation_note, page_message
 from backend.storage.live import Subscription
 from backend.web.context import runtime
 from backend.web.cors import allow, preflight
@@ -75,9 +75,10 @@ def poll() -> Response:
         rt = runtime()
         site, who = _viewer(rt)
         items = [page_message(each) for each in waiting(rt, _rulesets(rt), who)]
+        note = _conversation(rt, who)
     except ChimeinError as error:
         return allow(answer(error), site)
-    body = json.dumps({"items": items, "poll_after": POLL_SECONDS})
+    body = json.dumps({"items": items, "poll_after": POLL_SECONDS, **({"conversation": note} if note else {})})
     reply = Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"})
     return allow(reply, site)
 
@@ -117,6 +118,9 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
     number = 0
     try:
         yield f"retry: {RETRY_MS}\n\n"
+        if (talked := _conversation(rt, who)) is not None:
+            number += 1
+            yield _frame(number, "conversation", talked)
         for message in waiting(rt, rulesets, who):
             number += 1
             yield _frame(number, "message", page_message(message))
@@ -131,6 +135,12 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
                 yield _frame(number, str(note["event"]), note["data"])
     finally:
         rt.live.unsubscribe(subscription)
+
+
+def _conversation(rt: Runtime, who: Viewer) -> dict[str, Any] | None:
+    """The word to a proven user's page that there is something to come back to."""
+    ids = unread(rt, who)
+    return None if ids is None or who.user_id is None else conversation_note(who.user_id, ids)
 
 
 def _frame(number: int, event: str, data: Any) -> str:

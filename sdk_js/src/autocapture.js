@@ -16,7 +16,7 @@ const address = () => location.pathname + location.search;
 
 /** Begins to capture; called once, with the configuration's `capture`. */
 export function start(config) {
-  capture = config || {};
+  capture = config;
   const soon = () => setTimeout(safe(look), 0); // a router sets the title after it has pushed the address
   ['pushState', 'replaceState'].forEach((method) => {
     const original = history[method];
@@ -37,6 +37,7 @@ export function start(config) {
       if (report) track('Form Field Filled', report);
     });
   }
+  looked = 0; // a consent may have looked before there was anything to capture
   look();
   if (capture.data_layer) followDataLayer(capture.data_layer, report);
 }

@@ -4,8 +4,8 @@ import { get, read, set, write } from './storage.js';
 
 /** Whether this visitor may be observed: an explicit choice first, then the browser's privacy signals. */
 export function allowed() {
-  const choice = get('consent'); // the answers as JSON; earlier versions wrote 1 or 0
-  return choice ? /^1|analytics":t/.test(choice) : !objects();
+  const { analytics } = read('consent', {});
+  return analytics === undefined ? !objects() : analytics === true;
 }
 
 /** Whether the browser sends a privacy signal that the site honours, or may honour: its policy is not known yet. */
@@ -13,7 +13,7 @@ export function objects() {
   const { policy = {} } = read('config', {});
   return (
     (navigator.globalPrivacyControl && policy.honour_gpc !== false) ||
-    ((navigator.doNotTrack || window.doNotTrack) > 0 && policy.honour_dnt !== false)
+    (navigator.doNotTrack > 0 && policy.honour_dnt !== false)
   );
 }
 
@@ -29,7 +29,7 @@ export const renew = () => keep({ anonymousId: secret() });
 /** Forgets the visitor altogether. */
 export function forget() {
   set('id', null);
-  setCookie('', 0);
+  cookie('', 0);
 }
 
 /**
@@ -51,23 +51,20 @@ export function become(userId, userHash) {
 function keep(known) {
   write('id', known);
   // A backend of the same site reads the same visitor from this cookie.
-  setCookie(known.anonymousId, 31536000);
+  cookie(known.anonymousId, 3e7);
   return known;
 }
 
-/** The visitor's id as the site's backend knows it, or null. */
-export function cookie() {
+/**
+ * The visitor's id as the site's backend knows it, if there is one; with `age` (seconds) it becomes `value`.
+ * A sandboxed page has no cookies.
+ */
+export function cookie(value, age) {
   try {
-    return /chimein_id=([\w-]{16,64})/.exec(document.cookie)[1];
-  } catch (e) {
-    return null; // none, or a sandboxed page
-  }
-}
-
-function setCookie(value, age) {
-  try {
+    if (value === undefined) return /chimein_id=([\w-]{16,64})/.exec(document.cookie)[1];
     document.cookie = `chimein_id=${value};path=/;max-age=${age};SameSite=Lax${location.protocol > 'http:' ? ';Secure' : ''}`;
   } catch (e) {
-    // A sandboxed page has no cookies.
+    // Sandboxed, or there is none.
   }
+  return undefined;
 }

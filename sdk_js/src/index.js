@@ -35,17 +35,20 @@ const METHODS = {
     live.restart();
   },
   consent(choice) {
-    const yes = choice && choice.analytics !== false;
-    const consent = { analytics: !!yes, ...choice };
-    if (!yes) {
-      transport.clear();
-      messages.clear();
-      // That somebody who is known refuses must be remembered, and only that; of anybody else nothing is kept at all.
-      if (get('id') || identity.cookie()) send('track', { event: 'Consent Updated', context: { consent } });
-      identity.forget();
-    }
+    const before = get('consent');
+    const allowed = identity.allowed();
+    // What is not answered anew stands; the text that was shown belongs to its own answers.
+    const consent = { ...read('consent'), text: undefined, ...(choice || { analytics: false }) };
     write('consent', consent);
-    if (yes) autocapture.again();
+    const now = identity.allowed();
+    if (!now) transport.clear();
+    // What somebody who is known answers must be remembered, and only that; of anybody else nothing is kept at all.
+    if (get('consent') !== before && (now || get('id') || identity.cookie()))
+      send('track', { event: 'Consent Updated', context: { consent } });
+    if (!now) {
+      messages.clear();
+      identity.forget();
+    } else if (!allowed) autocapture.again();
     live.restart();
   },
   on,
@@ -90,12 +93,14 @@ function begin(key) {
     capturing = true;
   });
   const configure = async (delay) => {
-    const status = await fetch(`${host}/v1/config?writeKey=${key}`, { credentials: 'omit' })
-      .then((response) => {
-        if (response.ok) return response.json().then((config) => write('config', config));
-        return response.status;
-      })
-      .catch(() => 0);
+    let status;
+    try {
+      const response = await fetch(`${host}/v1/config?writeKey=${key}`, { credentials: 'omit' });
+      status = response.status;
+      if (response.ok) write('config', await response.json());
+    } catch (e) {
+      // Away, or cut: what an earlier page was told holds.
+    }
     const config = read('config');
     if (status === 401) console.warn('chimein: unknown write key', key);
     else if (!config) setTimeout(configure, delay * (0.5 + Math.random()), Math.min(60000, delay * 2));

@@ -4,7 +4,7 @@ import { post, retryAfter } from './http.js';
 import { allowed, current } from './identity.js';
 import { get, locked, scoped, set } from './storage.js';
 
-const SILENCE = 45000; // the server's heartbeat comes every 20 s
+const SILENCE = 50000; // the server's heartbeat comes every 20 s
 const CONNECT = 10000; // a proxy that buffers shows no first byte
 const STREAM_AGAIN = 60000; // how long to poll before a stream is tried again
 
@@ -20,7 +20,7 @@ let streamAgain; // when to try a stream after that
 let refused; // the proof of who the visitor is
 let channel;
 
-/** Says where to listen; `receiver(kind, data)` gets `message` and `revoke`, once in every open tab. */
+/** Says where to listen; `receiver(kind, data)` gets `message`, `revoke` and `conversation`, in every open tab. */
 export function listenTo(host, live, key, receiver) {
   inbox = `${host}/v1/inbox`;
   stream = `${live}/v1/live`;
@@ -76,7 +76,7 @@ async function lead(signal) {
   while (!signal.aborted) {
     const wait = await call(signal);
     // Full jitter, so that a thousand pages do not come back in the same second.
-    await sleep(wait < 0 ? 1000 + Math.random() * Math.min(29000, 3000 * 2 ** tries++) : wait, signal);
+    await sleep(wait < 0 ? 1000 + Math.random() * Math.min(30000, 3000 * 2 ** tries++) : wait, signal);
   }
 }
 
@@ -103,16 +103,17 @@ async function call(signal) {
       if (status === 403 && !refused) {
         // The proof of identity is wrong or too old: what is this browser's own may still come.
         refused = true;
-        return fail('identity_refused') || 0;
+        return fail('identity_refused'); // at once
       }
       if (status === 401 || status === 403) return fail(`http_${status}`) || 2e9; // for this page's life
       const asked = retryAfter(response);
       if (asked) return asked * (1 + Math.random());
     } else if (polling) {
-      const answer = await response.json();
-      answer.items.forEach((message) => share('message', message));
+      const { items, conversation, poll_after: seconds } = await response.json();
+      items.forEach((message) => share('message', message));
+      if (conversation) share('conversation', conversation);
       tries = 0;
-      return answer.poll_after * 1000 || 30000;
+      return seconds * 1000 || 30000;
     } else {
       await readFrames(response.body.getReader(), () => {
         heard = true;
@@ -147,7 +148,7 @@ async function readFrames(reader, alive) {
       const colon = line.indexOf(': ');
       if (colon > 0) frame[line.slice(0, colon)] = line.slice(colon + 2);
       if (line) return;
-      if (frame.id) lastEventId = frame.id;
+      lastEventId = frame.id || lastEventId;
       if (frame.data) share(frame.event, frame.data);
       frame = {};
     });

@@ -24,7 +24,10 @@ export function begin(...where) {
   if (where[1].signals) script(where[1].signals);
 }
 
-/** Takes what the stream brings: `message` to be shown once, `revoke` not to be shown any more. */
+/**
+ * Takes what the stream brings: `message` to be shown once, `revoke` not to be shown any more; and `conversation`,
+ * that there is one, which the widget takes out at once, so that it may come again.
+ */
 export function receive(kind, data) {
   const { id } = data;
   if (kind === 'revoke') {
@@ -33,7 +36,7 @@ export function receive(kind, data) {
     if (widget) widget.revoke(id);
   } else if (!inbox.has(id) && !shown().includes(id)) {
     inbox.set(id, data);
-    emit('message', data);
+    emit(kind, data);
     deliver();
   }
 }

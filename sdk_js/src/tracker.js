@@ -27,9 +27,12 @@ export const pageNow = () => ({
   url: location.href,
 });
 
-/** Sends a message of `type` with `fields`; `options` may carry `timestamp` and `context`. */
+/**
+ * Sends a message of `type` with `fields`, where it is allowed; `options` may carry `timestamp` and `context`. What has a
+ * `context` among its fields brings it in the place of ours and goes in any case: an answer about consent.
+ */
 export function send(type, fields, options) {
-  if (!allowed()) return;
+  if (!(fields.context || allowed())) return;
   const { context, timestamp } = options || {};
   const { anonymousId, userId } = current();
   heed(fields.event);
@@ -59,7 +62,7 @@ function circumstances() {
     campaign: Object.keys(campaign).length ? campaign : undefined,
     locale: navigator.language,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-    screen: { width: screen.width, height: screen.height, density: devicePixelRatio },
+    screen: { width: screen.width, height: screen.height },
     userAgent: navigator.userAgent,
     library: { name: 'chimein.js', version: VERSION },
   };

@@ -69,6 +69,7 @@ class Site:
         self.inbox_calls: list[dict[str, Any]] = []
         self.waiting: dict[str, dict[str, Any]] = {}
         self.said: list[dict[str, Any]] = []
+        self.note: dict[str, Any] | None = None  # that there is a conversation
         self.streams: list[Stream] = []
         self.delays: dict[str, float] = {}
         self.paths: Counter[str] = Counter()
@@ -157,7 +158,8 @@ class Handler(BaseHTTPRequestHandler):
             self.collect(body, len(raw))
         elif path == "/v1/inbox":
             self.site.inbox_calls.append(body)
-            self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1})
+            note = {"conversation": self.site.note} if self.site.note else {}
+            self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1, **note})
         elif path == "/v1/conversation":
             self.reply(200, {"items": self.site.said})
         elif path == "/v1/live":
@@ -193,6 +195,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(b"retry: 3000\n\n")
+            if site.note and body.get("userId") == site.note["user_id"]:
+                self.wfile.write(f"event: conversation\ndata: {json.dumps(site.note)}\n\n".encode())
             for number, message in enumerate(list(site.waiting.values())):
                 self.wfile.write(f"id: {number}\nevent: message\ndata: {json.dumps(message)}\n\n".encode())
             while True:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.sdk_fixtures import Visitor, loaded, sdk_browser, sdk_bundles, site, visitor, visitor_options
-from tests.e2e.sdk_site import KEY, Site, wait_until
+from tests.e2e.sdk_site import CAPTURE, KEY, Site, wait_until
 
 __all__ = ["sdk_browser", "sdk_bundles", "site", "visitor", "visitor_options"]
 pytestmark = pytest.mark.browser
@@ -31,7 +31,7 @@ def test_a_page_view_is_a_segment_page_call_with_the_circumstances(site: Site, v
     assert context["page"] == view["properties"]
     assert context["campaign"] == {"source": "mail", "name": "spring", "medium": "cpc"}
     assert context["library"]["name"] == "chimein.js"
-    assert set(context["screen"]) == {"width", "height", "density"}
+    assert set(context["screen"]) == {"width", "height"}
     assert context["locale"]
     assert context["timezone"]
     assert "Chrome" in context["userAgent"]
@@ -67,6 +67,7 @@ def test_the_pages_own_page_call_is_not_counted_twice(site: Site, visitor: Visit
 
 def test_moves_within_a_single_page_application_are_page_views(site: Site, visitor: Visitor) -> None:
     page = visitor.open(site.page("/spa"))
+    wait_until(lambda: site.of("page"))
     page.evaluate(
         """() => { history.pushState({}, '', '/spa/product?id=1'); document.title = 'Product';
                    history.replaceState({}, '', '/spa/product?id=1#reviews'); history.replaceState({}, '', '#top'); }"""
@@ -322,6 +323,69 @@ def test_consent_withdrawn_later_ends_everything(site: Site, visitor: Visitor) -
     page.evaluate("chimein.consent({analytics: true})")
     wait_until(lambda: len(site.of("page")) == 2)
     assert site.of("page")[1]["anonymousId"] != first
+
+
+def test_a_page_that_tells_of_consent_at_each_load_reports_each_view_once(site: Site, visitor: Visitor) -> None:
+    agree = "<script>chimein.consent({analytics: true, marketing: true, text: 'Yes.'})</script>"
+    page = visitor.open(site.page("/shop", head=agree))
+    wait_until(lambda: site.of("page"))
+    page.evaluate("chimein.consent({analytics: true, marketing: true, text: 'Yes.'})")
+    page.reload()
+    loaded(page)
+    wait_until(lambda: len(site.of("page")) == 2)
+    page.wait_for_timeout(300)
+    assert len(site.of("page")) == 2
+    [told] = site.of("track")
+    answer = {"analytics": True, "marketing": True, "text": "Yes."}
+    assert (told["event"], told["context"]) == ("Consent Updated", {"consent": answer})
+
+
+def test_a_page_under_a_privacy_signal_that_tells_of_consent_at_each_load_is_reported(
+    site: Site, visitor: Visitor
+) -> None:
+    visitor.context.add_init_script(SIGNAL)
+    page = visitor.open(site.page("/shop", head="<script>chimein.consent({analytics: true})</script>"))
+    wait_until(lambda: len(site.of("page")) == 1)
+    page.reload()
+    wait_until(lambda: len(site.of("page")) == 2)
+    page.wait_for_timeout(300)
+    assert len(site.of("page")) == 2
+
+
+def test_an_answer_about_marketing_says_nothing_of_analytics_and_is_told_at_once(site: Site, visitor: Visitor) -> None:
+    site.config["capture"] = {**CAPTURE, "page_views": False}
+    page = visitor.open(site.page("/shop"))
+    page.evaluate("chimein.consent({analytics: true, marketing: true, text: 'Yes.'})")
+    page.evaluate("chimein.consent({marketing: false})")
+    wait_until(lambda: len(site.of("track")) == 2)
+    assert [each["context"]["consent"] for each in site.of("track")] == [
+        {"analytics": True, "marketing": True, "text": "Yes."},
+        {"analytics": True, "marketing": False},
+    ]
+    page.evaluate("chimein.consent({analytics: false})")
+    wait_until(lambda: len(site.of("track")) == 3)
+    page.evaluate("chimein.consent({marketing: true}); chimein.track('Nothing')")
+    page.wait_for_timeout(300)
+    assert len(site.events) == 3, "who refused to be observed has not agreed by that"
+    assert page.evaluate("document.cookie") in ("", "chimein_id=")
+
+
+def test_who_is_known_and_sends_a_privacy_signal_since_can_still_refuse(site: Site, visitor: Visitor) -> None:
+    page = visitor.open(site.page("/shop"))
+    page.evaluate("chimein.identify('u1')")
+    wait_until(lambda: site.of("identify"))
+    visitor.context.add_init_script(SIGNAL)
+    page.goto(site.page("/more"))
+    loaded(page)
+    page.evaluate("chimein.track('Nothing'); chimein.consent({marketing: false})")
+    wait_until(lambda: site.of("track"))
+    page.evaluate("chimein.consent({analytics: false})")
+    page.wait_for_timeout(300)
+    [refusal] = site.of("track")
+    assert (refusal["event"], refusal["userId"]) == ("Consent Updated", "u1")
+    assert refusal["context"] == {"consent": {"marketing": False}}
+    assert page.evaluate("document.cookie") in ("", "chimein_id=")
+    assert len(site.of("page")) == 1
 
 
 def test_a_refusal_is_told_even_if_the_network_is_away_just_then(site: Site, visitor: Visitor) -> None:

@@ -306,6 +306,76 @@ def test_what_was_said_on_other_devices_stands_where_it_belongs_in_time(site: Si
         loaded(page)
 
 
+NOTE = {"id": "conversation", "user_id": "u", "unread": ["c1", "c2"]}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "poll"])
+def test_a_conversation_elsewhere_shows_the_launcher_with_what_is_unread(
+    site: Site, visitor: Visitor, stream: bool
+) -> None:
+    site.note = NOTE
+    site.live_status = 200 if stream else 500
+    site.said = [{**CHAT, "id": f"c{number}", "created_at": f"2026-03-0{number}T10:00:00.000Z"} for number in (1, 2)]
+    page = visitor.open(site.page("/a", BODY))
+    page.evaluate("chimein.identify('u', {}, {userHash: 'proof'})")
+    way = page.locator(".launcher")
+    expect(way).to_have_accessible_name("Chat (2)", timeout=20_000)
+    expect(way.locator(".badge")).to_have_text("2")
+    no_violations(page)
+    assert site.tracked("Message Shown") == []
+    way.click()
+    expect(page.locator(".said")).to_have_count(2)
+    wait_until(lambda: site.tracked("Message Clicked"))
+    page.keyboard.press("Escape")
+    site.put("conversation", NOTE)  # as it stood before the server knew
+    page.wait_for_timeout(1_500)
+    expect(way).to_have_accessible_name("Chat")
+    expect(way.locator(".badge")).to_be_hidden()
+    [clicked] = site.tracked("Message Clicked")
+    assert clicked == {**REPORT, "message_id": "c2", "channel": "chat", "target": "chat"}
+
+
+def test_the_word_of_a_conversation_is_for_its_own_user_only_and_goes_with_them(site: Site, visitor: Visitor) -> None:
+    page = visitor.open(site.page("/a", BODY))
+    page.evaluate("chimein.identify('v', {}, {userHash: 'proof'})")
+    wait_until(lambda: [each for each in site.live_calls if each.get("userId") == "v"] and site.streams)
+    site.put("conversation", NOTE)
+    way = page.locator(".launcher")
+    way.wait_for(state="attached")
+    page.wait_for_timeout(300)
+    expect(way).to_be_hidden()
+    site.put("conversation", {**NOTE, "user_id": "v"})
+    expect(way).to_be_visible()
+    page.evaluate("chimein.reset()")
+    expect(way).to_be_hidden()
+    site.put("conversation", {**NOTE, "user_id": "v"})
+    page.wait_for_timeout(300)
+    expect(way).to_be_hidden()
+    assert "v" not in page.evaluate("Object.keys(localStorage).filter((key) => /opened|thread/.test(key))")
+
+
+def test_what_was_read_in_the_open_chat_is_not_unread_and_what_is_new_elsewhere_is_fetched(
+    site: Site, visitor: Visitor
+) -> None:
+    page = visitor.open(site.page("/a", BODY))
+    page.evaluate("chimein.identify('u', {}, {userHash: 'proof'})")
+    wait_until(lambda: [each for each in site.live_calls if each.get("userId") == "u"] and site.streams)
+    page.evaluate("chimein.open()")
+    site.send(CHAT)
+    expect(page.locator(".said")).to_have_count(1)
+    page.keyboard.press("Escape")
+    site.put("conversation", {**NOTE, "unread": ["c1"]})
+    page.wait_for_timeout(300)
+    expect(page.locator(".launcher")).to_have_accessible_name("Chat")
+    site.said = [{**CHAT, "id": "c2", "body": "From elsewhere", "created_at": "2036-03-01T10:00:00.000Z"}]
+    site.put("conversation", {**NOTE, "unread": ["c1", "c2"]})
+    expect(page.locator(".launcher")).to_have_accessible_name("Chat (1)")
+    page.locator(".launcher").click()
+    expect(page.get_by_role("log")).to_contain_text("From elsewhere")
+    page.keyboard.press("Escape")
+    expect(page.locator(".launcher")).to_have_accessible_name("Chat")
+
+
 def test_open_and_close_work_without_any_message(site: Site, visitor: Visitor) -> None:
     page = visitor.open(site.page("/a", BODY, head="<script>chimein.open()</script>"))
     panel = page.get_by_role("dialog", name="Chat")

@@ -1,6 +1,7 @@
 """In a real browser: one person on two devices has one conversation, two on one device see nothing of each other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -111,3 +112,45 @@ def test_one_person_on_two_devices_and_two_on_one(chimein: Stack, shop: Shop, pe
     talk(page, "Somebody else's")
     wait_for(lambda: [each for each in shop.of(third, "messages") if each["reply"] == "Somebody else's"])
     assert shop.visitor(third)["user_id"] is None
+
+
+def test_on_another_device_the_way_to_the_conversation_stands_there_by_itself(
+    shop: Shop, people: list[Person], tmp_path: Path
+) -> None:
+    phone, laptop = people
+    page = phone.go(phone.tab(), "/")
+    sign_in(page, shop, "reader")
+    page.evaluate("chimein.track('Ask')")
+    page.get_by_role("button", name="Questions?").wait_for(timeout=SOON)
+    wait_for(lambda: [each for each in shop.of(phone.anonymous_id, "messages") if each["shown_at"]])
+
+    other = laptop.go(laptop.tab(), "/")
+    way = other.get_by_role("button", name="Chat")
+    sign_in(other, shop, "reader", signed=False)
+    other.wait_for_timeout(2_000)
+    expect(other.locator("chimein-widget")).to_have_count(0)  # a claim sees nothing of it
+    asked: list[str] = []
+    other.on("request", lambda request: asked.append(request.url))
+    sign_in(other, shop, "reader")
+    unread = other.get_by_role("button", name="Chat (1)")
+    expect(unread).to_be_visible(timeout=SOON)
+    expect(other.get_by_role("button", name="Questions?")).to_have_count(0)
+    assert not [each for each in asked if each.endswith("/v1/conversation")], "the stream said it"
+    other.screenshot(path=tmp_path / "unread.png")
+    laptop.go(other, "/search")
+    expect(unread).to_be_visible(timeout=SOON)
+
+    unread.click()
+    expect(other.get_by_role("log")).to_contain_text("Questions?", timeout=SOON)
+    other.screenshot(path=tmp_path / "opened.png")
+    wait_for(lambda: [each for each in shop.of(phone.anonymous_id, "messages") if each["clicked_at"]])
+    other.keyboard.press("Escape")
+    expect(way).to_have_accessible_name("Chat")
+    phone.go(page, "/")
+    expect(page.get_by_role("button", name="Chat")).to_have_accessible_name("Chat", timeout=SOON)
+
+    other.evaluate("chimein.reset()")
+    expect(way).to_have_count(0)
+    laptop.go(other, "/")
+    other.wait_for_timeout(2_000)
+    expect(way).to_have_count(0)

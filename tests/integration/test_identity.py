@@ -15,6 +15,7 @@ import pytest
 from backend.channels.email.channel import EmailChannel
 from backend.domain.confirmation import Confirmation, seal, unseal
 from backend.domain.identity import anonymous_visitor, known_visitor
+from backend.domain.message import Message
 from backend.domain.signature import user_hash
 from backend.domain.site import Policy
 from backend.domain.unsubscribe import Subscription
@@ -23,6 +24,7 @@ from backend.errors import Conflict, Invalid, NotFound
 from backend.pipeline.confirm import ask
 from backend.pipeline.deliver import deliver
 from backend.pipeline.merge import merge_visitors
+from backend.pipeline.show import streams, viewer
 from backend.pipeline.unmerge import unmerge
 from backend.storage import merges, unsubscribes
 from backend.storage.sites import update_site
@@ -30,6 +32,7 @@ from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import WRITE_KEY, Shop, at, call, identify, popup_rule
 
 NOBODY = ["null", "undefined", "0", "0000", "[object Object]", "None", "NaN", " GUEST "]
+NAMED = "Dear {{ first_name | default: 'friend' }}"
 CHAT = {"channels": ["chat"], "variants": [{"name": "A", "content": {"title": "Hello", "body": "Still there?"}}]}
 
 
@@ -185,10 +188,15 @@ def test_a_confirmation_is_read_as_it_was_written(value: str, shop: Shop) -> Non
     assert unseal("secret", seal("secret", made)) == made
 
 
-def inbox(shop: Shop, path: str = "inbox", **who: str) -> list[dict[str, Any]]:
+def told(shop: Shop, path: str = "inbox", **who: str) -> dict[str, Any]:
     answer = shop.client.post(f"/v1/{path}", data=json.dumps({"writeKey": WRITE_KEY, **who}))
     assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json["items"]
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def inbox(shop: Shop, path: str = "inbox", **who: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = told(shop, path, **who)["items"]
     return found
 
 
@@ -241,6 +249,65 @@ def test_a_signed_user_has_the_same_conversation_on_every_device(each_shop: Shop
     assert len(inbox(shop, **claimed)) == 1
     assert inbox(shop, **{**claimed, "anonymousId": "phone"}) == []
     assert len(inbox(shop, "conversation", **{**claimed, "anonymousId": "phone"})) == 1
+
+
+def test_whoever_guesses_the_id_of_a_proven_user_is_told_no_text_about_them(each_shop: Shop) -> None:
+    shop = each_shop
+    rule = popup_rule("Hello", message={**CHAT, "variants": [{"name": "A", "content": {"title": "Hi", "body": NAMED}}]})
+    shop.rule({**rule, "reentry": {"policy": "every"}})
+    signed = {"userHash": user_hash(shop.site.secret_key, "u")}
+    shop.send(identify("u", {"first_name": "Ada"}, anonymousId="phone", context=signed))
+    shop.send(call("Hello", anonymousId="evil"))
+    shop.send(identify("u", anonymousId="evil"))
+    shop.clock.forward(minutes=1)
+    shop.send(call("Hello", anonymousId="evil", userId="u"))
+    claim = {"anonymousId": "evil", "userId": "u"}
+    assert [each["body"] for each in inbox(shop, **claim)] == ["Dear friend"], "from before the claim"
+    viewing = viewer(shop.site, "evil", "u", None)
+    assert streams(shop.rt, viewing) == (anonymous_visitor(shop.site.id, "evil"),), "nor does what comes"
+    bodies = sorted(each["body"] for each in inbox(shop, **proven(shop, "u", "phone")))
+    assert bodies == ["Dear Ada", "Dear friend"]
+    for message in shop.messages():
+        shop.send(call("Message Shown", {"message_id": message.id}, anonymousId="evil"))
+    assert [each["body"] for each in inbox(shop, "conversation", **claim)] == ["Dear friend"]
+
+
+def test_only_a_proven_user_is_told_that_there_is_a_conversation_and_what_of_it_was_never_opened(
+    each_shop: Shop,
+) -> None:
+    shop = each_shop
+    shop.rule(popup_rule("Hello", message=CHAT, reentry={"policy": "every"}))
+
+    def note(**who: str) -> Any:
+        return told(shop, **who).get("conversation")
+
+    def report(what: str, message: Message) -> None:
+        shop.clock.forward(minutes=1)
+        shop.send(call(f"Message {what}", {"message_id": message.id}, anonymousId="phone"))
+
+    shop.send(identify("u", anonymousId="phone"), identify("v", anonymousId="other"))
+    shop.send(call("Hello", anonymousId="phone"))
+    [first] = shop.messages()
+    laptop = proven(shop, "u", "laptop")
+    assert note(**laptop) is None, "nothing was said yet: it waits, and comes as a message"
+    report("Shown", first)
+    assert note(**laptop) == {"id": "conversation", "user_id": "u", "unread": [first.id]}
+    claims = (
+        {"anonymousId": "laptop", "userId": "u"},
+        {"anonymousId": "phone", "userId": "u"},
+        {"anonymousId": "phone"},
+    )
+    for who in (*claims, proven(shop, "v", "phone"), proven(shop, "v", "laptop"), proven(shop, "nobody", "phone")):
+        assert note(**who) is None, who
+    report("Clicked", first)
+    assert note(**laptop)["unread"] == []
+    shop.clock.forward(minutes=1)
+    shop.send(call("Hello", anonymousId="phone"))
+    second = next(each for each in shop.messages() if each.id != first.id)
+    report("Shown", second)
+    assert note(**laptop)["unread"] == [second.id]
+    report("Dismissed", second)
+    assert note(**laptop)["unread"] == []
 
 
 def test_after_an_undo_a_stream_shows_the_other_no_more(shop: Shop) -> None:

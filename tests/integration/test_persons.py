@@ -195,6 +195,23 @@ def test_an_unsigned_claim_is_the_browsers_own_where_the_site_asks_for_signature
     assert shop.profile("ann").id == anonymous_visitor(shop.site.id, "ann")
 
 
+def test_no_alias_links_a_browser_without_a_signature_where_the_site_asks_for_them(each_shop: Shop) -> None:
+    shop = each_shop
+    strict = replace(shop.site, policy=Policy(require_signature=True))
+    with shop.rt.db.begin() as connection:
+        update_site(connection, shop.rt.sites.vault, strict)
+    shop.rt.sites.forget()
+    signed = {"userHash": user_hash(strict.secret_key, "u")}
+    shop.send(identify("u", {"email": "u@example.com"}, anonymousId="bob", context=signed), call("Page Viewed"))
+    alias = {"type": "alias", "userId": "u", "previousId": "ann"}
+    claims = ({}, {"anonymousId": "ann"}, {"anonymousId": "null"}, {"context": {"userHash": "0" * 64}})
+    for number, claim in enumerate(claims):
+        shop.send({**alias, "messageId": f"claim{number}", **claim})
+        assert shop.profile("ann").user_id is None, claim
+    shop.send({**alias, "messageId": "signed", "context": signed})
+    assert shop.profile("ann").user_id == "u"
+
+
 def test_erasing_a_person_takes_everything_of_all_their_browsers(each_shop: Shop) -> None:
     shop = each_shop
     shop.rule(popup_rule())

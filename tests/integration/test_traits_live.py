@@ -120,6 +120,21 @@ def test_the_collector_takes_operations_and_a_merge_keeps_them(each_shop: Shop) 
     assert shop.profile().traits == {"rounds": 107, "tags": ["a"], "email": "ada@example.com"}
 
 
+def test_the_last_event_of_a_quiet_site_is_learned_without_another(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.send(call("Page Viewed"))
+    shop.send(call("Table Booked", {"seats": 4}))
+
+    def seats() -> list[Any]:
+        with shop.rt.db.read() as connection:
+            return list(vocabularies.find(connection, shop.site.id, kind="property"))
+
+    shop.processor.step(0)
+    assert seats() == [], "not for each event"
+    monkeypatch.setattr(shop.processor.names, "_write_at", 0.0)
+    shop.processor.step(0)
+    assert [name.name for name, _ in seats()] == ["seats"]
+
+
 def test_what_a_site_reports_is_learned_and_conditions_are_checked_against_it(each_shop: Shop) -> None:
     shop = each_shop
     for number in range(12):

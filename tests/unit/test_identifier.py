@@ -86,6 +86,14 @@ def test_whatever_is_typed_becomes_an_identifier_or_stays_as_it_is(kind: str, va
         "0000",
         "0" * 60,
         "[object Object]",
+        "[object HTMLInputElement]",
+        "{{ user.id }}",
+        "{{ customer.external_id | default: 'nobody at all' | json }}",
+        "${userId}",
+        "<%= current_user.id %>",
+        "%%SUBSCRIBER_ID%%",
+        "*|UNIQID|*",
+        "{}",
         "Guest",
         "",
         "test@test.com",
@@ -95,7 +103,9 @@ def test_placeholders_name_nobody(value: str) -> None:
     assert Reading().names_nobody(value)
 
 
-@pytest.mark.parametrize("value", ["ada", "10", "0a", "nullo", "guest1", "ada@test.com", "x" * 100])
+@pytest.mark.parametrize(
+    "value", ["ada", "10", "0a", "nullo", "guest1", "ada@test.com", "x" * 100, "{1}", "a{{b}}", "[object", "%%"]
+)
 def test_names_are_no_placeholders(value: str) -> None:
     assert not Reading().names_nobody(value)
 

@@ -12,10 +12,12 @@ const OPEN = 'chimein:open'; // in the session storage: this tab's panel stays o
  */
 export function makeChat(root, words, thread, on) {
   const status = h('div', { class: 'unseen', role: 'status' });
+  const badge = h('span', { class: 'badge', 'aria-hidden': 'true', hidden: '' });
   const launcher = h(
     'button',
     { class: 'launcher', type: 'button', 'aria-label': words.chat, hidden: '', click: () => open(true) },
     icon(BUBBLE, 26),
+    badge,
   );
   const corner = h('aside', { class: 'corner', 'aria-label': words.chat }, status, launcher);
   root.append(corner);
@@ -136,7 +138,13 @@ export function makeChat(root, words, thread, on) {
     focus(launcher);
   }
 
-  const showLauncher = () => (launcher.hidden = !thread.kept() || !!panel || !!teaser);
+  function showLauncher() {
+    const unread = thread.unread();
+    launcher.hidden = !thread.any() || !!panel || !!teaser;
+    launcher.setAttribute('aria-label', unread ? `${words.chat} (${unread})` : words.chat);
+    badge.hidden = !unread;
+    badge.textContent = unread > 9 ? '9+' : unread;
+  }
 
   function remember(state) {
     try {
@@ -162,6 +170,7 @@ export function makeChat(root, words, thread, on) {
     close() {
       hideTeaser();
       shut();
+      showLauncher();
     },
     say,
     refresh,

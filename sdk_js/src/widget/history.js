@@ -1,12 +1,13 @@
-// What was said before, on this device or another: asked for when the chat opens, once for each person.
+// What was said before, on this device or another: that there is something the stream tells, what it is is asked for when
+// the chat opens, once for each person and whenever there is something new.
 
-/** A function that fetches it, weaves it into `thread`, and calls `refresh` where that has changed it. */
-export function makeHistory({ get }, thread, refresh) {
+/** A function that fetches it and weaves it into `thread`, and calls `done(changed)` then, whether it was there already or not. */
+export function makeHistory({ get }, thread, done) {
   let asked;
-  return async () => {
+  return async (again) => {
     const id = get('id');
     const script = document.querySelector('script[data-key]');
-    if (asked === id || !script) return;
+    if ((asked === id && !again) || !script) return done(false);
     asked = id;
     const { host, key } = script.dataset;
     try {
@@ -18,7 +19,7 @@ export function makeHistory({ get }, thread, refresh) {
       const { items } = await response.json();
       // Another person may have come meanwhile: then it is none of theirs.
       if (!response.ok || get('id') !== id) return;
-      if (thread.weave(items)) refresh();
+      done(thread.weave(items));
     } catch (e) {
       asked = null; // the next time
     }

@@ -26,11 +26,15 @@ window.chimein.widget((context) => {
   const words = texts();
   const root = makeRoot(nonce);
   const thread = makeThread(store);
-  const history = makeHistory(context, thread, () => chat.refresh());
+  const history = makeHistory(context, thread, (changed) => {
+    if (changed) chat.refresh();
+    const last = thread.opened(thread.items);
+    if (last) report('Clicked', last, { target: 'chat' });
+  });
   const chat = makeChat(root, words, thread, {
     clicked: (message, url) => report('Clicked', message, { target: 'button', url }),
     answered: pressed,
-    opened: () => history(),
+    opened: () => history(thread.unread()),
     replied(text) {
       answer(thread.last(), text);
       chat.say(thread.items[thread.items.length - 1]);
@@ -68,6 +72,15 @@ window.chimein.widget((context) => {
     [...pending.values()].forEach(drop);
     settle();
     chat.hideTeaser();
+  }
+
+  // The stream says that something was said to this user, perhaps on another device.
+  function meet({ id, user_id: user, unread }) {
+    inbox.delete(id);
+    if (store.read('id', {}).userId !== user) return; // it is somebody else's by now
+    thread.heard(unread);
+    chat.showLauncher();
+    if (chat.isOpen()) history(thread.unread());
   }
 
   function drop({ id }) {
@@ -132,8 +145,10 @@ window.chimein.widget((context) => {
   function present(message) {
     if (message.channel === 'chat') {
       thread.add(message);
-      if (chat.isOpen()) chat.say(message);
-      else {
+      if (chat.isOpen()) {
+        chat.say(message);
+        thread.opened([message]);
+      } else {
         chat.tease(message, {
           opened() {
             report('Clicked', message, { target: 'teaser' });
@@ -227,8 +242,9 @@ window.chimein.widget((context) => {
   later(0);
 
   return {
-    /** Takes a message to be shown when the moment allows. */
+    /** Takes a message to be shown when the moment allows, or the word that there is a conversation. */
     add(message) {
+      if (message.unread) return meet(message);
       if (pending.has(message.id)) return;
       message.arrived = Date.now();
       pending.set(message.id, message);

@@ -65,8 +65,10 @@ dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: cent
 
 .corner { position: fixed; inset-block-end: var(--chimein-offset-y, 20px); inset-inline-end: var(--chimein-offset-x, 20px);
   z-index: 2147483001; display: flex; flex-direction: column; align-items: flex-end; gap: 12px; max-width: calc(100vw - 24px); }
-.launcher { display: grid; place-items: center; width: 54px; height: 54px; padding: 0; border-radius: 50%; background: var(--accent);
+.launcher { position: relative; display: grid; place-items: center; width: 54px; height: 54px; padding: 0; border-radius: 50%; background: var(--accent);
   color: var(--on-accent); box-shadow: var(--shadow); }
+.badge { position: absolute; inset-block-start: -3px; inset-inline-end: -3px; min-width: 21px; padding: 0 5px; border-radius: 11px;
+  background: var(--surface); color: var(--text); border: 1px solid var(--line); font-size: 12px; font-weight: 650; line-height: 19px; }
 .launcher:hover { filter: brightness(1.07); }
 .teaser { position: relative; width: 330px; max-width: 100%; background: var(--surface); border-radius: var(--radius); box-shadow: var(--shadow); }
 .teaser .open { display: flex; gap: 12px; width: 100%; padding: 16px; padding-inline-end: 44px; border-radius: inherit; text-align: start; }

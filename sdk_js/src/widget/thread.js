@@ -1,17 +1,36 @@
 // What was said in the chat, kept for the next page once the visitor has taken part in it.
 const KEPT = 30;
+const OPENED = 50;
 
 /** The conversation in this store. */
 export function makeThread({ read, write }) {
   let items = read('thread', []);
   let keeping = items.length > 0;
+  let elsewhere = false;
+  let unread = [];
   const save = () => keeping && write('thread', items.slice(-KEPT));
   return {
     get items() {
       return items;
     },
-    /** Whether the visitor has taken part, so that a way back is due. */
+    /** Whether the visitor has taken part, so that a way back to it in the next page is due. */
     kept: () => keeping,
+    /** Whether there is something to come back to, here or on the server. */
+    any: () => keeping || elsewhere,
+    /** The server has a conversation of this visitor; `ids` are those of its messages that were never opened. */
+    heard(ids) {
+      elsewhere = true;
+      unread = ids.filter((id) => !read('opened', []).includes(id));
+    },
+    unread: () => unread.length,
+    /** These messages are in sight in the open chat; returns the last of them that was unread. */
+    opened(seen) {
+      const last = seen.filter(({ id }) => unread.includes(id)).pop();
+      const ids = seen.map(({ id }) => id).filter(Boolean);
+      unread = unread.filter((id) => !ids.includes(id));
+      write('opened', [...new Set([...read('opened', []), ...ids])].slice(-OPENED));
+      return last;
+    },
     /** The visitor takes part now. */
     keep() {
       keeping = true;
@@ -53,8 +72,10 @@ export function makeThread({ read, write }) {
     last: () => items.filter((item) => !item.own).pop(),
     clear() {
       items = [];
-      keeping = false;
+      keeping = elsewhere = false;
+      unread = [];
       write('thread', null);
+      write('opened', null);
     },
   };
 }
