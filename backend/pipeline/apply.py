@@ -20,6 +20,7 @@ from backend.pipeline.admit import Admission
 from backend.pipeline.arrive import Arrived
 from backend.pipeline.batch import Batch, RulesetOf, gather
 from backend.pipeline.faults import point
+from backend.pipeline.hear import Heard, hear
 from backend.pipeline.note_interests import note_interests
 from backend.pipeline.recall import recall
 from backend.pipeline.walks import advance_all, walk
@@ -34,7 +35,8 @@ class Effects:
     """What a transaction brought about: the messages and webhooks to send on, and how many events it folded.
 
     `visited` is for how many visitors something came in or was due, `changed` are the enrolments as they stand now,
-    `shopping` the events that tell of products, as (person id, site id, event), `admitted` all that may take effect.
+    `shopping` the events that tell of products, as (person id, site id, event), `admitted` all that may take effect,
+    `heard` what visitors said.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -44,6 +46,7 @@ class Effects:
     changed: Sequence[Enrolment] = ()
     shopping: Sequence[tuple[str, str, Event]] = ()
     admitted: Sequence[tuple[int, Arrived]] = ()
+    heard: Sequence[Heard] = ()
 
 
 def apply(
@@ -100,7 +103,7 @@ def apply(
     point("after_enrolments")
     messages.insert(connection, effects.messages)
     webhooks.insert(connection, effects.webhooks)
-    messages.record_feedback(connection, _feedback(batch))
+    effects.heard = _reported(connection, batch)
     point("after_messages")
     tallies.add(connection, numbers)  # behind the messages, as in every transaction: so none waits in a circle
     point("after_tallies")
@@ -198,8 +201,9 @@ def _zone(ruleset_of: RulesetOf, site_id: str) -> tzinfo:
     return zone_of(ruleset.site.timezone if ruleset is not None else None)
 
 
-def _feedback(batch: Batch) -> list[tuple[list[str], str, datetime, dict[str, object]]]:
-    return [
+def _reported(connection: Connection, batch: Batch) -> list[Heard]:
+    """Writes what became of messages, and what visitors said."""
+    feedback = [
         (
             visitors.members_of(batch.persons.profiles[person_id]),
             event.name,
@@ -208,3 +212,5 @@ def _feedback(batch: Batch) -> list[tuple[list[str], str, datetime, dict[str, ob
         )
         for person_id, event in batch.reports
     ]
+    messages.record_feedback(connection, feedback)
+    return hear(connection, batch.persons.profiles, batch.spoken)

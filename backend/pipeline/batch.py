@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from backend.domain.conversation import REPLIED, SPOKEN
 from backend.domain.engine import Ruleset
 from backend.domain.enrolment import Enrolment
 from backend.domain.event import Event
@@ -11,6 +12,7 @@ from backend.domain.shopping import TELLING
 from backend.pipeline import persons as people
 from backend.pipeline.admit import Admission
 from backend.pipeline.arrive import Arrived
+from backend.pipeline.hear import Spoken
 from backend.pipeline.persons import Persons
 from backend.storage import enrolments, events, tombstones, visitors
 from backend.storage.database import Connection
@@ -31,7 +33,7 @@ class Poisoned(Exception):
 class Batch:
     """The work of one transaction, by person; `kept` are the events of it with their index in what arrived.
 
-    `shopping` are the events that tell of products, as (person id, site id, event).
+    `shopping` are the events that tell of products, as (person id, site id, event), `spoken` what visitors say.
     """
 
     persons: Persons
@@ -41,12 +43,14 @@ class Batch:
     indexes: dict[str, list[int]] = field(default_factory=dict)
     reports: list[tuple[str, Event]] = field(default_factory=list)
     shopping: list[tuple[str, str, Event]] = field(default_factory=list)
+    spoken: list[Spoken] = field(default_factory=list)
     sites: dict[str, str] = field(default_factory=dict)
     enrolled: dict[str, list[Enrolment]] = field(default_factory=dict)
 
     def group(self, repeated: Collection[int] = ()) -> None:
         """Groups the events by person, those at the places `repeated` left out."""
         self.events, self.indexes, self.reports, self.shopping, self.sites = {}, {}, [], [], {}
+        self.spoken = []
         links = self.persons.links
         for place, (index, each) in enumerate(self.kept):
             if place in repeated:
@@ -61,8 +65,12 @@ class Batch:
                 self.indexes[person_id].append(index)
             if event.name in FEEDBACK:
                 self.reports.append((person_id, event))
+                if event.name == REPLIED:
+                    self.spoken.append(Spoken(person_id, each.visitor_id, each.site_id, event))
             elif event.name in TELLING:
                 self.shopping.append((person_id, each.site_id, event))
+            elif event.name in SPOKEN:
+                self.spoken.append(Spoken(person_id, each.visitor_id, each.site_id, event))
         for visitor_id in self.due:
             person_id = self.persons.of(visitor_id)
             profile = self.persons.profiles.get(person_id)

@@ -15,8 +15,6 @@ from uuid import uuid4
 
 import structlog
 
-from backend.channels.onsite import notes
-from backend.domain.message import ON_SITE
 from backend.errors import ChimeinError
 from backend.pipeline.admit import Admission, without_erased
 from backend.pipeline.apply import Effects, apply
@@ -31,6 +29,7 @@ from backend.pipeline.learn_products import PARTING, ProductLearner
 from backend.pipeline.reading import Read, Reader
 from backend.pipeline.repeats import Repeats
 from backend.pipeline.rulesets import Rulesets
+from backend.pipeline.send_on import send_on
 from backend.runtime import Runtime
 from backend.storage import dead, partitions
 from backend.storage.database import Connection, is_poison, is_transient
@@ -38,7 +37,6 @@ from backend.storage.dead import DeadEvent
 from backend.storage.leases import Leases
 from backend.storage.log import order
 from backend.storage.partitions import LostRace
-from backend.storage.queue import WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -219,9 +217,9 @@ class Processor:
         self.names.look(effects.admitted)
         self.products.note(effects.shopping)
         if read.more:
-            self.beside.submit(self._send_on, effects)  # who has a backlog need not wait for the bells
+            self.beside.submit(send_on, self.rt, effects)  # who has a backlog need not wait for the bells
         else:
-            self._send_on(effects)
+            send_on(self.rt, effects)
         return effects
 
     def _commit(self, read: Read, excluded: dict[int, str], now: datetime) -> Effects:
@@ -297,23 +295,8 @@ class Processor:
             due = due_visitors(connection, horizon, DUE_AT_ONCE)
             effects = apply(connection, self.rulesets.of, (), due, until=horizon, now=self.rt.clock())
         point("after_commit")
-        self._send_on(effects)
+        send_on(self.rt, effects)
         return effects
-
-    def _send_on(self, effects: Effects) -> None:
-        """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
-        if not effects.messages and not effects.webhooks:
-            return
-        refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]
-        try:
-            self.rt.live.publish(notes(effects.messages))
-            if refs:
-                self.rt.queue.enqueue(refs)
-            if effects.webhooks:
-                self.rt.queue.enqueue([(each.visitor_id, each.id) for each in effects.webhooks], WEBHOOKS)
-        except Exception as error:
-            log.warning("bell_failed", reason=str(error)[:200])
-        point("after_bell")
 
     def _trim(self) -> None:
         """Removes what took effect long enough ago; without the tail when the log grows large."""

@@ -14,6 +14,7 @@ from backend.pipeline import access
 from backend.pipeline.announce import Announcer
 from backend.pipeline.catch_up_products import CatchUp
 from backend.pipeline.choose import Chooser
+from backend.pipeline.converse import awake
 from backend.pipeline.count import count_messages
 from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
@@ -71,6 +72,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("learn_intervals", 1, IntervalLearner(rt).run),
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
+        Task("awake", 1, lambda: awake(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, Retainer(rt).run),

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import fields
 
 from backend.domain.profile import Profile
+from backend.schemas.conversation import ConversationOut, PartOut
 from backend.schemas.enrolment import EnrolmentOut
 from backend.schemas.fields import Moment, StrictSchema
 from backend.schemas.merge import MergeRecordOut
@@ -33,6 +34,8 @@ class ExportOut(StrictSchema):
     messages = fields.List(fields.Nested(MessageOut))
     webhooks = fields.List(fields.Nested(WebhookOut))
     enrolments = fields.List(fields.Nested(EnrolmentOut))
+    conversations = fields.List(fields.Nested(ConversationOut))
+    parts = fields.List(fields.Nested(PartOut), metadata={"description": "What was said in these conversations."})
     merges = fields.List(fields.Nested(MergeRecordOut))
     consents = fields.List(fields.Nested(ChoiceOut))
     segments = fields.List(fields.Nested(StandingOut))

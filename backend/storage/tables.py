@@ -7,6 +7,14 @@ Moments are integers, microseconds since 1970 UTC, so that both databases sort a
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
 from backend.storage.catalogue_tables import interests as interests
+from backend.storage.conversation_tables import attachments as attachments
+from backend.storage.conversation_tables import canned_replies as canned_replies
+from backend.storage.conversation_tables import console_sessions as console_sessions
+from backend.storage.conversation_tables import conversations as conversations
+from backend.storage.conversation_tables import departments as departments
+from backend.storage.conversation_tables import memberships as memberships
+from backend.storage.conversation_tables import operators as operators
+from backend.storage.conversation_tables import parts as parts
 from backend.storage.funnel_tables import stage_entries as stage_entries
 from backend.storage.merge_tables import merges as merges
 from backend.storage.metadata import metadata as metadata
@@ -17,7 +25,7 @@ from backend.storage.privacy_tables import tombstones as tombstones
 from backend.storage.privacy_tables import withheld as withheld
 from backend.storage.whole import Whole
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest version in `migrations/versions`; a process does not start on another."""
 
 sites = Table(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from flask import Blueprint, Response, current_app, request
@@ -11,7 +11,9 @@ from backend.domain.site import Site
 from backend.errors import ChimeinError, Forbidden, Malformed, Unauthorized
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.show import Viewer, conversation, streams, unread, viewer, waiting
+from backend.pipeline.threads import see, threads
 from backend.runtime import Runtime
+from backend.schemas.conversation import page_thread
 from backend.schemas.page_message import conversation_item, conversation_note, page_message
 from backend.storage.live import Subscription
 from backend.web.context import runtime
@@ -36,12 +38,15 @@ class Hello(msgspec.Struct, rename="camel"):
     user_id: str | None = None
     user_hash: str | None = None
     last_event_id: str | int | None = None
+    conversation_id: str | None = None
+    number: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
 
 
 _decode = msgspec.json.Decoder(Hello).decode
 
 blueprint.add_url_rule("/live", "live_preflight", preflight, methods=["OPTIONS"])
 inbox.add_url_rule("/inbox", "inbox_preflight", preflight, methods=["OPTIONS"])
+inbox.add_url_rule("/read", "read_preflight", preflight, methods=["OPTIONS"])
 inbox.add_url_rule("/conversation", "talk_preflight", preflight, methods=["OPTIONS"])
 
 
@@ -86,9 +91,26 @@ def talk() -> Response:
         rt = runtime()
         site, who = _viewer(rt)
         items = [conversation_item(each) for each in conversation(rt, who)]
+        told = [page_thread(each.conversation, each.parts, each.names, each.unread) for each in threads(rt, who)]
     except ChimeinError as error:
         return allow(answer(error), site)
-    body = json.dumps({"items": items})
+    body = json.dumps({"items": items, "conversations": told})
+    return allow(Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"}), site)
+
+
+@inbox.route("/read", methods=["POST"], provide_automatic_options=False)
+def mark_read() -> Response:
+    """How far the visitor has read a conversation."""
+    site: Site | None = None
+    try:
+        rt = runtime()
+        site, who, hello = _hello(rt)
+        if hello.conversation_id is None or hello.number is None:
+            raise Malformed("`conversationId` and `number` are required.")
+        found = see(rt, who, hello.conversation_id, hello.number)
+    except ChimeinError as error:
+        return allow(answer(error), site)
+    body = json.dumps({"id": found.id, "seen": found.seen})
     return allow(Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"}), site)
 
 
@@ -126,6 +148,11 @@ def _frame(number: int, event: str, data: Any) -> str:
 
 
 def _viewer(rt: Runtime) -> tuple[Site, Viewer]:
+    site, who, _ = _hello(rt)
+    return site, who
+
+
+def _hello(rt: Runtime) -> tuple[Site, Viewer, Hello]:
     body = request.get_data(cache=False)
     if len(body) > BODY_BYTES:
         raise Malformed("This is too much for a greeting.")
@@ -139,7 +166,7 @@ def _viewer(rt: Runtime) -> tuple[Site, Viewer]:
     origin = request.headers.get("Origin")
     if site.origins and origin is not None and origin not in site.origins:
         raise Forbidden("This origin is not one of the site's.")
-    return site, viewer(site, hello.anonymous_id or None, hello.user_id or None, hello.user_hash)
+    return site, viewer(site, hello.anonymous_id or None, hello.user_id or None, hello.user_hash), hello
 
 
 def _rulesets(rt: Runtime) -> Rulesets:

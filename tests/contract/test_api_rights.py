@@ -76,6 +76,15 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/segments/<segment_id>/import"): (RULES, b"email\njo@shop.example\n"),
     ("GET", "/sites/<site>/segments/<segment_id>/export"): (READ, None),
     ("GET", "/sites/<site>/messages"): (READ, None),
+    ("GET", "/sites/<site>/conversations"): (READ, None),
+    ("POST", "/sites/<site>/conversations"): (RECORD, {"visitor": "a" * 32, "body": "May I help you?"}),
+    ("GET", "/sites/<site>/conversations/<conversation_id>"): (READ, None),
+    ("PATCH", "/sites/<site>/conversations/<conversation_id>"): (RECORD, {"state": "closed"}),
+    ("GET", "/sites/<site>/conversations/<conversation_id>/parts"): (READ, None),
+    ("POST", "/sites/<site>/conversations/<conversation_id>/parts"): (RECORD, {"body": "It is."}),
+    ("PATCH", "/sites/<site>/conversations/<conversation_id>/parts/<int:number>"): (RECORD, {"body": "It was."}),
+    ("DELETE", "/sites/<site>/conversations/<conversation_id>/parts/<int:number>"): (RECORD, None),
+    ("POST", "/sites/<site>/conversations/<conversation_id>/read"): (RECORD, {"number": 1}),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/sites/<site>/products"): (READ, None),
@@ -129,6 +138,8 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Calla
     feed = api.post(f"/sites/{site}/feeds", {"url": "https://shop.example/feed.xml"}).json["id"]
     assert api("PUT", f"/sites/{site}/products/k/17", {"name": "Kettle"}).status_code == 200
     ids |= {"<webhook_id>": webhook, "<segment_id>": group, "<merge_id>": "d" * 32}
+    begun = api.post(f"/sites/{site}/conversations", {"visitor": visitor, "body": "May I help you?"}).json
+    ids |= {"<conversation_id>": begun["conversation"]["id"], "<int:number>": "1"}
     ids |= {"<feed_id>": feed, "<path:product_id>": "k/17"}
 
     def filled(path: str, **other: str) -> str:

@@ -174,7 +174,7 @@ def test_an_export_holds_everything_and_an_erasure_leaves_nothing(api: Api, site
     assert export["events"] == api.all_items(f"/sites/{site}/visitors/{ada}/events", 200)
     assert len(export["events"]) == 705
     assert set(export) == {
-        *("visitor", "events", "messages", "webhooks", "enrolments"),
+        *("visitor", "events", "messages", "webhooks", "enrolments", "conversations", "parts"),
         *("merges", "consents", "segments", "access_log"),
     }
     assert api("DELETE", f"/sites/{site}/visitors/{ada}").status_code == 204

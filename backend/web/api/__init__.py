@@ -12,6 +12,7 @@ from backend.schemas.page import Limit
 from backend.schemas.policy import Written
 from backend.schemas.simulation import RuleOrId
 from backend.web.api import (
+    conversations,
     docs,
     feeds,
     funnels,
@@ -89,7 +90,7 @@ def register(app: Flask) -> None:
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
         *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
-        *(tokens, status),
+        *(conversations, tokens, status),
     ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api

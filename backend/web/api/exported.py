@@ -11,6 +11,7 @@ from backend.domain.profile import Profile
 from backend.domain.site import Site
 from backend.pipeline import access
 from backend.runtime import Runtime
+from backend.schemas.conversation import ConversationOut, PartOut, conversation_view, part_view
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.export import StandingOut, standings_view
 from backend.schemas.merge import MergeRecordOut, merge_view
@@ -19,7 +20,18 @@ from backend.schemas.privacy import AccessOut, ChoiceOut, access_view
 from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut
 from backend.schemas.webhook import WebhookOut, webhook_view
-from backend.storage import access_log, enrolments, events, merges, messages, segments, visitors, webhooks
+from backend.storage import (
+    access_log,
+    conversations,
+    enrolments,
+    events,
+    merges,
+    messages,
+    parts,
+    segments,
+    visitors,
+    webhooks,
+)
 from backend.storage.database import Connection
 from backend.web.api.shown import view_of
 
@@ -109,6 +121,7 @@ def _parts(rt: Runtime, site: Site, profile: Profile) -> Iterator[_Part]:
         enrolment_view,
         EnrolmentOut(),
     )
+    yield from _talk(site, members)
     yield _Part(
         "merges",
         "merge",
@@ -128,6 +141,27 @@ def _parts(rt: Runtime, site: Site, profile: Profile) -> Iterator[_Part]:
         access_log.place,
         access_view,
         AccessOut(),
+    )
+
+
+def _talk(site: Site, members: Sequence[str]) -> Iterator[_Part]:
+    yield _Part(
+        "conversations",
+        "conversation",
+        lambda conn, before: conversations.list_conversations(
+            conn, site.id, visitor_ids=members, limit=AT_ONCE, before=before
+        ),
+        conversations.place,
+        conversation_view,
+        ConversationOut(),
+    )
+    yield _Part(
+        "parts",
+        "part",
+        lambda conn, before: parts.list_of_visitors(conn, members, AT_ONCE, before),
+        parts.place,
+        part_view,
+        PartOut(),
     )
 
 

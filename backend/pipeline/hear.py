@@ -1,0 +1,176 @@
+"""The step `hear`: what visitors say becomes parts of their conversations, in the transaction that folds their events.
+
+So a part that the collector has accepted is kept once, and in the order in which it was said, whoever dies when.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from backend.domain.conversation import (
+    RATED,
+    RATINGS,
+    REPLIED,
+    Conversation,
+    Part,
+    Said,
+    chosen,
+    conversation_id,
+    having,
+    numbered,
+    text_of,
+)
+from backend.domain.event import Event
+from backend.domain.message import ON_SITE, Message
+from backend.domain.profile import Profile
+from backend.storage import conversations, messages, parts, visitors
+from backend.storage.database import Connection
+
+MOST = 100
+"""Conversations of a person among which the one that goes on is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What somebody said: `home` is the visitor whom the event itself names."""
+
+    person_id: str
+    home: str
+    site_id: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A part that is new, the conversation as it is with it, and the id of the person whose it is."""
+
+    conversation: Conversation
+    part: Part
+    person_id: str
+
+
+def hear(connection: Connection, profiles: Mapping[str, Profile], spoken: Sequence[Spoken]) -> list[Heard]:
+    """Writes what was said, in order of time; returns the parts that are new."""
+    groups: dict[str, list[Spoken]] = {}
+    for each in sorted(spoken, key=lambda each: each.event.moment):
+        groups.setdefault(each.person_id, []).append(each)
+    heard: list[Heard] = []
+    for person_id in sorted(groups):  # in one order, so that two workers cannot wait for each other
+        profile = profiles.get(person_id)
+        if profile is not None:
+            heard.extend(_Listener(connection, profile).take(groups[person_id]))
+    return heard
+
+
+class _Listener:
+    """One person's conversations, locked, as they grow."""
+
+    def __init__(self, connection: Connection, profile: Profile) -> None:
+        self.connection = connection
+        self.person_id = profile.id
+        self.members = visitors.members_of(profile)
+        self.found = conversations.of_visitors(connection, self.members, MOST, lock=True)
+        self.heard: list[Heard] = []
+
+    def take(self, spoken: Sequence[Spoken]) -> list[Heard]:
+        known = parts.known(self.connection, self.members, [each.event.message_id for each in spoken])
+        for each in spoken:
+            if each.event.message_id not in known:
+                self._take(each)
+        return self.heard
+
+    def _take(self, spoken: Spoken) -> None:
+        event = spoken.event
+        if event.name == RATED:
+            self._rate(event)
+            return
+        said = text_of(event.properties)
+        attached = _attached(event)
+        if not said and not attached:
+            return
+        message = self._answered(event) if event.name == REPLIED else None
+        conversation = self._going_on(event, message) or self._begun(spoken, message)
+        if message is not None:
+            conversation = self._quote(conversation, message)
+        channel = message.channel if message is not None else "chat"
+        content = {"attachments": attached} if attached else {}
+        self._add(
+            conversation,
+            Said(
+                id=event.message_id, author="visitor", text=said, at=event.timestamp, channel=channel, content=content
+            ),
+        )
+
+    def _answered(self, event: Event) -> Message | None:
+        """The message on the site that is replied to; None where it is none of this person's."""
+        told = event.properties.get("message_id")
+        if not isinstance(told, str):
+            return None
+        found = messages.among(self.connection, self.members, [told])
+        return found[0] if found and found[0].channel in ON_SITE else None
+
+    def _going_on(self, event: Event, message: Message | None) -> Conversation | None:
+        message_id = message.id if message is not None else None
+        return chosen(
+            self.found, event.properties.get("conversation_id"), message_id, event.anonymous_id, proven=event.signed
+        )
+
+    def _begun(self, spoken: Spoken, message: Message | None) -> Conversation:
+        event = spoken.event
+        return Conversation(
+            id=conversation_id(spoken.site_id, event.message_id),
+            site_id=spoken.site_id,
+            visitor_id=spoken.home,
+            opened_by="visitor" if message is None else "rule",
+            created_at=event.timestamp,
+            last_at=event.timestamp,
+            anonymous_id=event.anonymous_id,
+            message_id=message.id if message is not None else None,
+        )
+
+    def _quote(self, conversation: Conversation, message: Message) -> Conversation:
+        """The conversation with the message that is answered, as what leads to the answer."""
+        if parts.find(self.connection, conversation.visitor_id, message.id) is not None:
+            return conversation
+        said = Said(
+            id=message.id,
+            author="rule",
+            author_id=message.rule_id,
+            text=str(message.content.get("body") or ""),
+            at=message.shown_at or message.created_at,
+            channel=message.channel,
+            content=dict(message.content),
+        )
+        return self._add(conversation, said)
+
+    def _rate(self, event: Event) -> None:
+        told, rating = event.properties.get("conversation_id"), event.properties.get("rating")
+        found = next((each for each in self.found if each.id == told), None)
+        if found is None or type(rating) is not int or rating not in RATINGS:
+            return
+        remark = text_of(event.properties) or None
+        rated = replace(found, rating=rating, remark=remark)
+        content = {"event": "rated", "rating": rating}
+        said = Said(
+            id=event.message_id,
+            author="visitor",
+            kind="event",
+            text=remark or "",
+            at=event.timestamp,
+            content=content,
+        )
+        self._add(rated, said)
+
+    def _add(self, conversation: Conversation, said: Said) -> Conversation:
+        part = numbered(conversation, said)
+        after = having(conversation, part)
+        conversations.save(self.connection, after)
+        parts.insert(self.connection, part)
+        self.found = [after, *(each for each in self.found if each.id != after.id)]
+        self.heard.append(Heard(after, part, self.person_id))
+        return after
+
+
+def _attached(event: Event) -> list[str]:
+    """The ids of what was uploaded with it."""
+    told = event.properties.get("attachments")
+    return [each for each in told if isinstance(each, str)][:10] if isinstance(told, list) else []

@@ -1,0 +1,30 @@
+"""The step `send on`: what a transaction promised is rung for: streams, workers, consoles."""
+
+import structlog
+
+from backend.channels.onsite import notes
+from backend.domain.message import ON_SITE
+from backend.pipeline.apply import Effects
+from backend.pipeline.faults import point
+from backend.pipeline.tell import tell_heard
+from backend.runtime import Runtime
+from backend.storage.queue import WEBHOOKS
+
+log = structlog.get_logger(__name__)
+
+
+def send_on(rt: Runtime, effects: Effects) -> None:
+    """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
+    tell_heard(rt, effects.heard)
+    if not effects.messages and not effects.webhooks:
+        return
+    refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]
+    try:
+        rt.live.publish(notes(effects.messages))
+        if refs:
+            rt.queue.enqueue(refs)
+        if effects.webhooks:
+            rt.queue.enqueue([(each.visitor_id, each.id) for each in effects.webhooks], WEBHOOKS)
+    except Exception as error:
+        log.warning("bell_failed", reason=str(error)[:200])
+    point("after_bell")

@@ -1,0 +1,62 @@
+"""The step `tell`: who looks on learns of a new part at once: the visitor's pages, and the site's operators.
+
+What is told is in SQL already: where Redis is gone, a page and a console find it when they ask again.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from backend.domain.conversation import Conversation, Part, for_visitors
+from backend.pipeline.hear import Heard
+from backend.runtime import Runtime
+from backend.schemas.conversation import desk_note, page_part
+
+log = structlog.get_logger(__name__)
+
+
+def desk_of(site_id: str) -> str:
+    """The name under which a site's operators listen."""
+    return f"desk:{site_id}"
+
+
+def tell(
+    rt: Runtime, conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
+) -> None:
+    """Tells of a part that an operator added, or (`again`) changed."""
+    publish(rt, _notes(conversation, part, person_id, name, again=again))
+
+
+def tell_heard(rt: Runtime, heard: Iterable[Heard]) -> None:
+    """Tells of parts that visitors added."""
+    publish(rt, [note for each in heard for note in _notes(each.conversation, each.part, each.person_id, None)])
+
+
+def tell_changed(rt: Runtime, conversation: Conversation, person_id: str) -> None:
+    """Tells how far both sides have read."""
+    data = {"conversation_id": conversation.id, "read": conversation.read, "seen": conversation.seen}
+    notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "marks", "data": data})]
+    note = {"event": "marks", "anonymous_id": conversation.anonymous_id, "data": data}
+    notes.extend((each, note) for each in {person_id, conversation.visitor_id})
+    publish(rt, notes)
+
+
+def _notes(
+    conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
+) -> list[tuple[str, Mapping[str, Any]]]:
+    data = desk_note(conversation, part) | {"again": again}
+    notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "part", "data": data})]
+    if for_visitors(part):
+        told = page_part(part, name)
+        note = {"event": "part", "anonymous_id": conversation.anonymous_id, "data": told}
+        notes.extend((each, note) for each in {person_id, conversation.visitor_id})
+    return notes
+
+
+def publish(rt: Runtime, notes: list[tuple[str, Mapping[str, Any]]]) -> None:
+    """Publishes notes; where nobody can be told now, that is logged and nothing more."""
+    try:
+        rt.live.publish(notes)
+    except Exception as error:
+        log.warning("bell_failed", reason=str(error)[:200])

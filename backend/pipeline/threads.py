@@ -1,0 +1,68 @@
+"""The step `threads`: which conversations a browser may see, and how far its visitor has read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from backend.domain.conversation import Conversation, Part
+from backend.errors import NotFound
+from backend.pipeline.show import Viewer
+from backend.pipeline.tell import tell_changed
+from backend.runtime import Runtime
+from backend.storage import conversations, operators, parts, visitors
+from backend.storage.database import Connection
+
+MOST = 20
+"""Conversations that a page is told of, the latest ones."""
+
+PARTS = 50
+"""Parts of each that it is told at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation with its latest parts, and the names of the operators who speak in it, by id."""
+
+    conversation: Conversation
+    parts: Sequence[Part]
+    names: dict[str, str]
+
+    @property
+    def unread(self) -> int:
+        """How many of these parts the visitor has not seen."""
+        seen = self.conversation.seen
+        return sum(1 for each in self.parts if each.number > seen and each.author != "visitor")
+
+
+def threads(rt: Runtime, who: Viewer) -> list[Thread]:
+    """The conversations that this viewer may see, the latest first."""
+    with rt.db.read() as connection:
+        found = _visible(connection, who)[:MOST]
+        told = [(each, parts.list_parts(connection, each, limit=PARTS, kinds=["message"])) for each in found]
+        speakers = {each.author_id for _, group in told for each in group if each.author == "operator"}
+        speakers |= {each.assignee_id for each, _ in told}
+        names = operators.names(connection, {each for each in speakers if each is not None})
+    return [Thread(conversation, group, names) for conversation, group in told]
+
+
+def see(rt: Runtime, who: Viewer, conversation_id: str, number: int) -> Conversation:
+    """Notes how far this viewer has read; NotFound where it is none of theirs."""
+    with rt.db.begin() as connection:
+        found = next((each for each in _visible(connection, who) if each.id == conversation_id), None)
+        if found is None:
+            raise NotFound("There is no such conversation.")
+        changed = conversations.see(connection, found, number)
+        profile = visitors.load_profile(connection, found.visitor_id)
+    found = replace(found, seen=max(found.seen, min(number, found.last)))
+    if changed:
+        tell_changed(rt, found, profile.id if profile is not None else found.visitor_id)
+    return found
+
+
+def _visible(connection: Connection, who: Viewer) -> list[Conversation]:
+    found = [
+        each
+        for profile in who.profiles(connection)
+        for each in conversations.of_visitors(connection, visitors.members_of(profile), MOST)
+        if who.may_see(each.anonymous_id) and who.may_read(profile, each.visitor_id)
+    ]
+    return sorted(found, key=lambda each: (each.last_at, each.id), reverse=True)

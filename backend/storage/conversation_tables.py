@@ -1,0 +1,127 @@
+"""The tables about conversations: what is said, who answers, and where they work."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+
+from backend.storage.metadata import metadata
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),  # with whom it began
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("site_id", "opened_by", "state")),
+    *(Column(name, Text) for name in ("anonymous_id", "message_id", "assignee_id", "department_id")),
+    Column("priority", Integer, nullable=False, server_default="0"),  # its place in PRIORITIES
+    Column("tags", Text, nullable=False, server_default="[]"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    *(Column(name, Integer, nullable=False, server_default="0") for name in ("last", "seen", "read")),
+    *(Column(name, BigInteger) for name in ("snoozed_until", "waiting_since", "answered_at", "closed_at")),
+    Column("mailed", Integer, nullable=False, server_default="0"),  # the last part that went out by mail
+    Column("routed_at", BigInteger),  # when somebody was last looked for who answers
+    Column("rating", Integer),
+    Column("remark", Text),
+    Column("preview", Text, nullable=False, server_default=""),
+)
+Index("ix_conversations_id", conversations.c.id)
+Index("ix_conversations_site_id_state_last_at", *(conversations.c[name] for name in ("site_id", "state", "last_at")))
+Index(
+    "ix_conversations_site_id_assignee_id_last_at",
+    *(conversations.c[name] for name in ("site_id", "assignee_id", "last_at")),
+)
+Index(
+    "ix_conversations_waiting_since",
+    conversations.c.waiting_since,
+    sqlite_where=text("waiting_since IS NOT NULL"),
+    postgresql_where=text("waiting_since IS NOT NULL"),
+)
+Index(
+    "ix_conversations_snoozed_until",
+    conversations.c.snoozed_until,
+    sqlite_where=text("snoozed_until IS NOT NULL"),
+    postgresql_where=text("snoozed_until IS NOT NULL"),
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("id", "site_id", "author", "kind", "channel", "text")),
+    Column("author_id", Text),
+    Column("content", Text, nullable=False, server_default="{}"),
+    Column("words", Text, nullable=False, server_default=""),  # the text as it is searched: case folded
+    Column("at", BigInteger, nullable=False),
+    *(Column(name, BigInteger) for name in ("edited_at", "deleted_at")),
+)
+Index("ix_parts_visitor_id_id", parts.c.visitor_id, parts.c.id, unique=True)
+Index("ix_parts_site_id_at", parts.c.site_id, parts.c.at)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("site_id", "name", "type", "digest")),
+    Column("size", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("part_id", Text),  # None: uploaded, and not said yet
+)
+Index("ix_attachments_id", attachments.c.id)
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("password", Text),  # argon2id; None: invited, and has not chosen one yet
+    Column("photo", Text),  # the digest of a picture
+    Column("settings", Text, nullable=False, server_default="{}"),
+    *(Column(name, BigInteger, nullable=False) for name in ("created_at", "updated_at")),
+    *(Column(name, BigInteger) for name in ("disabled_at", "seen_at")),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("operator_id", Text, primary_key=True),
+    Column("site_id", Text, primary_key=True),  # empty: every site
+    Column("role", Text, nullable=False),
+    Column("departments", Text, nullable=False, server_default="[]"),
+    Column("capacity", Integer, nullable=False, server_default="10"),  # conversations at a time
+    Column("presence", Text, nullable=False, server_default="off"),  # online, away, off: as they chose
+)
+Index("ix_memberships_site_id", memberships.c.site_id)
+
+departments = Table(
+    "departments",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("document", Text, nullable=False, server_default="{}"),  # hours, routing
+    *(Column(name, BigInteger, nullable=False) for name in ("created_at", "updated_at")),
+)
+
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),  # of the cookie
+    Column("operator_id", Text, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in ("created_at", "used_at")),
+    Column("agent", Text, nullable=False, server_default=""),
+)
+Index("ix_console_sessions_operator_id", console_sessions.c.operator_id)
+
+canned_replies = Table(
+    "canned_replies",
+    metadata,
+    Column("site_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("shortcut", Text, nullable=False),
+    Column("text", Text, nullable=False),  # Liquid
+    *(Column(name, BigInteger, nullable=False) for name in ("created_at", "updated_at")),
+)
+Index("ix_canned_replies_site_id_shortcut", canned_replies.c.site_id, canned_replies.c.shortcut, unique=True)
