@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from backend.domain.event import Event
 from backend.schemas.documents import ProfileHead, decode_head
 from backend.schemas.event import event_of_row
-from backend.storage.bulk import pieces_of, rows_of
+from backend.storage.bulk import rows_of
 from backend.storage.tables import events, visitors
 from backend.storage.times import from_micros, to_micros
 from backend.storage.visitors import in_order_of_id
@@ -35,7 +35,7 @@ def heads(
         .order_by(visitors.c.visitor_id)
         .limit(limit)
     )
-    return [decode_head(text) for piece in pieces_of(connection, query, limit) for (text,) in piece]
+    return [decode_head(text) for text in connection.scalars(query)]
 
 
 def lengths(connection: Connection, ids: Collection[str], until: datetime) -> dict[str, int]:
