@@ -225,6 +225,8 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         " WHERE number <> 0",
         "segment_members": "SELECT visitor_id, segment_id, entered_at FROM segment_members",
         "stage_entries": "SELECT visitor_id, at, site_id, revision, stage, source, device FROM stage_entries",
+        "conversations": "SELECT visitor_id, id, state, last, waiting_since, preview FROM conversations",
+        "parts": "SELECT visitor_id, conversation_id, number, id, author, author_id, text, at FROM parts",
         "dead_events": "SELECT partition, reason FROM dead_events",
     }
     with rt.db.read() as connection:

@@ -80,8 +80,9 @@ class Conversation:
 class Part:
     """One thing said, noted or done; `number` is its place, from 1.
 
-    `author_id` is an operator's id, or of a rule; `channel` the way by which it came (chat, popup, email, api);
-    `content` what it has beside text: a rule's rendered message, `attachments`, or of an event its `event` and values.
+    `author_id` is the id of an operator, of a rule, or of the visitor as whom somebody spoke; `channel` the way by
+    which it came (chat, popup, email, api); `content` what it has beside text: a rule's rendered message,
+    `attachments`, or of an event its `event` and values.
     """
 
     id: str

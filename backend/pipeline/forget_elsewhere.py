@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from backend.domain.identifier import Reading
+from backend.domain.identity import anonymous_visitor
 from backend.domain.unmerge import without
 from backend.pipeline.quotes import as_written, texts_of
-from backend.storage import enrolments, merges, messages, thinned, visitors, webhooks
+from backend.storage import conversations, enrolments, merges, messages, parts, thinned, visitors, webhooks
 from backend.storage.database import Connection
 from backend.storage.merges import Merge
 from backend.storage.visitors import Stored
@@ -42,6 +43,10 @@ def forget_elsewhere(connection: Connection, person: Mapping[str, Stored], readi
     quoted, since = as_written(told - others_told), min(each.at for each in undone)
     messages.remove_telling(connection, others, quoted, since)
     webhooks.remove_telling(connection, others, quoted | person.keys(), since)
+    parts.forget(connection, others, person, quoted, now)
+    known = {(each.profile.site_id, name) for each in person.values() for name in each.profile.anonymous_ids}
+    browsers = {name for site_id, name in known if anonymous_visitor(site_id, name) in person}
+    conversations.forget_browsers(connection, others, browsers)
     if thinned.any_of(connection, person):
         forget_made(connection, others, undone, now)
     entered = [(each, without(each, person)) for each in enrolments.of_visitors(connection, others)]

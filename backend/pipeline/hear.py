@@ -81,7 +81,7 @@ class _Listener:
     def _take(self, spoken: Spoken) -> None:
         event = spoken.event
         if event.name == RATED:
-            self._rate(event)
+            self._rate(spoken)
             return
         said = text_of(event.properties)
         attached = _attached(event)
@@ -96,7 +96,13 @@ class _Listener:
         self._add(
             conversation,
             Said(
-                id=event.message_id, author="visitor", text=said, at=event.timestamp, channel=channel, content=content
+                id=event.message_id,
+                author="visitor",
+                author_id=spoken.home,
+                text=said,
+                at=event.timestamp,
+                channel=channel,
+                content=content,
             ),
         )
 
@@ -142,7 +148,8 @@ class _Listener:
         )
         return self._add(conversation, said)
 
-    def _rate(self, event: Event) -> None:
+    def _rate(self, spoken: Spoken) -> None:
+        event = spoken.event
         told, rating = event.properties.get("conversation_id"), event.properties.get("rating")
         found = next((each for each in self.found if each.id == told), None)
         if found is None or type(rating) is not int or rating not in RATINGS:
@@ -153,6 +160,7 @@ class _Listener:
         said = Said(
             id=event.message_id,
             author="visitor",
+            author_id=spoken.home,
             kind="event",
             text=remark or "",
             at=event.timestamp,

@@ -29,7 +29,7 @@ class PartOut(StrictSchema):
     conversation_id = fields.String()
     number = fields.Integer(metadata={"description": "Its place in the conversation, from 1."})
     author = fields.String(metadata={"enum": ["visitor", "operator", "rule", "bot", "system"]})
-    author_id = fields.String(allow_none=True, metadata={"description": "An operator's id, or a rule's."})
+    author_id = fields.String(allow_none=True, metadata={"description": "The id of an operator, a rule, or a visitor."})
     kind = fields.String(metadata={"enum": list(KINDS), "description": "A note is read by operators only."})
     channel = fields.String(metadata={"enum": ["chat", "popup", "email", "api"]})
     text = fields.String()

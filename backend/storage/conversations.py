@@ -133,6 +133,12 @@ def _reach(connection: Connection, conversation: Conversation, name: str, number
     )
 
 
+def forget_browsers(connection: Connection, members: Collection[str], names: Collection[str]) -> None:
+    """Takes these browsers out of the conversations of these visitors: they are of somebody else, who is erased."""
+    mine = and_(conversations.c.visitor_id.in_(list(members)), conversations.c.anonymous_id.in_(list(names)))
+    connection.execute(update(conversations).where(mine).values(anonymous_id=None))
+
+
 def awake(connection: Connection, now: datetime, limit: int) -> list[Conversation]:
     """Those whose snooze is over."""
     until = conversations.c.snoozed_until

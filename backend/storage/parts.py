@@ -1,13 +1,14 @@
 """The parts of conversations: one row each, in order of number."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select, tuple_, update
 
 from backend.domain.conversation import Conversation, Part
 from backend.schemas.documents import decode_content, encode_content
-from backend.storage.tables import parts
+from backend.storage.tables import conversations, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 
@@ -60,6 +61,31 @@ def list_parts(
         query = query.where(parts.c.kind.in_(list(kinds)))
     rows = connection.execute(query.order_by(parts.c.number.desc()).limit(limit)).all()
     return [part_of(row) for row in reversed(rows)]
+
+
+def forget(
+    connection: Connection, members: Collection[str], authors: Collection[str], texts: Collection[str], now: datetime
+) -> None:
+    """Empties what these authors said in the conversations of these visitors, and what tells one of these texts.
+
+    The texts are as they are written in JSON. The places of the parts stay.
+    """
+    mine = parts.c.visitor_id.in_(list(members))
+    emptied: set[tuple[str, str]] = set()
+    for row in connection.execute(select(parts).where(mine)).all():
+        told = f"{encode_content({'text': row.text})} {row.content}"
+        if row.author_id in authors or any(text in told for text in texts):
+            gone = {"text": "", "content": "{}", "words": "", "author_id": None, "deleted_at": to_micros(now)}
+            key = and_(
+                parts.c.visitor_id == row.visitor_id,
+                parts.c.conversation_id == row.conversation_id,
+                parts.c.number == row.number,
+            )
+            connection.execute(update(parts).where(key).values(gone))
+            emptied.add((row.visitor_id, row.conversation_id))
+    for visitor_id, conversation_id in emptied:
+        key = and_(conversations.c.visitor_id == visitor_id, conversations.c.id == conversation_id)
+        connection.execute(update(conversations).where(key).values(preview="", remark=None))
 
 
 Place = tuple[str, str, int]

@@ -25,7 +25,7 @@ from tests.integration.test_segments import ask, good, make
 
 DEVICES = ("phone", "laptop", "kiosk")
 USERS = ("ua", "ub", "uc")
-KINDS = ("traits", "alias", "reset", "poison", "context")
+KINDS = ("traits", "alias", "reset", "poison", "context", "say", "say")
 BOOM = "Boom"
 """The event that nothing can digest."""
 
@@ -104,6 +104,12 @@ class World:
                 "event": "Form Field Filled",
                 "anonymousId": device,
                 "properties": {"field": "tel" if drawn["flag"] else "email", "value": phone if drawn["flag"] else mail},
+            },
+            "say": {
+                "type": "track",
+                "event": "Live Chat Message Sent",
+                **(known if drawn["flag"] else {"anonymousId": device}),
+                "properties": {"message_body": mark},
             },
             "view": {"type": "track", "event": "Product Viewed", **known, "properties": drawn["product"]},
             "cart": {"type": "track", "event": "Product Added", "anonymousId": device, "properties": drawn["product"]},

@@ -89,6 +89,8 @@ def busy_morning(shop: Shop) -> None:
         if number % 2:
             shop.put(identify(f"user{number % 5}", {"email": f"user{number % 5}@example.com"}, anonymousId=name))
             shop.put(call("Product Viewed", {"product_id": "mug"}, anonymousId=name))
+        said = call("Live Chat Message Sent", {"message_body": f"Hello {number}"}, anonymousId=name)
+        shop.put(said, said, call("Live Chat Message Sent", {"message_body": "Somebody?"}, anonymousId=name))
         if number % 3 == 0:
             shop.put(call("Order Completed", {"total": 10, "order_id": number}, anonymousId=name))
     header, events = b"\x93\x01\xa1s\x00", b'[{"type":"track","event":"X","anonymousId":"a","timestamp":"never"}]'
