@@ -203,7 +203,7 @@ def _waiting(connection: Connection, due: Due, found: Conversation, profile: Pro
     given = [each for each in events if each.at >= since and each.content.get("event") == "assigned"]
     if given and looked is not None:  # whoever was given it by hand has their time too
         looked = max(looked, given[-1].at)
-    tried = {str(each.content["to"]) for each in given if each.content.get("to")}
+    tried = {str(each.content[name]) for each in given for name in ("from", "to") if each.content.get(name)}
     if found.assignee_id is not None:
         tried.add(found.assignee_id)
     return Waiting(

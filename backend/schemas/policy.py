@@ -192,8 +192,8 @@ class PolicyFields(StrictSchema):
         read_desk,
         allow_none=True,
         metadata={
-            "description": "How conversations are answered. `hours`: the working hours, by the clock of `zone` (`windows` with "
-            "`from`, `to` and `weekdays`, several a day, also over midnight; `holidays`; `exceptions`, days "
+            "description": "How conversations are answered. `hours`: the working hours, by the clock of `zone` "
+            "(`windows` with `from`, `to` and `weekdays`, several a day, also over midnight; `holidays`; `exceptions`, days "
             "with hours of their own, `[]` for closed); null: always. `routing`: manual (operators take what "
             "waits), round_robin (each in turn who is online and has room), previous (who answered this visitor "
             "last, else in turn). `unanswered_after`: after so much working time the next operator gets it, and "
