@@ -73,7 +73,7 @@ class PresenceIn(StrictSchema):
 
 
 def page_desk(*, online: bool, replies_in: float | None, opens_at: datetime | None) -> dict[str, Any]:
-    """The desk as a page is told of it."""
+    """The desk as a page is told of it; `opens_at` is None where it is open, or never will be."""
     return {
         "online": online,
         "replies_in": None if replies_in is None else round(replies_in),

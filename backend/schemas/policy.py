@@ -193,8 +193,8 @@ class PolicyFields(StrictSchema):
         allow_none=True,
         metadata={
             "description": "How conversations are answered. `hours`: the working hours, by the clock of `zone` "
-            "(`windows` with `from`, `to` and `weekdays`, several a day, also over midnight; `holidays`; `exceptions`, days "
-            "with hours of their own, `[]` for closed); null: always. `routing`: manual (operators take what "
+            "(`windows` with `from`, `to` and `weekdays`, several a day, also over midnight; `holidays`; `exceptions`, "
+            "days with hours of their own, `[]` for closed); null: always. `routing`: manual (operators take what "
             "waits), round_robin (each in turn who is online and has room), previous (who answered this visitor "
             "last, else in turn). `unanswered_after`: after so much working time the next operator gets it, and "
             "where nobody else is there the visitor is told so, and asked for an e-mail address where none is "

@@ -86,7 +86,8 @@ def _desk(rt: Runtime, site: Site) -> dict[str, Any]:
     if watch.rt is not rt:
         watch = current_app.extensions[WATCH] = Watch(rt)
     state = watch.state(site)
-    return page_desk(online=state.online, replies_in=watch.replies_in(site), opens_at=state.opens_at)
+    opens_at = None if state.open else state.opens_at
+    return page_desk(online=state.online, replies_in=watch.replies_in(site), opens_at=opens_at)
 
 
 @blueprint.route("/v1/config", methods=["OPTIONS"], provide_automatic_options=False)
