@@ -25,6 +25,9 @@ from backend.domain.template import MissingValue, TemplateError, render_content,
 from backend.domain.variant import assign, is_held_out
 from backend.domain.winner import Winners
 
+NO_OPERATOR = "no_operator"
+"""Why a message that requires an operator was not sent."""
+
 
 class Gate(NamedTuple):
     """One gate's verdict; a tuple, since each decision makes several.
@@ -112,6 +115,8 @@ def gates(
     yield Gate("channel", True, None, f"{way.channel} leads to this visitor.")
     if site.policy.consent is not NOTHING_ASKED and rule.rule.spec.category != "transactional":
         yield _consent_gate(site, profile, way.channel)
+    if op.message.requires_operator:
+        yield _operator_gate(moment)
     at = setting.spoken or moment.at
     yield from _time_gates(site, setting.limits, rule, profile, way.channel, at)
     known = find(profile.exposures, rule.id, op.name)
@@ -139,6 +144,12 @@ def _consent_gate(site: Site, profile: Profile, channel: str) -> Gate:
     if missing is not None:
         return Gate("consent", False, "no_consent", f"They have not agreed to {missing}.")
     return Gate("consent", True, None, "What the site asks for is agreed to.")
+
+
+def _operator_gate(moment: Moment) -> Gate:
+    if moment.operator_online:
+        return Gate("operator", True, None, "Somebody is there to answer.")
+    return Gate("operator", False, NO_OPERATOR, "Nobody is there to answer, and the message requires an operator.")
 
 
 def variant_for(

@@ -15,7 +15,7 @@ from backend.domain.rule.names import Seen, mistyped, stages_asked, unknown_stag
 from backend.domain.rule.trigger import MessageTrigger
 from backend.domain.site import Site
 from backend.domain.vocabulary import EVENT, TRAIT
-from backend.storage import events, rules, segments, visitor_lists, visitors, vocabularies
+from backend.storage import desks, events, rules, segments, visitor_lists, visitors, vocabularies
 from backend.storage.database import Connection
 from backend.storage.rules import StoredRule
 
@@ -43,6 +43,7 @@ def doubts(connection: Connection, site: Site, spec: RuleSpec, seen: Seen | None
     `seen` is what `sample` gave, where several rules are asked about.
     """
     found = list(_unknown_rule(connection, site, spec))
+    found.extend(_of_operators(connection, site, spec))
     found.extend(_told(each) for each in _never(spec.document))
     found.extend(_told(each) for each in unknown_stages(spec.document, site.funnel.names))
     found.extend(_doubtful_names(connection, site, spec.document, seen))
@@ -158,6 +159,26 @@ def _unknown_rule(connection: Connection, site: Site, spec: RuleSpec) -> Iterato
     trigger = spec.trigger
     if isinstance(trigger, MessageTrigger) and rules.get_rule(connection, site.id, trigger.rule_id) is None:
         yield Warned("trigger.rule", "There is no rule with this id, so nothing starts this one.")
+
+
+def _of_operators(connection: Connection, site: Site, spec: RuleSpec) -> Iterator[Warned]:
+    """What asks for an operator on a site that has none."""
+    asking = [path for path, message in _messages(spec.document, ()) if message.get("requires_operator")]
+    if not asking or desks.seats(connection, site.id):
+        return
+    for path in asking:
+        place = ".".join(map(str, (*path, "requires_operator")))
+        yield Warned(place, "This site has no operators, so this is never sent.")
+
+
+def _messages(node: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Every message of a rule's document, and its path."""
+    below = enumerate(node) if isinstance(node, list) else node.items() if isinstance(node, Mapping) else ()
+    for key, each in below:
+        if key == "message" and isinstance(each, Mapping):
+            yield (*path, key), each
+        elif key not in {"where", "if", "until", "audience"}:
+            yield from _messages(each, (*path, key))
 
 
 def _never(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

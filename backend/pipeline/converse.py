@@ -22,6 +22,7 @@ from backend.domain.conversation import (
 )
 from backend.domain.site import Site
 from backend.errors import Conflict, Forbidden, Invalid, NotFound
+from backend.pipeline.desk import beat
 from backend.pipeline.tell import tell, tell_changed
 from backend.runtime import Runtime
 from backend.storage import conversations, parts, visitors
@@ -91,6 +92,8 @@ def say(
         conversation, part = _add(connection, conversation, said)
         person_id = _person(connection, conversation)
     tell(rt, conversation, part, person_id, speaker.name)
+    if speaker.id is not None:
+        beat(rt, site.id, speaker.id, active=True)
     return conversation, part
 
 

@@ -17,6 +17,7 @@ from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription, seal
 from backend.errors import DeliveryError
 from backend.pipeline.count import count_messages
+from backend.pipeline.desk import Watch
 from backend.pipeline.faults import point
 from backend.pipeline.outcome import ATTEMPTS, Outcome, Postponed, Refused, Sent, jitter
 from backend.pipeline.permits import Permit, Permits, receiver_name
@@ -51,7 +52,7 @@ class _Run:
         self._rt = rt
         self._channels = channels
         self._stack = stack
-        self._permits = Permits(rt.sites)
+        self._permits = Permits(rt.sites, Watch(rt))
         self._sessions: dict[str, Session] = {}
         self._deferred: set[str] = set()
 

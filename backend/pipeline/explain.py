@@ -23,6 +23,7 @@ from backend.domain.site import Site
 from backend.domain.standing import Standing, standing
 from backend.domain.telling import Telling
 from backend.domain.unsubscribe import Subscription
+from backend.pipeline.desk import Watch
 from backend.pipeline.rulesets import former
 from backend.pipeline.shelve import asking_products
 from backend.runtime import Runtime
@@ -67,6 +68,7 @@ def explain(rt: Runtime, site: Site, rule: Rule, profile: Profile) -> Explanatio
         history=past,
         zone_name=site.timezone,
         standards=standards,
+        somebody=Watch(rt).somebody(site.id),
     )
     verdicts = [triggered, _reentry_gate(compiled, entered, event, now)]
     op = _next_saying(compiled, waiting.position if waiting else 0)

@@ -143,6 +143,7 @@ class Fallback:
             history=past_for(connection, profile, rule, now),
             standards=ruleset.standards,
             unsubscribed=False,
+            somebody=ruleset.somebody,
         )
         return new if closed is None else None
 

@@ -18,6 +18,7 @@ from backend.domain.rule import CompiledRule, compile_rule
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription
 from backend.pipeline.count import count_enrolment, count_messages
+from backend.pipeline.desk import Watch
 from backend.pipeline.rulesets import former
 from backend.storage import deliveries, enrolments, events, intervals, unsubscribes, visitors
 from backend.storage.database import Connection
@@ -41,6 +42,7 @@ class Permits:
     """Asks every gate again; compiled rules are kept for the length of a job."""
 
     sites: SiteCache
+    watch: Watch | None = None
     _rules: dict[tuple[str, int], CompiledRule] = field(default_factory=dict)
     _standards: dict[str, Standards] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ class Permits:
                 history=past_for(conn, profile, rule, now),
                 standards=STANDARD if site is None else self._measures(conn, site),
                 unsubscribed=_unsubscribed(conn, message, self.sites),
+                somebody=None if self.watch is None else self.watch.somebody(message.site_id),
             )
         else:
             reason = _of_no_rule(message, now, site, profile, _unsubscribed(conn, message, self.sites))

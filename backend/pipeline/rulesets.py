@@ -14,6 +14,7 @@ from backend.domain.rule import CompiledRule, Rule, compile_rule, parse_rule
 from backend.domain.segment import Segment
 from backend.domain.shelf import Shelf
 from backend.domain.winner import Winners
+from backend.pipeline.desk import Watch
 from backend.runtime import Runtime
 from backend.storage import contests, intervals, rule_versions, rules, segments
 from backend.storage.database import Connection
@@ -26,6 +27,7 @@ class Rulesets:
 
     def __init__(self, rt: Runtime) -> None:
         self.rt = rt
+        self.watch = Watch(rt)
         self._stamp: str | None = None
         self._compiled: dict[str, list[CompiledRule]] = {}
         self._segments: dict[str, list[Segment]] = {}
@@ -76,6 +78,7 @@ class Rulesets:
                 winners=self._winners.get(site_id),
                 intervals=self._intervals.get(site_id),
                 shelf=Shelf(),
+                somebody=self.watch.somebody(site_id),
             )
             self._rulesets[site_id] = ruleset
         return ruleset

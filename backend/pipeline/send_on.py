@@ -6,6 +6,7 @@ from backend.channels.onsite import notes
 from backend.domain.message import ON_SITE
 from backend.pipeline.apply import Effects
 from backend.pipeline.faults import point
+from backend.pipeline.route import route_heard
 from backend.pipeline.tell import tell_heard
 from backend.runtime import Runtime
 from backend.storage.queue import WEBHOOKS
@@ -16,6 +17,7 @@ log = structlog.get_logger(__name__)
 def send_on(rt: Runtime, effects: Effects) -> None:
     """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
     tell_heard(rt, effects.heard)
+    route_heard(rt, effects.heard)
     if not effects.messages and not effects.webhooks:
         return
     refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]

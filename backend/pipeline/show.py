@@ -183,6 +183,7 @@ def _closed(rt: Runtime, connection: Connection, rulesets: Rulesets, message: Me
         history=past_for(connection, profile, rule, now),
         standards=ruleset.standards if ruleset is not None else STANDARD,
         unsubscribed=False,
+        somebody=ruleset.somebody if ruleset is not None else None,
     )
 
 

@@ -20,6 +20,7 @@ from backend.domain.segment import Segment
 from backend.domain.shelf import Shelf
 from backend.domain.site import Site
 from backend.domain.winner import Winners
+from backend.pipeline.desk import by_hours
 from backend.pipeline.history import EVENTS_AT_ONCE, Life, LongPast, Reader
 from backend.pipeline.shelve import fetching_products
 from backend.pipeline.simulated import Item, Progress, SimulationResult, Summary, item_of
@@ -27,7 +28,7 @@ from backend.pipeline.simulated_changes import Changes, Told
 from backend.pipeline.simulated_rules import asked_for, spans, starts
 from backend.runtime import Runtime
 from backend.schemas.documents import ProfileHead
-from backend.storage import contests, intervals, simulations
+from backend.storage import contests, desks, intervals, simulations
 
 
 def simulate(
@@ -74,13 +75,21 @@ def simulating(
         asked = asked_for(connection, site, rules, segments)
         winners = contests.winners(connection, site.id).get(site.id)
         usual = intervals.of_site(connection, site.id)
+        departments = desks.documents(connection, site.id)
     key = _digest(
-        site, rules, since, until, None if asked is None else [each.segment for each in asked.all], winners, usual
+        site,
+        rules,
+        since,
+        until,
+        None if asked is None else [each.segment for each in asked.all],
+        winners,
+        usual,
+        departments,
     )
     known = simulations.recall(rt.redis, key) if cursor else None
     run = _Run(site, rules, since, until, segments=asked, winners=winners, usual=usual)
     run.reader = reader = Reader(rt, site, until, run.reports, at_once)
-    run.ruleset = replace(run.ruleset, shelf=Shelf(present=False))
+    run.ruleset = replace(run.ruleset, shelf=Shelf(present=False), somebody=by_hours(site, departments))
     with rt.db.read() as connection:
         run.changes = Changes.read(connection, site.id, run.ruleset.by_id.values())
     items: list[Item] = []
@@ -178,7 +187,9 @@ class _Run:
         shared = SharedTests()
         self.site, self.since, self.until = site, since, until
         compiled = [compile_rule(replace(rule, status="active"), shared) for rule in rules]
-        self.ruleset = Ruleset.of(site, compiled, segments=segments, winners=winners, intervals=usual)
+        self.ruleset = Ruleset.of(
+            site, compiled, segments=segments, winners=winners, intervals=usual, somebody=by_hours(site, {})
+        )
         self.summary = Summary()
         self._names = {rule.id: rule.spec.name for rule in rules}
         self._starts = starts(compiled)

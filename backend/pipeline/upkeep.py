@@ -22,6 +22,7 @@ from backend.pipeline.fetch_feeds import Fetcher
 from backend.pipeline.learn_intervals import IntervalLearner
 from backend.pipeline.relate import Relater
 from backend.pipeline.retain import Retainer
+from backend.pipeline.route import Router
 from backend.pipeline.sweep import Sweeper
 from backend.runtime import Runtime
 from backend.storage import deliveries, sites, webhooks
@@ -73,6 +74,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("awake", 1, lambda: awake(rt)),
+        Task("route", 1, Router(rt).run),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, Retainer(rt).run),

@@ -36,7 +36,8 @@ class PartOut(StrictSchema):
     content = fields.Dict(
         keys=fields.String(),
         metadata={
-            "description": "A rule's message as it was shown, `attachments`, or of an event `event` with its values."
+            "description": "A rule's message as it was shown, `attachments`, or of an event `event` with its values. "
+            "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no address)."
         },
     )
     at = Moment()
@@ -154,7 +155,7 @@ class ReadIn(StrictSchema):
 _CONVERSATION = tuple(ConversationOut().fields)
 _PART = tuple(PartOut().fields)
 _SPOKEN = SpokenOut()
-_RULES = ("title", "body", "button", "image", "answers", "display")
+_RULES = ("title", "body", "button", "image", "answers", "display", "promise", "opens_at", "ask")
 
 
 def conversation_view(conversation: Conversation) -> dict[str, Any]:

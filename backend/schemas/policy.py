@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate
 
 from backend.domain.calendar import read_quiet_hours
 from backend.domain.consent import CATEGORIES, NOTHING_ASKED, ConsentPolicy
+from backend.domain.desk import read_desk
 from backend.domain.duration import format_duration
 from backend.domain.fact import read_levels, read_rfm
 from backend.domain.mistakes import Mistakes
@@ -186,6 +187,33 @@ class PolicyFields(StrictSchema):
     )
     access_log_kept = Duration(
         validate=_a_day, metadata={"description": "How long it is remembered who looked at whom.", "example": "400d"}
+    )
+    desk = Written(
+        read_desk,
+        allow_none=True,
+        metadata={
+            "description": "How conversations are answered. `hours`: the working hours, by the clock of `zone` "
+            "(`windows` with `from`, `to` and `weekdays`, several a day, also over midnight; `holidays`; `exceptions`, "
+            "days with hours of their own, `[]` for closed); null: always. `routing`: manual (operators take what "
+            "waits), round_robin (each in turn who is online and has room), previous (who answered this visitor "
+            "last, else in turn). `unanswered_after`: after so much working time the next operator gets it, and "
+            "where nobody else is there the visitor is told so, and asked for an e-mail address where none is "
+            "known. `texts` stand in for what is then said, by language: closed (with {when}), busy, ask.",
+            "example": {
+                "hours": {
+                    "zone": "Europe/Vienna",
+                    "windows": [
+                        {"from": "09:00", "to": "13:00", "weekdays": ["mon", "tue", "wed", "thu", "fri"]},
+                        {"from": "14:00", "to": "18:00", "weekdays": ["mon", "tue", "wed", "thu"]},
+                    ],
+                    "holidays": ["12-25", "2027-03-29"],
+                    "exceptions": [{"date": "2026-12-24", "windows": [{"from": "09:00", "to": "12:00"}]}],
+                },
+                "routing": "previous",
+                "unanswered_after": "5m",
+                "texts": {"closed": {"en": "We are back {when}."}},
+            },
+        },
     )
 
 

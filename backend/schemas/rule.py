@@ -224,6 +224,13 @@ class RuleIn(StrictSchema):
                 by={"type": "string", "enum": ["goal", "clicked"], "default": "goal"},
                 confidence={"type": "number", "minimum": 80, "maximum": 99.9, "default": 95},
             ),
+            requires_operator={
+                "type": "boolean",
+                "default": False,
+                "description": "It is said only while somebody is there to answer (an operator online within working "
+                "hours), asked when it is decided and again before it is shown; else it is skipped with no_operator. "
+                "In simulations, which cannot know who was there, working hours alone decide.",
+            },
             display={
                 "type": "string",
                 "enum": list(DISPLAYS),

@@ -19,6 +19,7 @@ conversations = Table(
     *(Column(name, BigInteger) for name in ("snoozed_until", "waiting_since", "answered_at", "closed_at")),
     Column("mailed", Integer, nullable=False, server_default="0"),  # the last part that went out by mail
     Column("routed_at", BigInteger),  # when somebody was last looked for who answers
+    Column("route_at", BigInteger),  # when that is to be done again
     Column("rating", Integer),
     Column("remark", Text),
     Column("preview", Text, nullable=False, server_default=""),
@@ -92,6 +93,7 @@ memberships = Table(
     Column("departments", Text, nullable=False, server_default="[]"),
     Column("capacity", Integer, nullable=False, server_default="10"),  # conversations at a time
     Column("presence", Text, nullable=False, server_default="off"),  # online, away, off: as they chose
+    Column("given_at", BigInteger, nullable=False, server_default="0"),  # whose turn is the longest ago comes next
 )
 Index("ix_memberships_site_id", memberships.c.site_id)
 

@@ -11,7 +11,7 @@ from backend.domain.conversation import PRIORITIES, Conversation
 from backend.storage.tables import conversations, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
-_COLUMNS = tuple(each for each in conversations.c if each.name not in {"mailed", "routed_at"})
+_COLUMNS = tuple(each for each in conversations.c if each.name not in {"mailed", "routed_at", "route_at"})
 
 Place = tuple[int, str]
 """Where a conversation stands in a list: the moment of its last part in µs, and its id."""

@@ -4,14 +4,18 @@ import hashlib
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, render_template, request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from backend.domain.site import Site
 from backend.errors import Forbidden, NotFound, Unauthorized
+from backend.pipeline.desk import Watch
 from backend.pipeline.status import ready
 from backend.runtime import Runtime
 from backend.schemas.capture import page_attention, page_capture, page_signals
+from backend.schemas.desk import page_desk
 from backend.storage.asked import Asked
 from backend.web.auth import is_secret
 from backend.web.context import runtime
@@ -25,6 +29,7 @@ health = Blueprint("health", __name__)
 DIST = Path(__file__).parents[2] / "sdk_js" / "dist"
 WIDGET = "/chimein-widget.js"
 ASKED = "chimein.asked"
+WATCH = "chimein.watch"
 
 
 @blueprint.get("/")
@@ -57,6 +62,7 @@ def config() -> Response:
         "capture": capture,
         "signals": page_signals(capture),
         "attention": page_attention(site),
+        "desk": _desk(rt, site),
         "policy": {name: getattr(site.policy, name) for name in ("require_signature", "honour_gpc", "honour_dnt")},
     }
     response = jsonify(body)
@@ -72,6 +78,16 @@ def _asked(rt: Runtime) -> Asked:
         extensions[ASKED] = Asked(rt.db)
     found: Asked = extensions[ASKED]
     return found
+
+
+def _desk(rt: Runtime, site: Site) -> dict[str, Any]:
+    """Who is there to answer; a second old at most, and the usual time to an answer a minute."""
+    watch = current_app.extensions.setdefault(WATCH, Watch(rt))
+    if watch.rt is not rt:
+        watch = current_app.extensions[WATCH] = Watch(rt)
+    state = watch.state(site)
+    opens_at = None if state.open else state.opens_at
+    return page_desk(online=state.online, replies_in=watch.replies_in(site), opens_at=opens_at)
 
 
 @blueprint.route("/v1/config", methods=["OPTIONS"], provide_automatic_options=False)

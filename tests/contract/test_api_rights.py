@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
+from sqlalchemy import insert
 
 from backend.domain.profile import Identifier, Profile
 from backend.runtime import Runtime
 from backend.storage import merges, visitors, webhooks
+from backend.storage.tables import memberships, operators
 from tests.contract.conftest import RULE, SEGMENT, Api
 from tests.contract.test_api_webhooks import a_webhook
 
@@ -85,6 +87,9 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("PATCH", "/sites/<site>/conversations/<conversation_id>/parts/<int:number>"): (RECORD, {"body": "It was."}),
     ("DELETE", "/sites/<site>/conversations/<conversation_id>/parts/<int:number>"): (RECORD, None),
     ("POST", "/sites/<site>/conversations/<conversation_id>/read"): (RECORD, {"number": 1}),
+    ("GET", "/sites/<site>/desk"): (READ, None),
+    ("GET", "/sites/<site>/presence"): (READ, None),
+    ("PUT", "/sites/<site>/presence"): (RECORD, {"operator": "e" * 32, "presence": "away"}),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/sites/<site>/products"): (READ, None),
@@ -131,7 +136,17 @@ def webhook(rt: Runtime, site: str, rule: str, visitor: str) -> str:
 
 
 @pytest.fixture
-def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Callable[[str], str]:
+def seat(rt: Runtime, site: str) -> str:
+    """An operator of the site."""
+    with rt.db.begin() as conn:
+        row = {"id": "e" * 32, "email": "eve@shop.example", "name": "Eve", "created_at": 0, "updated_at": 0}
+        conn.execute(insert(operators).values(row))
+        conn.execute(insert(memberships).values(operator_id="e" * 32, site_id=site, role="operator"))
+    return "e" * 32
+
+
+@pytest.fixture
+def address(api: Api, site: str, rule: str, visitor: str, webhook: str, seat: str) -> Callable[[str], str]:
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
     group = api.post(f"/sites/{site}/segments", {"name": "List", "manual": True}).json["id"]
     ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}

@@ -275,7 +275,7 @@ def test_whether_an_operator_is_there() -> None:
     test = compile_condition(parse_condition({"field": "site.operator_online", "op": "eq", "value": True}))
     moment = Moment(profile=Profile(id="v", site_id="s"), at=NOW)
     assert not test(moment)
-    moment.operator_online = True
+    moment.somebody = lambda at: at == NOW
     assert test(moment)
 
 

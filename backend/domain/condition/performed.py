@@ -60,7 +60,7 @@ def finder(node: Performed, compile_where: Callable[[Condition], Test]) -> Find:
             at=m.at,
             entered=m.entered,
             history=m.history,
-            operator_online=m.operator_online,
+            somebody=m.somebody,
             zone_name=m.zone_name,
             standards=m.standards,
             memo={} if m.memo is None else m.memo,

@@ -1,6 +1,6 @@
 """The compiled rules of one site, found by what they listen to."""
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -34,7 +34,7 @@ class Ruleset:
     rules by (id, version) by which enrolments go on that began with them, as far as they were asked for; None for one
     that nobody has. `winners` are the variants that get everybody who is new, `standards` what facts are measured by,
     `reading` how it reads addresses. `shelf` holds the products that templates asked for; `notes_interests`: it must be
-    known who is interested in what.
+    known who is interested in what. `somebody` tells whether an operator is there; None: nobody ever is.
     """
 
     site: Site
@@ -56,6 +56,7 @@ class Ruleset:
     notes_interests: bool = False
     former: MutableMapping[tuple[str, int], CompiledRule | None] = field(default_factory=dict)
     reading: Reading = PLAIN
+    somebody: Callable[[datetime], bool] | None = None
 
     @classmethod
     def of(
@@ -66,6 +67,7 @@ class Ruleset:
         winners: Winners | None = None,
         intervals: Mapping[str, float] | None = None,
         shelf: Shelf | None = None,
+        somebody: Callable[[datetime], bool] | None = None,
     ) -> "Ruleset":
         """All rules that may still fire; those that are active start enrolments, higher priority first."""
         ordered = sorted(rules, key=lambda rule: (-rule.rule.spec.priority, rule.id))
@@ -99,6 +101,7 @@ class Ruleset:
             standards=Standards.of(site.policy, intervals),
             reading=Reading.of(site.policy),
             shelf=shelf if shelf is not None else Shelf(complete=True),
+            somebody=somebody,
             notes_interests=any(rule.relates for rule in ordered),
         )
 
@@ -133,6 +136,7 @@ class Ruleset:
             entered=signal.moment,
             zone_name=self.site.timezone,
             standards=self.standards,
+            somebody=self.somebody,
         )
         for test in tests:
             try:

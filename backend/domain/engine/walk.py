@@ -180,6 +180,7 @@ class Walk:
             history=self.past,
             zone_name=self.ruleset.site.timezone,
             standards=self.ruleset.standards,
+            somebody=self.ruleset.somebody,
         )
 
     def stale(self, event: Event) -> bool:

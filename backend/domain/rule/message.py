@@ -27,7 +27,16 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
     if not isinstance(value, dict):
         mistakes.add(path, "A message is an object with channels and variants.")
         return None
-    known = ("channels", "variants", "holdout", "fallback_after", "expires_after", "winner", "display")
+    known = (
+        "channels",
+        "variants",
+        "holdout",
+        "fallback_after",
+        "expires_after",
+        "winner",
+        "display",
+        "requires_operator",
+    )
     mistakes.known_keys(value, known, path)
     channels = _read_channels(value.get("channels"), (*path, "channels"), mistakes)
     variants = _read_variants(value.get("variants"), channels, (*path, "variants"), mistakes)
@@ -44,8 +53,12 @@ def read_message(value: object, path: Path, mistakes: Mistakes) -> Message | Non
     display = value.get("display")
     if display is not None:
         _check_display(display, channels, (*path, "display"), mistakes)
+    requires = value.get("requires_operator", False)
+    if not isinstance(requires, bool):
+        mistakes.add((*path, "requires_operator"), "Expected true or false.")
     told = {name: each for name, each in given.items() if each is not None}
-    message = Message(channels=channels, variants=variants, holdout=holdout or 0, display=display, **told)
+    told |= {"display": display, "requires_operator": requires is True}
+    message = Message(channels=channels, variants=variants, holdout=holdout or 0, **told)
     fallback = message.fallback_after
     if fallback is not None and fallback >= message.expires_after and not mistakes.lenient:
         wrong = "By then the message has expired (expires_after): it would never go on to the next channel."

@@ -63,7 +63,8 @@ class WinnerRule:
 class Message:
     """What is said and how it travels; `holdout` is a percentage, `channels` stand in order of preference.
 
-    `display` is how a pop-up comes into sight, one of `DISPLAYS`; None: as the site has it.
+    `display` is how a pop-up comes into sight, one of `DISPLAYS`; None: as the site has it. `requires_operator`: it is
+    said only while somebody is there to answer.
     """
 
     channels: tuple[str, ...]
@@ -73,6 +74,7 @@ class Message:
     expires_after: timedelta = timedelta(days=7)
     winner: WinnerRule | None = None
     display: str | None = None
+    requires_operator: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     _talk()
     _desk()
+    _routing()
 
 
 def downgrade() -> None:
@@ -173,3 +174,8 @@ def _desk() -> None:
         sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_canned_replies")),
     )
     op.create_index("ix_canned_replies_site_id_shortcut", "canned_replies", ["site_id", "shortcut"], unique=True)
+
+
+def _routing() -> None:
+    op.add_column("conversations", sa.Column("route_at", sa.BigInteger(), nullable=True))
+    op.add_column("memberships", sa.Column("given_at", sa.BigInteger(), server_default="0", nullable=False))
