@@ -10,6 +10,13 @@ from backend.domain.funnel import BUILT_IN, Funnel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeskPolicy:
+    """How operators are called: whoever waits longer than `digest_after` is told of by mail; None: nobody is."""
+
+    digest_after: timedelta | None = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """What a site allows: `max_event_age` is how old an event may be and still start something, live.
 
@@ -45,6 +52,7 @@ class Policy:
     webhook_retention: timedelta = timedelta(days=30)
     rfm: Mapping[str, Any] | None = None
     loyalty: tuple[Mapping[str, Any], ...] = ()
+    desk: DeskPolicy = DeskPolicy()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from backend.domain.duration import format_duration
 from backend.domain.fact import read_levels, read_rfm
 from backend.domain.mistakes import Mistakes
 from backend.domain.rule.limits import read_caps
-from backend.domain.site import Policy
+from backend.domain.site import DeskPolicy, Policy
 from backend.domain.webhook import SHORTEST_RETENTION
 from backend.schemas.fields import Duration, Flag, Line, StrictSchema
 
@@ -77,6 +77,19 @@ class ConsentFields(StrictSchema):
             "description": "Before a promotional message is sent elsewhere, or a webhook of a promotional rule tells "
             "another system of somebody.",
             "example": "marketing",
+        },
+    )
+
+
+class DeskFields(StrictSchema):
+    """How operators are called."""
+
+    digest_after = Duration(
+        allow_none=True,
+        metadata={
+            "description": "Operators are told by mail, once an hour at most, of whoever waits longer than this for an "
+            "answer; null: never.",
+            "example": "30m",
         },
     )
 
@@ -187,6 +200,7 @@ class PolicyFields(StrictSchema):
     access_log_kept = Duration(
         validate=_a_day, metadata={"description": "How long it is remembered who looked at whom.", "example": "400d"}
     )
+    desk = fields.Nested(DeskFields, metadata={"description": "How operators are called."})
 
 
 _names = tuple(PolicyFields().fields)
@@ -203,6 +217,8 @@ def policy_values(told: Mapping[str, Any], consent: ConsentPolicy) -> dict[str, 
     if "consent" in values:
         asked = replace(consent, **values["consent"])
         values["consent"] = NOTHING_ASKED if asked == NOTHING_ASKED else asked
+    if "desk" in values:
+        values["desk"] = DeskPolicy(**values["desk"])
     if "placeholders" in values:
         values["placeholders"] = tuple(values["placeholders"])
     if "hide_query" in values:

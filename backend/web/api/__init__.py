@@ -16,12 +16,14 @@ from backend.web.api import (
     docs,
     feeds,
     funnels,
+    hooks,
     identifiers,
     lists,
     merges,
     messages,
     privacy,
     products,
+    pushes,
     reports,
     rule_imports,
     rule_templates,
@@ -90,7 +92,7 @@ def register(app: Flask) -> None:
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
         *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
-        *(conversations, tokens, status),
+        *(conversations, hooks, pushes, tokens, status),
     ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api

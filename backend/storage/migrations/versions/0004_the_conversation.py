@@ -12,10 +12,15 @@ depends_on = None
 def upgrade() -> None:
     _talk()
     _desk()
+    _notices()
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("webhooks") as batch:
+        for name in ("hook_id", "kind"):
+            batch.drop_column(name)
     for name in (
+        *("digests", "push_subscriptions", "hooks"),
         *("canned_replies", "console_sessions", "departments", "memberships", "operators"),
         *("attachments", "parts", "conversations"),
     ):
@@ -173,3 +178,39 @@ def _desk() -> None:
         sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_canned_replies")),
     )
     op.create_index("ix_canned_replies_site_id_shortcut", "canned_replies", ["site_id", "shortcut"], unique=True)
+
+
+def _notices() -> None:
+    op.create_table(
+        "hooks",
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("events", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("active", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_hooks")),
+    )
+    op.create_table(
+        "push_subscriptions",
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("operator_id", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("p256dh", sa.Text(), nullable=False),
+        sa.Column("auth", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_push_subscriptions")),
+    )
+    op.create_index("ix_push_subscriptions_operator_id", "push_subscriptions", ["operator_id"], unique=False)
+    op.create_table(
+        "digests",
+        sa.Column("operator_id", sa.Text(), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=False),
+        sa.Column("told_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("operator_id", name=op.f("pk_digests")),
+    )
+    op.add_column("webhooks", sa.Column("kind", sa.Text(), server_default="rule", nullable=False))
+    op.add_column("webhooks", sa.Column("hook_id", sa.Text(), nullable=True))
