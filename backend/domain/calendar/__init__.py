@@ -5,6 +5,8 @@ from backend.domain.calendar.delay import LocalDelay, local_until
 from backend.domain.calendar.quiet import QuietHours, SendWindow, never_open, open_from, quiet_until, windows_until
 from backend.domain.calendar.read import (
     read_clock,
+    read_day,
+    read_holidays,
     read_local_delay,
     read_quiet_hours,
     read_send_windows,
@@ -27,6 +29,8 @@ __all__ = [
     "open_from",
     "quiet_until",
     "read_clock",
+    "read_day",
+    "read_holidays",
     "read_local_delay",
     "read_quiet_hours",
     "read_send_windows",

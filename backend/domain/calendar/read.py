@@ -134,6 +134,21 @@ def read_clock(value: object, path: Path, mistakes: Mistakes) -> time | None:
     return time(int(found[1]), int(found[2]))
 
 
+def read_holidays(value: object, path: Path, mistakes: Mistakes) -> tuple[frozenset[date], frozenset[tuple[int, int]]]:
+    """Dates as `["2026-04-06", "12-25"]`: those of one year, and (month, day) of those of every year."""
+    found = _read_holidays(value, path, mistakes)
+    return frozenset(found.once), frozenset(found.yearly)
+
+
+def read_day(value: object, path: Path, mistakes: Mistakes) -> date | None:
+    """One date with its year, as `2026-04-06`; None where that noted a mistake."""
+    found, noted = _Holidays(), mistakes.total
+    _read_holiday(value, found, path, mistakes)
+    if not found.once and mistakes.total == noted:
+        mistakes.add(path, "Expected a date with its year, such as 2026-04-06.")
+    return next(iter(found.once), None)
+
+
 def _nearest_zone(name: str) -> str:
     """` Did you mean "Europe/Berlin"?`, also for its last part alone, in whatever case; nothing where none is near."""
     zones = sorted(known_zones())
