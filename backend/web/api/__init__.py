@@ -13,6 +13,7 @@ from backend.schemas.policy import Written
 from backend.schemas.simulation import RuleOrId
 from backend.web.api import (
     conversations,
+    desk,
     docs,
     feeds,
     funnels,
@@ -92,7 +93,7 @@ def register(app: Flask) -> None:
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
         *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
-        *(conversations, hooks, pushes, tokens, status),
+        *(conversations, desk, hooks, pushes, tokens, status),
     ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api
