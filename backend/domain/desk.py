@@ -16,19 +16,23 @@ MANUAL, ROUND_ROBIN, PREVIOUS = ROUTINGS = ("manual", "round_robin", "previous")
 SHORTEST, LONGEST_PATIENCE = timedelta(minutes=1), timedelta(days=1)
 
 _OF_DEPARTMENT = ("hours", "routing", "unanswered_after")
-_OF_SITE = (*_OF_DEPARTMENT, "texts")
+_OF_SITE = (*_OF_DEPARTMENT, "texts", "digest_after")
 
 Path: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """`unanswered_after` so long of working time the next operator gets it; `texts` stand in for the built-in ones."""
+    """`unanswered_after` so long of working time the next operator gets it; `texts` stand in for the built-in ones.
+
+    Of who waits longer than `digest_after`, operators are told by mail; None: they are not.
+    """
 
     hours: Hours = ALWAYS
     routing: str = MANUAL
     unanswered_after: timedelta = timedelta(minutes=5)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    digest_after: timedelta | None = timedelta(minutes=30)
 
     def of(self, department: Mapping[str, Any] | None) -> "Desk":
         """The desk of a department, by its document: what that does not tell is as the site has it."""
@@ -116,15 +120,18 @@ def _read(value: Mapping[str, Any], known: tuple[str, ...], path: Path, mistakes
             routing = given["routing"]
             wrong = f"Expected {', '.join(ROUTINGS)}, not {quoted(routing)}.{nearest(routing, ROUTINGS)}"
             mistakes.add((*path, "routing"), wrong)
-    if "unanswered_after" in given:
-        where = (*path, "unanswered_after")
-        span = mistakes.attempt(parse_duration, given["unanswered_after"], where)
-        if span is not None and not SHORTEST <= span <= LONGEST_PATIENCE:
-            mistakes.add(where, "Expected 1m to 1d.")
-        told["unanswered_after"] = span
+    for name in ("unanswered_after", "digest_after"):
+        if name in given:
+            span = mistakes.attempt(parse_duration, given[name], (*path, name))
+            if span is not None and not SHORTEST <= span <= LONGEST_PATIENCE:
+                mistakes.add((*path, name), "Expected 1m to 1d.")
+            told[name] = span
     if "texts" in given:
         told["texts"] = _read_texts(given["texts"], (*path, "texts"), mistakes)
-    return {name: each for name, each in told.items() if each is not None}
+    found = {name: each for name, each in told.items() if each is not None}
+    if "digest_after" in known and value.get("digest_after", ...) is None:
+        found["digest_after"] = None
+    return found
 
 
 def _read_texts(value: object, path: Path, mistakes: Mistakes) -> dict[str, dict[str, str]] | None:

@@ -1,4 +1,7 @@
-"""What is a webhook? One request that a rule promises to the site's own systems, signed, and repeated until answered.
+"""What is a webhook? One request that is promised to the site's own systems, signed, and repeated until answered.
+
+Rules promise them, and hooks: what the site wants to be told of conversations (see `hook`). What an operator's browser
+is told goes the same way (see `notice`).
 
 It is signed by the convention of Standard Webhooks (standardwebhooks.com): the receiver can tell who sent it, when, and
 whether it has it already, for every try carries the same id.
@@ -19,7 +22,7 @@ STATUSES = (
     "sending",  # a worker has it
     "delivered",  # answered with 2xx
     "failed",  # refused for good, or given up
-    "skipped",  # its rule was paused or removed before it went out
+    "skipped",  # its rule or hook was paused or removed before it went out
 )
 
 METHODS = ("POST", "PUT")
@@ -55,7 +58,8 @@ class Webhook:
     """One promised request. `headers` and `body` are complete but for what is signed at the moment of sending.
 
     `id` begins with the visitor's id and a dot, so that the row can be found by it; `target` is host and port; `step`
-    is the step of the rule; `reason` says what came of the last try, `answered` is the status of its answer.
+    is the step of the rule; `reason` says what came of the last try, `answered` is the status of its answer. `kind`
+    says who promised it: a rule, a hook (`hook_id`; then `step` is what happened), or a push to the browser `hook_id`.
     """
 
     id: str
@@ -77,6 +81,8 @@ class Webhook:
     answered: int | None = None
     attempts: int = 0
     ended_at: datetime | None = None
+    kind: str = "rule"
+    hook_id: str | None = None
 
 
 def webhook_id(visitor_id: str, enrolment_id: str, step: str) -> str:

@@ -5,7 +5,6 @@ knows it. A target that is slow or down takes a few threads at most and is then 
 it goes back into the table, and everybody else's goes on.
 """
 
-import json
 import threading
 import time
 from collections import OrderedDict, deque
@@ -19,8 +18,9 @@ import structlog
 from backend.channels.base import CHANNEL_DOWN, Circuit
 from backend.channels.outbound import Allowed, Answer, Outbound, fetch_out
 from backend.domain.engine.call_out import call_out_lacks
-from backend.domain.webhook import MOST_ATTEMPTS, Webhook, next_try, sign, verdict, webhook_secret
+from backend.domain.webhook import MOST_ATTEMPTS, Webhook, next_try, verdict, webhook_secret
 from backend.errors import DeliveryError
+from backend.pipeline.call_hook import Call, Withheld, after_call, hook_call, push_call, signed_call
 from backend.pipeline.faults import point
 from backend.pipeline.outcome import jitter
 from backend.runtime import Runtime
@@ -55,13 +55,13 @@ def deliver_webhook(rt: Runtime, out: Outbound, ref: Ref, circuit: Circuit) -> N
     point("before_webhook_claim")
     with rt.db.begin() as conn:
         claim = webhooks.claim(conn, ref, now)
-        secret = None if claim is None else _secret(rt, conn, claim, now)
+        call = None if claim is None else _call(rt, conn, claim, now)
     point("after_webhook_claim")
-    if claim is None or secret is None:
+    if claim is None or call is None:
         return
     webhook = claim.webhook
     try:
-        answer = _send(out, webhook, secret, now)
+        answer = fetch_out(out, call.method, call.url, call.headers, call.body)
     except DeliveryError as error:
         if error.code == CHANNEL_DOWN and circuit.open_until(rt.clock()) is None:
             circuit.failed(rt.clock())
@@ -79,44 +79,39 @@ def deliver_webhook(rt: Runtime, out: Outbound, ref: Ref, circuit: Circuit) -> N
         _end(rt, claim, result)
 
 
-def _secret(rt: Runtime, conn: Connection, claim: Claim, now: datetime) -> str | None:
-    """What it is signed with; None where it must not go out any more, and then it has ended.
+def _call(rt: Runtime, conn: Connection, claim: Claim, now: datetime) -> Call | None:
+    """What goes out; None where it must not go out any more, and then it has ended."""
+    webhook = claim.webhook
+    if webhook.attempts >= MOST_ATTEMPTS:
+        webhooks.failed(conn, claim, webhook.reason or "given_up", webhook.answered, now)
+        return None
+    try:
+        if webhook.kind == "rule":
+            return signed_call(webhook, _secret(rt, conn, webhook), now)
+        return (push_call if webhook.kind == "push" else hook_call)(rt, conn, webhook, now)
+    except Withheld as withheld:
+        webhooks.skipped(conn, claim, str(withheld), now)
+        log.info("webhook_withheld", webhook=webhook.id, reason=str(withheld))
+        return None
+
+
+def _secret(rt: Runtime, conn: Connection, webhook: Webhook) -> str:
+    """What a rule's webhook is signed with; raises Withheld where it must not go out any more.
 
     What is asked: is its site there, is its rule active, is its visitor known, and do they still agree to what the site
     asks for before it tells others of them. Not whether the audience still holds, nor whether somebody has
     unsubscribed: it is no message, and tells of something that has happened.
     """
-    webhook = claim.webhook
     site = rt.sites.by_id(webhook.site_id)
     rule = get_rule(conn, webhook.site_id, webhook.rule_id)
-    reason = None
     if site is None or rule is None or rule.status != "active":
-        reason = "rule_paused"
-    elif (profile := visitors.load_profile(conn, webhook.visitor_id)) is None:
-        reason = "erased"
-    elif call_out_lacks(site, rule.document.get("category"), profile) is not None:
-        reason = "no_consent"
-    elif webhook.attempts >= MOST_ATTEMPTS:
-        webhooks.failed(conn, claim, webhook.reason or "given_up", webhook.answered, now)
-        return None
-    if reason is not None:
-        webhooks.skipped(conn, claim, reason, now)
-        log.info("webhook_withheld", webhook=webhook.id, reason=reason)
-        return None
-    assert site is not None
+        raise Withheld("rule_paused")
+    profile = visitors.load_profile(conn, webhook.visitor_id)
+    if profile is None:
+        raise Withheld("erased")
+    if call_out_lacks(site, rule.document.get("category"), profile) is not None:
+        raise Withheld("no_consent")
     return webhook_secret(site.secret_key)
-
-
-def _send(out: Outbound, webhook: Webhook, secret: str, now: datetime) -> Answer:
-    body = json.dumps(webhook.body).encode()
-    headers = {
-        **webhook.headers,
-        "Content-Type": "application/json",
-        "User-Agent": "chimein-webhook",
-        "Idempotency-Key": webhook.id,
-        **sign(secret, webhook.id, now, body),
-    }
-    return fetch_out(out, webhook.method, webhook.url, headers, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +176,7 @@ def _write(conn: Connection, claim: Claim, result: _Result, now: datetime) -> bo
     reason = result.reason[:LONGEST_REASON]
     due = next_try(webhook.attempts + 1, now, webhook.expires_at, result.not_before)
     log.warning("webhook_not_delivered", webhook=webhook.id, reason=reason, permanent=result.permanent)
+    after_call(conn, webhook, result.answered)
     if result.permanent or due is None:
         return webhooks.failed(conn, claim, reason, result.answered, now)
     return webhooks.again(conn, claim, due + jitter((due - now) / 10), reason, result.answered)

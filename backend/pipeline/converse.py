@@ -23,6 +23,7 @@ from backend.domain.conversation import (
 from backend.domain.site import Site
 from backend.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.pipeline.desk import beat
+from backend.pipeline.promise import Promises
 from backend.pipeline.tell import tell, tell_changed
 from backend.runtime import Runtime
 from backend.storage import conversations, parts, visitors
@@ -259,6 +260,7 @@ def _add(connection: Connection, conversation: Conversation, said: Said) -> tupl
     after = having(conversation, part)
     conversations.save(connection, after)
     parts.insert(connection, part)
+    Promises(connection, part.at).take(conversation, after, part)
     return after, part
 
 

@@ -5,6 +5,7 @@ So a part that the collector has accepted is kept once, and in the order in whic
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from backend.domain.conversation import (
     RATED,
@@ -22,8 +23,12 @@ from backend.domain.conversation import (
 from backend.domain.event import Event
 from backend.domain.message import ON_SITE, Message
 from backend.domain.profile import Profile
+from backend.pipeline.promise import Promises
 from backend.storage import conversations, messages, parts, visitors
 from backend.storage.database import Connection
+from backend.storage.webhooks import Ref
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 MOST = 100
 """Conversations of a person among which the one that goes on is looked for."""
@@ -41,11 +46,12 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A part that is new, the conversation as it is with it, and the id of the person whose it is."""
+    """A part that is new, the conversation as it is with it, whose it is, and the webhooks that tell of it."""
 
     conversation: Conversation
     part: Part
     person_id: str
+    promised: Sequence[Ref] = ()
 
 
 def hear(connection: Connection, profiles: Mapping[str, Profile], spoken: Sequence[Spoken]) -> list[Heard]:
@@ -54,22 +60,24 @@ def hear(connection: Connection, profiles: Mapping[str, Profile], spoken: Sequen
     for each in sorted(spoken, key=lambda each: each.event.moment):
         groups.setdefault(each.person_id, []).append(each)
     heard: list[Heard] = []
+    promises = Promises(connection, max((each.event.received_at for each in spoken), default=LONG_AGO))
     for person_id in sorted(groups):  # in one order, so that two workers cannot wait for each other
         profile = profiles.get(person_id)
         if profile is not None:
-            heard.extend(_Listener(connection, profile).take(groups[person_id]))
+            heard.extend(_Listener(connection, profile, promises).take(groups[person_id]))
     return heard
 
 
 class _Listener:
     """One person's conversations, locked, as they grow."""
 
-    def __init__(self, connection: Connection, profile: Profile) -> None:
+    def __init__(self, connection: Connection, profile: Profile, promises: Promises) -> None:
         self.connection = connection
         self.person_id = profile.id
         self.members = visitors.members_of(profile)
         self.found = conversations.of_visitors(connection, self.members, MOST, lock=True)
         self.heard: list[Heard] = []
+        self.promises = promises
 
     def take(self, spoken: Sequence[Spoken]) -> list[Heard]:
         known = parts.known(self.connection, self.members, [each.event.message_id for each in spoken])
@@ -174,7 +182,8 @@ class _Listener:
         conversations.save(self.connection, after)
         parts.insert(self.connection, part)
         self.found = [after, *(each for each in self.found if each.id != after.id)]
-        self.heard.append(Heard(after, part, self.person_id))
+        promised = self.promises.take(conversation, after, part)
+        self.heard.append(Heard(after, part, self.person_id, promised))
         return after
 
 

@@ -18,15 +18,17 @@ def send_on(rt: Runtime, effects: Effects) -> None:
     """Rings the bells. The promise is in SQL already: what goes wrong here is made good by `upkeep`."""
     tell_heard(rt, effects.heard)
     route_heard(rt, effects.heard)
-    if not effects.messages and not effects.webhooks:
+    promised = [(each.visitor_id, each.id) for each in effects.webhooks]
+    promised += [ref for each in effects.heard for ref in each.promised]
+    if not effects.messages and not promised:
         return
     refs = [(each.visitor_id, each.id) for each in effects.messages if each.channel not in ON_SITE]
     try:
         rt.live.publish(notes(effects.messages))
         if refs:
             rt.queue.enqueue(refs)
-        if effects.webhooks:
-            rt.queue.enqueue([(each.visitor_id, each.id) for each in effects.webhooks], WEBHOOKS)
+        if promised:
+            rt.queue.enqueue(promised, WEBHOOKS)
     except Exception as error:
         log.warning("bell_failed", reason=str(error)[:200])
     point("after_bell")

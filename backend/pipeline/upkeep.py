@@ -16,6 +16,7 @@ from backend.pipeline.catch_up_products import CatchUp
 from backend.pipeline.choose import Chooser
 from backend.pipeline.converse import awake
 from backend.pipeline.count import count_messages
+from backend.pipeline.digest import send_digests
 from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.fetch_feeds import Fetcher
@@ -56,7 +57,8 @@ class Task:
 
 def run(rt: Runtime, stop: threading.Event) -> None:
     """Runs until `stop`; a task that fails is logged and costs the others nothing."""
-    idempotent = [name for name, channel in open_channels(rt.settings).items() if channel.idempotent]
+    channels = open_channels(rt.settings)
+    idempotent = [name for name, channel in channels.items() if channel.idempotent]
     tasks = [
         Task("recover", 1, lambda: recover(rt, idempotent)),
         Task("ring", 1, lambda: ring(rt)),
@@ -75,6 +77,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("awake", 1, lambda: awake(rt)),
         Task("route", 1, Router(rt).run),
+        Task("digest", 30, lambda: send_digests(rt, channels["email"])),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, Retainer(rt).run),

@@ -198,7 +198,9 @@ class PolicyFields(StrictSchema):
             "waits), round_robin (each in turn who is online and has room), previous (who answered this visitor "
             "last, else in turn). `unanswered_after`: after so much working time the next operator gets it, and "
             "where nobody else is there the visitor is told so, and asked for an e-mail address where none is "
-            "known. `texts` stand in for what is then said, by language: closed (with {when}), busy, ask.",
+            "known. `texts` stand in for what is then said, by language: closed (with {when}), busy, ask. "
+            "`digest_after` (30m): operators are told by mail, once an hour at most, of whoever waits longer; null: "
+            "never.",
             "example": {
                 "hours": {
                     "zone": "Europe/Vienna",

@@ -122,6 +122,8 @@ def delete_site(conn: Connection, site_id: str) -> bool:
         *(tables.dead_events, tables.tallies, tables.contests, tables.stage_entries, tables.sweeps),
         *(learned_tables.product_intervals, learned_tables.property_catalogue),
         *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld, tables.thinned),
+        *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
+        *(tables.hooks, tables.push_subscriptions),
         *(catalogue_tables.products, catalogue_tables.relations, catalogue_tables.interests),
         *(catalogue_tables.feeds, catalogue_tables.catalogues),
     )

@@ -18,6 +18,9 @@ from backend.storage.conversation_tables import parts as parts
 from backend.storage.funnel_tables import stage_entries as stage_entries
 from backend.storage.merge_tables import merges as merges
 from backend.storage.metadata import metadata as metadata
+from backend.storage.notice_tables import digests as digests
+from backend.storage.notice_tables import hooks as hooks
+from backend.storage.notice_tables import push_subscriptions as push_subscriptions
 from backend.storage.privacy_tables import access_log as access_log
 from backend.storage.privacy_tables import erasures as erasures
 from backend.storage.privacy_tables import thinned as thinned
@@ -260,6 +263,8 @@ webhooks = Table(
     Column("due_at", BigInteger, nullable=False),  # when to try next
     Column("lease_until", BigInteger),
     Column("ended_at", BigInteger),
+    Column("kind", Text, nullable=False, server_default="rule"),  # rule, hook, push: who promised it
+    Column("hook_id", Text),  # of a hook, or of an operator's browser
 )
 Index("ix_webhooks_site_id_created_at", webhooks.c.site_id, webhooks.c.created_at)
 Index(

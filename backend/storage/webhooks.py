@@ -55,15 +55,18 @@ def list_webhooks(
     site_id: str,
     *,
     rule: str | None = None,
+    hook: str | None = None,
     visitor_ids: Collection[str] | None = None,
     status: str | None = None,
     limit: int = 50,
     before: tuple[int, str] | None = None,
 ) -> list[Webhook]:
-    """A site's webhooks, newest first; `before` is (created at in µs, id)."""
-    query = select(webhooks).where(webhooks.c.site_id == site_id)
+    """A site's webhooks, newest first; `before` is (created at in µs, id). What operators' browsers get is none."""
+    query = select(webhooks).where(webhooks.c.site_id == site_id, webhooks.c.kind != "push")
     if rule is not None:
         query = query.where(webhooks.c.rule_id == rule)
+    if hook is not None:
+        query = query.where(webhooks.c.hook_id == hook)
     if visitor_ids is not None:
         query = query.where(webhooks.c.visitor_id.in_(list(visitor_ids)))
     if status is not None:
@@ -152,6 +155,16 @@ def requeue(connection: Connection, ref: Ref, now: datetime) -> bool:
             .where(_is(ref), webhooks.c.status.in_(("queued", "failed", "skipped")))
             .values(status="queued", attempts=0, due_at=moment, expires_at=to_micros(now + GIVE_UP), ended_at=None)
         ).rowcount
+    )
+
+
+def redirect(connection: Connection, site_id: str, hook_id: str, url: str, target: str) -> None:
+    """Lets what a hook promised and nobody took yet go to another address."""
+    connection.execute(
+        update(webhooks)
+        .where(webhooks.c.site_id == site_id, webhooks.c.hook_id == hook_id)
+        .where(webhooks.c.status.in_(("queued", "failed", "skipped")))
+        .values(url=url, target=target)
     )
 
 
@@ -282,6 +295,8 @@ def _row(webhook: Webhook) -> tuple[Any, ...]:
         to_micros(webhook.due_at),
         None,
         None if webhook.ended_at is None else to_micros(webhook.ended_at),
+        webhook.kind,
+        webhook.hook_id,
     )
 
 
@@ -306,4 +321,6 @@ def _webhook(row: Row[Any]) -> Webhook:
         answered=row.answered,
         attempts=row.attempts,
         ended_at=maybe_from_micros(row.ended_at),
+        kind=row.kind,
+        hook_id=row.hook_id,
     )

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
-from sqlalchemy import insert
 
 from backend.domain.profile import Identifier, Profile
 from backend.runtime import Runtime
@@ -19,6 +18,15 @@ READ = {"read_only", "operator", "marketer", "administrator"}
 RECORD = {"operator", "marketer", "administrator"}
 RULES = {"marketer", "administrator"}
 ADMINISTER = {"administrator"}
+
+BROWSER: dict[str, object] = {
+    "endpoint": "https://updates.push.services.mozilla.com/wpush/v2/abc",
+    "keys": {
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    },
+    "operator": "f" * 32,
+}
 
 # (method, path below /api/v1): who may, what is sent
 ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
@@ -89,7 +97,17 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/conversations/<conversation_id>/read"): (RECORD, {"number": 1}),
     ("GET", "/sites/<site>/desk"): (READ, None),
     ("GET", "/sites/<site>/presence"): (READ, None),
-    ("PUT", "/sites/<site>/presence"): (RECORD, {"operator": "e" * 32, "presence": "away"}),
+    ("PUT", "/sites/<site>/presence"): (RECORD, {"operator": "f" * 32, "presence": "away"}),
+    ("GET", "/sites/<site>/conversations/report"): (READ, None),
+    ("GET", "/sites/<site>/conversations/export"): (READ, None),
+    ("GET", "/sites/<site>/conversations/<conversation_id>/export"): (READ, None),
+    ("GET", "/sites/<site>/hooks"): (RULES, None),
+    ("POST", "/sites/<site>/hooks"): (RULES, {"url": "https://shop.example/hook"}),
+    ("PATCH", "/sites/<site>/hooks/<hook_id>"): (RULES, {"active": False}),
+    ("DELETE", "/sites/<site>/hooks/<hook_id>"): (RULES, None),
+    ("GET", "/sites/<site>/push/key"): (READ, None),
+    ("POST", "/sites/<site>/push/subscriptions"): (RECORD, BROWSER),
+    ("DELETE", "/sites/<site>/push/subscriptions"): (RECORD, {"endpoint": BROWSER["endpoint"]}),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/sites/<site>/products"): (READ, None),
@@ -135,18 +153,18 @@ def webhook(rt: Runtime, site: str, rule: str, visitor: str) -> str:
     return promised.id
 
 
-@pytest.fixture
-def seat(rt: Runtime, site: str) -> str:
-    """An operator of the site."""
+@pytest.fixture(autouse=True)
+def operator(rt: Runtime, site: str) -> str:
+    """Somebody who works on the first site."""
+    made = {"id": "f" * 32, "email": "o@shop.example", "name": "O", "created_at": 0, "updated_at": 0}
     with rt.db.begin() as conn:
-        row = {"id": "e" * 32, "email": "eve@shop.example", "name": "Eve", "created_at": 0, "updated_at": 0}
-        conn.execute(insert(operators).values(row))
-        conn.execute(insert(memberships).values(operator_id="e" * 32, site_id=site, role="operator"))
-    return "e" * 32
+        conn.execute(operators.insert().values(**made))
+        conn.execute(memberships.insert().values(operator_id=made["id"], site_id=site, role="operator"))
+    return "f" * 32
 
 
 @pytest.fixture
-def address(api: Api, site: str, rule: str, visitor: str, webhook: str, seat: str) -> Callable[[str], str]:
+def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Callable[[str], str]:
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
     group = api.post(f"/sites/{site}/segments", {"name": "List", "manual": True}).json["id"]
     ids = {"<site>": site, "<rule_id>": rule, "<visitor_id>": visitor, "<token_id>": token, "<version>": "1"}
@@ -155,7 +173,8 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str, seat: st
     ids |= {"<webhook_id>": webhook, "<segment_id>": group, "<merge_id>": "d" * 32}
     begun = api.post(f"/sites/{site}/conversations", {"visitor": visitor, "body": "May I help you?"}).json
     ids |= {"<conversation_id>": begun["conversation"]["id"], "<int:number>": "1"}
-    ids |= {"<feed_id>": feed, "<path:product_id>": "k/17"}
+    hook = api.post(f"/sites/{site}/hooks", {"url": "https://shop.example/hook"}).json["id"]
+    ids |= {"<hook_id>": hook, "<feed_id>": feed, "<path:product_id>": "k/17"}
 
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():
@@ -214,7 +233,7 @@ def test_a_site_that_is_not_yours_does_not_exist(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [case for case in CASES if re.search("<(rule|visitor|webhook|segment|feed)_id>", case.values[1])],
+    [case for case in CASES if re.search("<(rule|visitor|webhook|segment|feed|hook|conversation)_id>", case.values[1])],
 )
 def test_the_ids_of_another_site_are_unknown_on_your_own(
     method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str

@@ -17,12 +17,14 @@ from backend.web.api import (
     docs,
     feeds,
     funnels,
+    hooks,
     identifiers,
     lists,
     merges,
     messages,
     privacy,
     products,
+    pushes,
     reports,
     rule_imports,
     rule_templates,
@@ -31,6 +33,7 @@ from backend.web.api import (
     simulations,
     sites,
     status,
+    talk_reports,
     tokens,
     traits,
     triggers,
@@ -91,7 +94,7 @@ def register(app: Flask) -> None:
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
         *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
-        *(conversations, desks, tokens, status),
+        *(conversations, talk_reports, desks, hooks, pushes, tokens, status),
     ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api

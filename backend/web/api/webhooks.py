@@ -17,7 +17,7 @@ from backend.web.api.paging import page
 from backend.web.api.visitors import visitor_of
 from backend.web.context import runtime
 
-blueprint = Blueprint("webhooks", __name__, "What rules told the site's own systems, and what those answered.")
+blueprint = Blueprint("webhooks", __name__, "What rules and hooks told the site's own systems.")
 
 
 @blueprint.route("/sites/<site>/webhooks", methods=["GET"])
@@ -27,11 +27,11 @@ blueprint = Blueprint("webhooks", __name__, "What rules told the site's own syst
 def list_all_webhooks(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     """List webhooks
 
-    Newest first: what journeys promised by their step `webhook`, and how far it came. Each is signed by the convention
-    of [Standard Webhooks](https://www.standardwebhooks.com) (`webhook-id`, `webhook-timestamp`, `webhook-signature`)
-    with the site's `webhook_secret`. It is tried until it is answered with 2xx: again after 10 s, 1 min, 5 min, 30 min,
-    2 h, and every 6 h, for a day, or when the receiver's `Retry-After` says; a 4xx other than 408, 425 and 429 ends it.
-    A receiver may get one several times, and knows it by its id.
+    Newest first: what journeys promised by their step `webhook`, and hooks for conversations, and how far it came. Each
+    is signed by the convention of [Standard Webhooks](https://www.standardwebhooks.com) (`webhook-id`,
+    `webhook-timestamp`, `webhook-signature`) with the site's `webhook_secret`. It is tried until it is answered with
+    2xx: again after 10 s, 1 min, 5 min, 30 min, 2 h, and every 6 h, for a day, or when the receiver's `Retry-After`
+    says; a 4xx other than 408, 425 and 429 ends it. A receiver may get one several times, and knows it by its id.
     """
     before = read_cursor(query.get("cursor"), int, str)
     try:
@@ -43,6 +43,7 @@ def list_all_webhooks(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]
             conn,
             site.id,
             rule=query.get("rule"),
+            hook=query.get("hook"),
             visitor_ids=members,
             status=query.get("status"),
             limit=query["limit"] + 1,

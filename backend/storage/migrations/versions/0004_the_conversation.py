@@ -13,10 +13,15 @@ def upgrade() -> None:
     _talk()
     _desk()
     _routing()
+    _notices()
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("webhooks") as batch:
+        for name in ("hook_id", "kind"):
+            batch.drop_column(name)
     for name in (
+        *("digests", "push_subscriptions", "hooks"),
         *("canned_replies", "console_sessions", "departments", "memberships", "operators"),
         *("attachments", "parts", "conversations"),
     ):
@@ -179,3 +184,39 @@ def _desk() -> None:
 def _routing() -> None:
     op.add_column("conversations", sa.Column("route_at", sa.BigInteger(), nullable=True))
     op.add_column("memberships", sa.Column("given_at", sa.BigInteger(), server_default="0", nullable=False))
+
+
+def _notices() -> None:
+    op.create_table(
+        "hooks",
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("events", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("active", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_hooks")),
+    )
+    op.create_table(
+        "push_subscriptions",
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("operator_id", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("p256dh", sa.Text(), nullable=False),
+        sa.Column("auth", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_push_subscriptions")),
+    )
+    op.create_index("ix_push_subscriptions_operator_id", "push_subscriptions", ["operator_id"], unique=False)
+    op.create_table(
+        "digests",
+        sa.Column("operator_id", sa.Text(), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=False),
+        sa.Column("told_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("operator_id", name=op.f("pk_digests")),
+    )
+    op.add_column("webhooks", sa.Column("kind", sa.Text(), server_default="rule", nullable=False))
+    op.add_column("webhooks", sa.Column("hook_id", sa.Text(), nullable=True))
