@@ -24,7 +24,7 @@ class Policy:
     `honour_gpc` and `honour_dnt`: browsers that send Global Privacy Control or Do Not Track are not observed, unless
     their visitor has agreed. `retention` is how long events are kept, by name (`*`: all others), `access_log_kept` how
     long it is remembered who looked at whom. `hide_query` names parameters of addresses whose values are not kept,
-    beside those that always carry secrets.
+    beside those that always carry secrets. `texts` are words of the chat by language (`*`: any) that say it otherwise.
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
@@ -45,6 +45,7 @@ class Policy:
     webhook_retention: timedelta = timedelta(days=30)
     rfm: Mapping[str, Any] | None = None
     loyalty: tuple[Mapping[str, Any], ...] = ()
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +54,15 @@ class Attention:
 
     None in the first moments of a page (`settle`), nor right after something went wrong (`after_error`), nor on paths
     like those of `checkout`. `teaser_first`: where the rule does not say, a small bubble comes before the window.
+    `launcher`: the chat's button stands on every page, `sound`: a soft one tells of an answer.
     """
 
     settle: timedelta = timedelta(seconds=2)
     after_error: timedelta = timedelta(seconds=5)
     checkout: tuple[str, ...] = ("*/checkout*",)
     teaser_first: bool = False
+    launcher: bool = False
+    sound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
 from backend.pipeline import access
 from backend.pipeline.announce import Announcer
+from backend.pipeline.attach import forget_unsaid
 from backend.pipeline.choose import Chooser
 from backend.pipeline.converse import awake
 from backend.pipeline.count import count_messages
@@ -71,6 +72,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("awake", 1, lambda: awake(rt)),
+        Task("forget_unsaid", 300, lambda: forget_unsaid(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, lambda: retain(rt)),

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, case, func, select, tuple_, update
 
 from backend.domain.conversation import Conversation, Part
 from backend.schemas.documents import decode_content, encode_content
-from backend.storage.tables import parts
+from backend.storage.tables import conversations, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 
@@ -60,6 +60,25 @@ def list_parts(
         query = query.where(parts.c.kind.in_(list(kinds)))
     rows = connection.execute(query.order_by(parts.c.number.desc()).limit(limit)).all()
     return [part_of(row) for row in reversed(rows)]
+
+
+def told(connection: Connection, found: Collection[Conversation]) -> dict[str, tuple[int, int]]:
+    """Of each conversation the last part that its visitor may see, and how many of those that they have not seen."""
+    if not found:
+        return {}
+    fresh = and_(parts.c.author != "visitor", parts.c.number > conversations.c.seen)
+    same = and_(parts.c.visitor_id == conversations.c.visitor_id, parts.c.conversation_id == conversations.c.id)
+    query = (
+        select(parts.c.conversation_id, func.max(parts.c.number), func.count(case((fresh, 1))))
+        .join(conversations, same)
+        .where(
+            parts.c.visitor_id.in_({each.visitor_id for each in found}),
+            parts.c.conversation_id.in_([each.id for each in found]),
+            parts.c.kind == "message",
+        )
+        .group_by(parts.c.conversation_id)
+    )
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 
 Place = tuple[str, str, int]

@@ -85,6 +85,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("PATCH", "/sites/<site>/conversations/<conversation_id>/parts/<int:number>"): (RECORD, {"body": "It was."}),
     ("DELETE", "/sites/<site>/conversations/<conversation_id>/parts/<int:number>"): (RECORD, None),
     ("POST", "/sites/<site>/conversations/<conversation_id>/read"): (RECORD, {"number": 1}),
+    ("POST", "/sites/<site>/conversations/<conversation_id>/attachments"): (RECORD, b"a text"),
+    ("POST", "/sites/<site>/conversations/<conversation_id>/typing"): (RECORD, None),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/sites/<site>/products"): (READ, None),
