@@ -173,6 +173,4 @@ def page_attention(site: Site) -> dict[str, Any]:
         "after_error": attention.after_error.total_seconds(),
         "checkout": list(attention.checkout),
         "teaser_first": attention.teaser_first,
-        "launcher": attention.launcher,
-        "sound": attention.sound,
     }

@@ -59,6 +59,8 @@ def config() -> Response:
         "capture": capture,
         "signals": page_signals(capture),
         "attention": page_attention(site),
+        "chat": site.attention.launcher,
+        "sound": site.attention.sound,
         "policy": {name: getattr(site.policy, name) for name in ("require_signature", "honour_gpc", "honour_dnt")},
     }
     if site.policy.texts:

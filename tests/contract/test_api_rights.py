@@ -147,7 +147,8 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Calla
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():
             path = path.replace(name, value)
-        return path + (f"?visitor={visitor}" if path.endswith("/explain") else "")
+        asked = {"explain": f"?visitor={visitor}", "attachments": "?name=a.txt"}
+        return path + asked.get(path.rpartition("/")[2], "")
 
     return filled
 

@@ -197,7 +197,6 @@ def mark_a_conversation_read(body: Mapping[str, Any], conversation_id: str, *, s
     }
 )
 @blueprint.response(201, AttachmentOut)
-@blueprint.alt_response(413, "CONTENT_TOO_LARGE")
 def send_a_file(query: Mapping[str, Any], conversation_id: str, *, site: Site) -> dict[str, Any]:
     """Send a file
 
