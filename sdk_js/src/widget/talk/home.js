@@ -30,12 +30,12 @@ export function makeHome({ words, model, open, promise }) {
         h(
           'span',
           { class: 'words' },
-          h('span', { class: 'line' }, h('span', { class: 'name', dir: 'auto' }, name), h('span', { class: 'muted' }, when(each.last_at || part.at))),
+          h('span', { class: 'line' }, h('span', { class: 'name', dir: 'auto' }, name), h('span', { class: 'muted aside' }, when(each.last_at || part.at))),
           h(
             'span',
             { class: 'line' },
             h('span', { class: 'muted cut', dir: 'auto' }, part.author === 'visitor' ? `${words.you}: ${said}` : said),
-            each.unread ? h('span', { class: 'dot' }, h('span', { class: 'unseen' }, words.unread)) : each.state === 'closed' && h('span', { class: 'muted' }, words.closed),
+            each.unread ? h('span', { class: 'dot aside' }, h('span', { class: 'unseen' }, words.unread)) : each.state === 'closed' && h('span', { class: 'muted aside' }, words.closed),
           ),
         ),
       ),

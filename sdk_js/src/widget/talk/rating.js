@@ -22,7 +22,8 @@ export function makeRating(words, rated) {
     chosen = +target.value;
     stars.forEach((star, i) => star.classList.toggle('lit', i < chosen));
     more.hidden = false;
-    more.scrollIntoView({ block: 'nearest' });
+    const log = element.parentNode;
+    log.scrollTop = log.scrollHeight;
   }
 
   function finish(event) {

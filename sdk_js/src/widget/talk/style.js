@@ -23,13 +23,13 @@ input { font: inherit; color: inherit; margin: 0; }
 .hello p { margin: 0; }
 .hello .title { font-size: 21px; line-height: 1.3; }
 .home .button { flex: none; }
-.talks { list-style: none; margin: 0; padding: 0; display: grid; gap: 4px; }
+.talks { list-style: none; margin: 0; padding: 0; display: grid; grid-template-columns: minmax(0, 1fr); gap: 4px; }
 .talk { display: flex; align-items: center; gap: 12px; width: 100%; padding: 10px 8px; border-radius: calc(var(--radius) * .75); text-align: start; }
 .talk:hover { background: var(--soft); }
 .talk .words { flex: 1; min-width: 0; display: grid; gap: 1px; }
 .talk .line { display: flex; gap: 8px; align-items: center; justify-content: space-between; font-size: 14px; }
 .talk .name { font-weight: 600; font-size: 15px; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.talk .line > :last-child { flex: none; font-size: 12px; }
+.talk .aside { flex: none; font-size: 12px; }
 .talk.fresh .cut { color: var(--text); font-weight: 600; }
 .dot { position: relative; width: 10px; height: 10px; border-radius: 50%; background: var(--accent); }
 
@@ -53,6 +53,7 @@ input { font: inherit; color: inherit; margin: 0; }
 .file .size { flex: none; font-size: 12px; }
 .state { align-self: flex-end; margin-block-start: -6px; color: var(--muted); font-size: 12px; line-height: 1.4; }
 .state:empty { display: none; }
+.hint { margin-block: auto; color: var(--muted); text-align: center; text-wrap: balance; }
 .types { color: var(--muted); font-size: 13px; }
 .panel .foot { padding: 0 12px 12px; display: grid; gap: 8px; }
 .composer .clip { color: var(--muted); }

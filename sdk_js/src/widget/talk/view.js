@@ -15,6 +15,7 @@ export function makeView({ id, words, context, store, model, thread, talks, on, 
   let conversation = id || model.current();
   const elements = new Map(); // by key: [signature, element]
   const state = h('div', { class: 'state', role: 'status' });
+  const hint = h('div', { class: 'hint', dir: 'auto' }, words.greeting);
   const types = h('div', { class: 'types', role: 'status', hidden: '' });
   const log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-label': words.chat, tabindex: 0 });
   const notice = h('div', { class: 'notice', role: 'alert', hidden: '' });
@@ -93,6 +94,8 @@ export function makeView({ id, words, context, store, model, thread, talks, on, 
     state.textContent = last && last.own && (last.pending || last.part) ? stateOf(last, found) : '';
     rate(found);
     log.append(state, types, ask.element);
+    if (entries.length) hint.remove();
+    else log.prepend(hint);
     if (rating) log.append(rating.element);
     if (bottom || elements.size > before) log.scrollTop = log.scrollHeight;
     see(found);
