@@ -1,6 +1,6 @@
-// Bundles the stub, the core, the widget and the signals into dist/, prints their sizes and fails where one is over its budget; with
+// Bundles the stub, the core, the widget, its panel and the signals into dist/, prints their sizes and fails where one is over its budget; with
 // --quiet only those are printed that are.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -13,6 +13,7 @@ const bundles = [
   { entry: 'src/snippet.js', out: 'dist/stub.js', budget: 400 },
   { entry: 'src/index.js', out: 'dist/chimein.js', budget: 6 * 1024 },
   { entry: 'src/widget/index.js', out: 'dist/chimein-widget.js', budget: 14 * 1024 },
+  { entry: 'src/widget/talk/index.js', out: 'dist/chimein-talk.js', budget: 12 * 1024 },
   { entry: 'src/signals.js', out: 'dist/chimein-signals.js', budget: 1024 },
 ];
 
@@ -46,6 +47,12 @@ for (const { entry, out, budget } of bundles) {
   if (gzip > budget) over += 1;
   if (quiet && gzip <= budget) continue;
   console.log(`${out.padEnd(24)} ${String(bytes.length).padStart(6)} B  gzip ${String(gzip).padStart(5)} B of ${budget} B`);
+}
+// The panel's words, a file for each language that is not in the bundle.
+const languages = here('src/widget/talk/languages/');
+for (const file of readdirSync(languages).filter((name) => name !== 'en.json')) {
+  const words = JSON.parse(readFileSync(languages + file, 'utf8'));
+  writeFileSync(here(`dist/chimein-words-${file}`), JSON.stringify(words));
 }
 writeFileSync(here('dist/sizes.json'), `${JSON.stringify(sizes, null, 2)}\n`);
 if (over) {

@@ -25,7 +25,7 @@ class Policy:
     their visitor has agreed. `retention` is how long events are kept, by name (`*`: all others), `access_log_kept` how
     long it is remembered who looked at whom. `hide_query` names parameters of addresses whose values are not kept,
     beside those that always carry secrets. `desk` is a document: working hours, routing and what is said to who waits
-    (see `domain/desk`).
+    (see `domain/desk`). `texts` are words of the chat by language (`*`: any) that say it otherwise.
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
@@ -47,6 +47,7 @@ class Policy:
     rfm: Mapping[str, Any] | None = None
     loyalty: tuple[Mapping[str, Any], ...] = ()
     desk: Mapping[str, Any] | None = None
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,12 +56,15 @@ class Attention:
 
     None in the first moments of a page (`settle`), nor right after something went wrong (`after_error`), nor on paths
     like those of `checkout`. `teaser_first`: where the rule does not say, a small bubble comes before the window.
+    `launcher`: the chat's button stands on every page, `sound`: a soft one tells of an answer.
     """
 
     settle: timedelta = timedelta(seconds=2)
     after_error: timedelta = timedelta(seconds=5)
     checkout: tuple[str, ...] = ("*/checkout*",)
     teaser_first: bool = False
+    launcher: bool = False
+    sound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

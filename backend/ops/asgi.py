@@ -21,8 +21,14 @@ MAX_BODY = 2**20
 MAX_UPLOAD = 100 * 2**20
 """Bytes of a file of products as sent; it lies on the disk until it is here."""
 
+MAX_ATTACHMENT = 10 * 2**20 + 2**17
+"""Bytes of a file that is attached to what is said, with what stands around it."""
+
+ATTACHMENTS = 8
+"""Such files that may be on their way to one process."""
+
 UPLOADS = 2
-"""Files that may be on their way to one process: one more is told to come again."""
+"""Files of products that may be on their way to one process: one more is told to come again."""
 
 MAX_DRAINED = 8 * 2**20
 """So much of a body that is too large is read and thrown away, so that its sender comes to read the answer."""
@@ -45,6 +51,7 @@ BUSY: Answer = (
 )
 
 _UPLOAD = re.compile(r"/api/v1/sites/[^/]+/products/?")
+_ATTACHMENT = re.compile(r"/v1/attachments/?|/api/v1/sites/[^/]+/conversations/[^/]+/attachments/?")
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +69,7 @@ class Adapter:
 
     def __init__(self, app: WSGI, *, threads: int = 8) -> None:
         self._app = app
-        self._uploads = 0
+        self._uploads = self._attachments = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
 
     async def __call__(
@@ -71,6 +78,9 @@ class Adapter:
         """Answers one request; the server calls this."""
         if scope["method"] == "POST" and is_upload(scope["path"]):
             await self._upload(scope, receive, send)
+            return
+        if scope["method"] == "POST" and _ATTACHMENT.fullmatch(scope["path"]):
+            await self._attach(scope, receive, send)
             return
         body, complete = await _body(receive)
         if body is not None and not complete:
@@ -102,13 +112,24 @@ class Adapter:
                 answer = refused if refused[0] != 200 else await self._taken(scope, receive)
             finally:
                 self._uploads -= 1
-        if answer is None:
-            return  # the sender has gone away
-        status, headers, content = answer
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
-        await send({"type": "http.response.body", "body": content})
+        await _reply(answer, send)
 
-    async def _taken(self, scope: Message, receive: Callable[[], Awaitable[Message]]) -> Answer | None:
+    async def _attach(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """Takes a file that is attached to what is said."""
+        answer: Answer | None = BUSY
+        if self._attachments < ATTACHMENTS:
+            self._attachments += 1
+            try:
+                answer = await self._taken(scope, receive, MAX_ATTACHMENT)
+            finally:
+                self._attachments -= 1
+        await _reply(answer, send)
+
+    async def _taken(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], most: int = MAX_UPLOAD
+    ) -> Answer | None:
         """The answer to a file, once it is here; None where its sender has gone away."""
         with tempfile.SpooledTemporaryFile(MAX_BODY) as file:
             size, more = 0, True
@@ -118,9 +139,9 @@ class Adapter:
                     return None
                 part = message.get("body", b"")
                 size += len(part)
-                if size > MAX_UPLOAD:
+                if size > most:
                     status, headers, content = TOO_LARGE
-                    return status, headers, content.replace(b"%d" % MAX_BODY, b"%d" % MAX_UPLOAD)
+                    return status, headers, content.replace(b"%d" % MAX_BODY, b"%d" % most)
                 file.write(part)
                 more = message.get("more_body", False)
             file.seek(0)
@@ -188,6 +209,14 @@ class Adapter:
         except Exception:
             logger.exception("the application failed on %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             return 500, [(b"content-type", b"text/plain"), (b"content-length", b"15")], b"Internal error."
+
+
+async def _reply(answer: Answer | None, send: Callable[[Message], Awaitable[None]]) -> None:
+    if answer is None:
+        return  # the sender has gone away
+    status, headers, content = answer
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": content})
 
 
 class Stream:

@@ -1,11 +1,12 @@
 """The verb `converse`: what operators say, note and change; each in one transaction, and told to all who look on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from backend.domain.attachment import told_of
 from backend.domain.conversation import (
     EDITABLE_FOR,
     LONGEST_SNOOZE,
@@ -22,11 +23,12 @@ from backend.domain.conversation import (
 )
 from backend.domain.site import Site
 from backend.errors import Conflict, Forbidden, Invalid, NotFound
+from backend.pipeline.attach import take_away
 from backend.pipeline.desk import beat
 from backend.pipeline.promise import Promises
 from backend.pipeline.tell import tell, tell_changed
 from backend.runtime import Runtime
-from backend.storage import conversations, parts, visitors
+from backend.storage import attachments, conversations, parts, visitors
 from backend.storage.database import Connection
 
 AT_ONCE = 100
@@ -79,15 +81,22 @@ def say(
     kind: str = "message",
     part_id: str | None = None,
     content: Mapping[str, Any] | None = None,
+    attached: Sequence[str] = (),
     channel: str = "chat",
 ) -> tuple[Conversation, Part]:
-    """Adds an operator's message or note; the same `part_id` again answers what is there. NotFound, Invalid."""
-    said = _said(text, rt.clock(), speaker, part_id, kind=kind, content=content or {}, channel=channel)
+    """Adds an operator's message or note; the same `part_id` again answers what is there. NotFound, Invalid.
+
+    `attached` are the ids of files that were sent for this conversation and not said with anything yet.
+    """
+    told = dict(content or {}) | ({"attachments": list(attached)} if attached else {})
+    said = _said(text, rt.clock(), speaker, part_id, kind=kind, content=told, channel=channel)
     with rt.db.begin() as connection:
         conversation = _locked(connection, site, conversation_id)
         known = parts.find(connection, conversation.visitor_id, said.id)
         if known is not None:
             return _repeated(connection, site, known)
+        if attached:
+            said = _with_files(connection, conversation, said, attached)
         if kind == "message" and conversation.assignee_id is None and speaker.id is not None:
             conversation = replace(conversation, assignee_id=speaker.id)
         conversation, part = _add(connection, conversation, said)
@@ -162,7 +171,9 @@ def take_back(rt: Runtime, site: Site, conversation_id: str, number: int, speake
     def work(part: Part, now: datetime) -> Part:
         return replace(part, text="", content={}, deleted_at=now)
 
-    return _rewrite(rt, site, conversation_id, number, speaker, work)
+    part = _rewrite(rt, site, conversation_id, number, speaker, work)
+    take_away(rt, part.visitor_id, part.id)
+    return part
 
 
 def mark_read(rt: Runtime, site: Site, conversation_id: str, number: int) -> Conversation:
@@ -244,6 +255,15 @@ def _said(text: str, at: datetime, speaker: Speaker, part_id: str | None, **more
     attached = bool(more.get("content", {}).get("attachments"))
     told = _text(text, empty=attached)
     return Said(id=part_id or uuid4().hex, author="operator", author_id=speaker.id, text=told, at=at, **more)
+
+
+def _with_files(connection: Connection, conversation: Conversation, said: Said, ids: Sequence[str]) -> Said:
+    found = attachments.bind(connection, [conversation.visitor_id], ids, said.id)
+    if len(found) < len(set(ids)):
+        raise Invalid(
+            "Some files are not there.", {"attachments": ["Must be files of this conversation, not said yet."]}
+        )
+    return replace(said, content={**said.content, "attachments": [told_of(each) for each in found]})
 
 
 def _text(text: str, *, empty: bool = False) -> str:

@@ -26,6 +26,7 @@ from backend.domain.identity import anonymous_visitor
 from backend.domain.unsubscribe import normalised_email
 from backend.pipeline import access
 from backend.pipeline.access import Reader
+from backend.pipeline.attach import erase_files
 from backend.pipeline.clear_dead import clear_dead
 from backend.pipeline.forget_elsewhere import forget_elsewhere
 from backend.pipeline.learn_names import forget_examples
@@ -69,6 +70,7 @@ def erase(rt: Runtime, site_id: str, visitor_id: str, reader: Reader) -> bool:
         sweeps.forget(connection, person)
         look = access.look(rt, site_id, reader, "erase", visitor_id)
         access_log.insert(connection, vault, [look])
+        erase_files(rt, site_id, person)  # last: what cannot be removed from the disk keeps all the rest
     log.info("visitor_erased", site=site_id, by=reader[0])
     rt.live.revoke(revoked)
     rt.db.scrub(0.1)

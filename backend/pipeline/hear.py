@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from backend.domain.attachment import MOST_IN_A_PART, told_of
 from backend.domain.conversation import (
     RATED,
     RATINGS,
@@ -24,7 +25,7 @@ from backend.domain.event import Event
 from backend.domain.message import ON_SITE, Message
 from backend.domain.profile import Profile
 from backend.pipeline.promise import Promises
-from backend.storage import conversations, messages, parts, visitors
+from backend.storage import attachments, conversations, messages, parts, visitors
 from backend.storage.database import Connection
 from backend.storage.webhooks import Ref
 
@@ -92,7 +93,9 @@ class _Listener:
             self._rate(spoken)
             return
         said = text_of(event.properties)
-        attached = _attached(event)
+        sent = _attached(event)
+        found = attachments.bind(self.connection, self.members, sent, event.message_id) if sent else []
+        attached = [told_of(each) for each in found]
         if not said and not attached:
             return
         message = self._answered(event) if event.name == REPLIED else None
@@ -190,4 +193,4 @@ class _Listener:
 def _attached(event: Event) -> list[str]:
     """The ids of what was uploaded with it."""
     told = event.properties.get("attachments")
-    return [each for each in told if isinstance(each, str)][:10] if isinstance(told, list) else []
+    return [each for each in told if isinstance(each, str)][:MOST_IN_A_PART] if isinstance(told, list) else []

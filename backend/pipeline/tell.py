@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from backend.domain.conversation import Conversation, Part, for_visitors
+from backend.pipeline.attach import addressed
 from backend.pipeline.hear import Heard
 from backend.runtime import Runtime
 from backend.schemas.conversation import desk_note, page_part
@@ -25,12 +26,12 @@ def tell(
     rt: Runtime, conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
 ) -> None:
     """Tells of a part that an operator added, or (`again`) changed."""
-    publish(rt, _notes(conversation, part, person_id, name, again=again))
+    publish(rt, _notes(rt, conversation, part, person_id, name, again=again))
 
 
 def tell_heard(rt: Runtime, heard: Iterable[Heard]) -> None:
     """Tells of parts that visitors added."""
-    publish(rt, [note for each in heard for note in _notes(each.conversation, each.part, each.person_id, None)])
+    publish(rt, [note for each in heard for note in _notes(rt, each.conversation, each.part, each.person_id, None)])
 
 
 def tell_changed(rt: Runtime, conversation: Conversation, person_id: str) -> None:
@@ -42,13 +43,24 @@ def tell_changed(rt: Runtime, conversation: Conversation, person_id: str) -> Non
     publish(rt, notes)
 
 
+def tell_typing(rt: Runtime, conversation: Conversation, person_id: str | None, name: str | None) -> None:
+    """Tells that somebody is typing: an operator (to the pages of this person), or (None) the visitor."""
+    data = {"conversation_id": conversation.id, "by": "visitor" if person_id is None else "operator", "name": name}
+    notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "typing", "data": data})]
+    if person_id is not None:
+        note = {"event": "typing", "anonymous_id": conversation.anonymous_id, "data": data}
+        notes.extend((each, note) for each in {person_id, conversation.visitor_id})
+    publish(rt, notes)
+
+
 def _notes(
-    conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
+    rt: Runtime, conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
 ) -> list[tuple[str, Mapping[str, Any]]]:
     data = desk_note(conversation, part) | {"again": again}
+    data["part"] = addressed(rt, data["part"])
     notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "part", "data": data})]
     if for_visitors(part):
-        told = page_part(part, name)
+        told = addressed(rt, page_part(part, name))
         note = {"event": "part", "anonymous_id": conversation.anonymous_id, "data": told}
         notes.extend((each, note) for each in {person_id, conversation.visitor_id})
     return notes

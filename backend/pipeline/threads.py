@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from backend.domain.conversation import Conversation, Part
 from backend.errors import NotFound
@@ -36,7 +37,7 @@ class Thread:
 def threads(rt: Runtime, who: Viewer) -> list[Thread]:
     """The conversations that this viewer may see, the latest first."""
     with rt.db.read() as connection:
-        found = _visible(connection, who)[:MOST]
+        found = visible(connection, who)[:MOST]
         told = [(each, parts.list_parts(connection, each, limit=PARTS, kinds=["message"])) for each in found]
         speakers = {each.author_id for _, group in told for each in group if each.author == "operator"}
         speakers |= {each.assignee_id for each, _ in told}
@@ -47,7 +48,7 @@ def threads(rt: Runtime, who: Viewer) -> list[Thread]:
 def see(rt: Runtime, who: Viewer, conversation_id: str, number: int) -> Conversation:
     """Notes how far this viewer has read; NotFound where it is none of theirs."""
     with rt.db.begin() as connection:
-        found = next((each for each in _visible(connection, who) if each.id == conversation_id), None)
+        found = next((each for each in visible(connection, who) if each.id == conversation_id), None)
         if found is None:
             raise NotFound("There is no such conversation.")
         changed = conversations.see(connection, found, number)
@@ -58,7 +59,27 @@ def see(rt: Runtime, who: Viewer, conversation_id: str, number: int) -> Conversa
     return found
 
 
-def _visible(connection: Connection, who: Viewer) -> list[Conversation]:
+def standing(rt: Runtime, who: Viewer) -> list[dict[str, Any]]:
+    """Where this viewer's conversations stand, the latest first: what a page needs to see that it missed something."""
+    with rt.db.read() as connection:
+        found = visible(connection, who)[:MOST]
+        numbers = parts.told(connection, found)
+    return [
+        {
+            "id": each.id,
+            "state": "closed" if each.state == "closed" else "open",
+            "last": numbers[each.id][0],
+            "unread": numbers[each.id][1],
+            "seen": each.seen,
+            "read": each.read,
+        }
+        for each in found
+        if each.id in numbers
+    ]
+
+
+def visible(connection: Connection, who: Viewer) -> list[Conversation]:
+    """The conversations that this viewer may see, the latest first."""
     found = [
         each
         for profile in who.profiles(connection)

@@ -123,6 +123,13 @@ class AttentionFields(StrictSchema):
             "description": "A pop-up whose rule does not say how it is to be displayed comes as a small bubble first."
         }
     )
+    launcher = Flag(
+        metadata={
+            "description": "The chat's button stands on every page; else it comes with the first message, and the page "
+            "may open the chat itself: chimein.open()."
+        }
+    )
+    sound = Flag(metadata={"description": "A soft sound tells of an answer, unless the visitor mutes it."})
 
 
 def capture_of(site: Site) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from backend.domain.attachment import MOST_IN_A_PART
 from backend.domain.conversation import (
     KINDS,
     LONGEST_TAG,
@@ -111,10 +112,32 @@ def _part_id(text: str) -> None:
         raise ValidationError("8 to 64 letters, digits, - or _.")
 
 
+class AttachmentQuery(StrictSchema):
+    """What a file is called."""
+
+    name = Line(longest=255, required=True, metadata={"description": "The file's name.", "example": "invoice.pdf"})
+
+
+class AttachmentOut(StrictSchema):
+    """A file that can be said with an answer."""
+
+    id = fields.String()
+    name = fields.String()
+    type = fields.String(metadata={"description": "Known by its content.", "example": "application/pdf"})
+    size = fields.Integer(metadata={"description": "Bytes."})
+    url = fields.String(metadata={"description": "Where it lies for a day."})
+
+
 class PartIn(StrictSchema):
     """What an operator says, or notes."""
 
     body = fields.String(required=True, validate=validate.Length(max=LONGEST_TEXT))
+    attachments = fields.List(
+        fields.String(validate=validate.Length(max=64)),
+        load_default=[],
+        validate=validate.Length(max=MOST_IN_A_PART),
+        metadata={"description": "Ids of files that were sent for this conversation; then `body` may be empty."},
+    )
     kind = fields.String(load_default="message", validate=validate.OneOf(("message", "note")))
     id = fields.String(
         validate=_part_id, metadata={"description": "An id of your own: the same one again adds nothing."}

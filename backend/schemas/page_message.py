@@ -34,9 +34,14 @@ def conversation_item(message: Message) -> dict[str, Any]:
     }
 
 
-def conversation_note(user_id: str, unread: list[str]) -> dict[str, Any]:
-    """That this user has a conversation, and which of its messages were never opened; not what was said."""
-    return {"id": "conversation", "user_id": user_id, "unread": unread}
+def conversation_note(
+    user_id: str | None, anonymous_id: str | None, unread: list[str], talks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """That this user, or this browser, has conversations, which messages were never opened, and how far each talk is.
+
+    Not what was said.
+    """
+    return {"id": "conversation", "user_id": user_id, "anonymous_id": anonymous_id, "unread": unread, "talks": talks}
 
 
 def _moment(moment: datetime) -> str:

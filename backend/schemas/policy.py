@@ -158,6 +158,22 @@ class PolicyFields(StrictSchema):
             "example": [{"name": "silver", "orders": 3}, {"name": "gold", "orders": 10, "revenue": "1000"}],
         },
     )
+    texts = fields.Dict(
+        keys=fields.String(
+            validate=validate.Regexp(r"([a-z]{2,3}|\*)\Z", error="Must be a language such as ru, or * for any.")
+        ),
+        values=fields.Dict(
+            keys=fields.String(validate=validate.Regexp(r"[a-z_]{1,40}\Z", error="Must be the name of a text.")),
+            values=fields.String(validate=validate.Length(1, 300)),
+            validate=validate.Length(max=100),
+        ),
+        validate=validate.Length(max=20),
+        metadata={
+            "description": "Words of the chat that say it otherwise, by language and name: `chat` its name, `greeting` "
+            "and `welcome` what stands above, and the others as they are listed in the SDK's README.",
+            "example": {"en": {"chat": "Ask us"}, "ru": {"chat": "Спросите нас"}},
+        },
+    )
     honour_gpc = Flag(
         metadata={"description": "Browsers that send Global Privacy Control are not observed, unless they consent."}
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, case, func, select, tuple_, update
 
 from backend.domain.conversation import Conversation, Part
 from backend.schemas.documents import decode_content, encode_content
@@ -86,6 +86,25 @@ def forget(
     for visitor_id, conversation_id in emptied:
         key = and_(conversations.c.visitor_id == visitor_id, conversations.c.id == conversation_id)
         connection.execute(update(conversations).where(key).values(preview="", remark=None))
+
+
+def told(connection: Connection, found: Collection[Conversation]) -> dict[str, tuple[int, int]]:
+    """Of each conversation the last part that its visitor may see, and how many of those that they have not seen."""
+    if not found:
+        return {}
+    fresh = and_(parts.c.author != "visitor", parts.c.number > conversations.c.seen)
+    same = and_(parts.c.visitor_id == conversations.c.visitor_id, parts.c.conversation_id == conversations.c.id)
+    query = (
+        select(parts.c.conversation_id, func.max(parts.c.number), func.count(case((fresh, 1))))
+        .join(conversations, same)
+        .where(
+            parts.c.visitor_id.in_({each.visitor_id for each in found}),
+            parts.c.conversation_id.in_([each.id for each in found]),
+            parts.c.kind == "message",
+        )
+        .group_by(parts.c.conversation_id)
+    )
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 
 Place = tuple[str, str, int]

@@ -8,10 +8,12 @@ import msgspec
 from flask import Blueprint, Response, current_app, request
 
 from backend.domain.site import Site
-from backend.errors import ChimeinError, Forbidden, Malformed, Unauthorized
+from backend.errors import ChimeinError, Forbidden, Malformed, TooManyRequests, Unauthorized
+from backend.pipeline.attach import addressed
+from backend.pipeline.hint import visitor_types
 from backend.pipeline.rulesets import Rulesets
 from backend.pipeline.show import Viewer, conversation, streams, unread, viewer, waiting
-from backend.pipeline.threads import see, threads
+from backend.pipeline.threads import see, standing, threads
 from backend.runtime import Runtime
 from backend.schemas.conversation import page_thread
 from backend.schemas.page_message import conversation_item, conversation_note, page_message
@@ -19,6 +21,7 @@ from backend.storage.live import Subscription
 from backend.web.context import runtime
 from backend.web.cors import allow, preflight
 from backend.web.errors import answer
+from backend.web.throttle import Throttle
 
 blueprint = Blueprint("live", __name__, url_prefix="/v1")
 inbox = Blueprint("inbox", __name__, url_prefix="/v1")
@@ -42,11 +45,15 @@ class Hello(msgspec.Struct, rename="camel"):
     number: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
 
 
+_typing = Throttle(1)
+"""What one browser tells of its typing: a word every few seconds is enough."""
+
 _decode = msgspec.json.Decoder(Hello).decode
 
 blueprint.add_url_rule("/live", "live_preflight", preflight, methods=["OPTIONS"])
 inbox.add_url_rule("/inbox", "inbox_preflight", preflight, methods=["OPTIONS"])
 inbox.add_url_rule("/read", "read_preflight", preflight, methods=["OPTIONS"])
+inbox.add_url_rule("/typing", "typing_preflight", preflight, methods=["OPTIONS"])
 inbox.add_url_rule("/conversation", "talk_preflight", preflight, methods=["OPTIONS"])
 
 
@@ -92,6 +99,8 @@ def talk() -> Response:
         site, who = _viewer(rt)
         items = [conversation_item(each) for each in conversation(rt, who)]
         told = [page_thread(each.conversation, each.parts, each.names, each.unread) for each in threads(rt, who)]
+        for each in told:
+            each["parts"] = [addressed(rt, part) for part in each["parts"]]
     except ChimeinError as error:
         return allow(answer(error), site)
     body = json.dumps({"items": items, "conversations": told})
@@ -112,6 +121,23 @@ def mark_read() -> Response:
         return allow(answer(error), site)
     body = json.dumps({"id": found.id, "seen": found.seen})
     return allow(Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"}), site)
+
+
+@inbox.route("/typing", methods=["POST"], provide_automatic_options=False)
+def typing() -> Response:
+    """The visitor is typing: told to the operators, and kept nowhere."""
+    site: Site | None = None
+    try:
+        rt = runtime()
+        site, who, hello = _hello(rt)
+        if hello.conversation_id is None:
+            raise Malformed("`conversationId` is required.")
+        if seconds := _typing.wait(f"{site.id} {who.visitor_ids[0]}"):
+            raise TooManyRequests("Once in a few seconds is enough.", retry_after=seconds)
+        visitor_types(rt, who, hello.conversation_id)
+    except ChimeinError as error:
+        return allow(answer(error), site)
+    return allow(Response(status=204), site)
 
 
 def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscription) -> Iterator[str]:
@@ -138,9 +164,9 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
 
 
 def _conversation(rt: Runtime, who: Viewer) -> dict[str, Any] | None:
-    """The word to a proven user's page that there is something to come back to."""
-    ids = unread(rt, who)
-    return None if ids is None or who.user_id is None else conversation_note(who.user_id, ids)
+    """The word to a page that there is something to come back to."""
+    ids, talks = unread(rt, who), standing(rt, who)
+    return conversation_note(who.user_id, who.anonymous_id, ids or [], talks) if talks or ids is not None else None
 
 
 def _frame(number: int, event: str, data: Any) -> str:
@@ -160,13 +186,18 @@ def _hello(rt: Runtime) -> tuple[Site, Viewer, Hello]:
         hello = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"{error}.") from error
+    return (*greeted(rt, hello), hello)
+
+
+def greeted(rt: Runtime, hello: Hello) -> tuple[Site, Viewer]:
+    """The site and the viewer whom a page names; raises where the key, the origin or the proof is wrong."""
     site = rt.sites.by_write_key(hello.write_key)
     if site is None:
         raise Unauthorized("Nobody gave out this write key.")
     origin = request.headers.get("Origin")
     if site.origins and origin is not None and origin not in site.origins:
         raise Forbidden("This origin is not one of the site's.")
-    return site, viewer(site, hello.anonymous_id or None, hello.user_id or None, hello.user_hash), hello
+    return site, viewer(site, hello.anonymous_id or None, hello.user_id or None, hello.user_hash)
 
 
 def _rulesets(rt: Runtime) -> Rulesets:

@@ -1,6 +1,7 @@
 """What a page and its surroundings fetch: the SDK, its configuration, health, metrics, and the front door."""
 
 import hashlib
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -55,7 +56,7 @@ def config() -> Response:
     if site.origins and origin is not None and origin not in site.origins:
         return allow(answer(Forbidden("This origin is not one of the site's.")), site)
     capture = page_capture(site, _asked(rt).of(site))
-    body = {
+    body: dict[str, Any] = {
         "site": site.id,
         "live": rt.settings.live_url,
         "widget": WIDGET,
@@ -63,8 +64,12 @@ def config() -> Response:
         "signals": page_signals(capture),
         "attention": page_attention(site),
         "desk": _desk(rt, site),
+        "chat": site.attention.launcher,
+        "sound": site.attention.sound,
         "policy": {name: getattr(site.policy, name) for name in ("require_signature", "honour_gpc", "honour_dnt")},
     }
+    if site.policy.texts:
+        body["texts"] = site.policy.texts
     response = jsonify(body)
     # Pages ask at each load: let them, but let an owner see a change soon.
     response.headers["Cache-Control"] = "private, max-age=30"
@@ -99,15 +104,19 @@ def config_preflight() -> Response:
 @blueprint.get("/chimein.js")
 @blueprint.get("/chimein-widget.js")
 @blueprint.get("/chimein-signals.js")
-def script() -> Response:
-    """The SDK's core, its widget, or its signals; any page may load them."""
+@blueprint.get("/chimein-talk.js")
+@blueprint.get("/chimein-words-<_language>.json")
+def script(_language: str = "") -> Response:
+    """The SDK's core, its widget, its signals, the chat, or its words in a language; any page may load them."""
+    if _language and not re.fullmatch(r"[a-z]{2}", _language):
+        raise NotFound("There are no words in this language.")
     name = request.path[1:]
     try:
         stat = (DIST / name).stat()
     except FileNotFoundError:
         raise NotFound("The JavaScript SDK is not built: run `npm ci && npm run build` in sdk_js.") from None
     body, etag = _script(name, stat.st_mtime_ns, stat.st_size)
-    response = Response(body, mimetype="text/javascript")
+    response = Response(body, mimetype="application/json" if name.endswith("json") else "text/javascript")
     response.set_etag(etag)
     headers = response.headers
     headers["Cache-Control"] = "public, max-age=300"
@@ -118,7 +127,7 @@ def script() -> Response:
     return response
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=24)
 def _script(name: str, _changed: int, _size: int) -> tuple[bytes, str]:
     body = (DIST / name).read_bytes()
     return body, hashlib.blake2b(body, digest_size=12).hexdigest()

@@ -48,7 +48,8 @@ function stop() {
 }
 
 function follow() {
-  if (document.hidden || !allowed()) return stop();
+  // Who talks to somebody is told of the answer elsewhere too.
+  if (!allowed() || (document.hidden && !get('live'))) return stop();
   if (!leadership) {
     leadership = new AbortController();
     const { signal } = leadership;

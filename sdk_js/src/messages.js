@@ -2,7 +2,7 @@
 import { emit, fail, safe, watchSight } from './emitter.js';
 import { moments } from './moments.js';
 import { get, locked, read, set, write } from './storage.js';
-import { track } from './tracker.js';
+import { send } from './tracker.js';
 import { leave } from './transport.js';
 
 const REMEMBERED = 200;
@@ -10,7 +10,7 @@ const inbox = new Map();
 let tag; // [where the server is, its configuration, the script's nonce, the page's chimein object]
 let loading;
 let widget;
-let wanted; // open() came before the configuration
+let wanted; // what open() was told, perhaps before the configuration came
 
 const shown = () => read('shown', []);
 const remember = (id) => write('shown', [...shown(), id].slice(-REMEMBERED));
@@ -19,8 +19,7 @@ const remember = (id) => write('shown', [...shown(), id].slice(-REMEMBERED));
 export function begin(...where) {
   tag = where;
   watchSight(deliver);
-  if (wanted) open();
-  else if (get('thread') || get('teaser')) load(() => {});
+  if (wanted || get('thread') || get('teaser') || where[1].chat) load(show);
   if (where[1].signals) script(where[1].signals);
 }
 
@@ -49,10 +48,14 @@ export function clear() {
   if (widget) widget.reset();
 }
 
-/** Opens the chat. */
-export function open() {
-  wanted = true;
-  if (tag) load(() => widget.open());
+function show() {
+  if (wanted) widget.open(wanted);
+}
+
+/** Opens the chat; `{conversation: id}` at what was said there. */
+export function open(where = 1) {
+  wanted = where;
+  if (tag) load(show);
 }
 
 /** Closes what is open. */
@@ -80,7 +83,7 @@ function load(then) {
     new Promise((resolve) => {
       const [, config, , api] = tag;
       api.widget = (create) => {
-        widget = create({ config, emit, get, inbox, leave, locked, moments, remember, set, shown, track });
+        widget = create({ config, emit, get, inbox, leave, locked, moments, remember, send, set });
         resolve();
       };
       script(config.widget).onerror = () => {

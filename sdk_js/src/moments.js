@@ -1,8 +1,8 @@
 // What the widget asks before it interrupts: when this page began, when something went wrong, whether the visitor pays.
 import { set } from './storage.js';
 
-/** In milliseconds: when this page began, and when something last went wrong before the visitor's eyes. */
-export const moments = { page: Date.now() };
+/** In milliseconds: when this page began (as capturing did), and when something last went wrong before the visitor's eyes. */
+export const moments = {};
 
 export const wentWrong = () => (moments.error = Date.now());
 

@@ -26,7 +26,7 @@ export function connect(host, key) {
     if (failures) set('wait', null);
     flush();
   });
-  later(50);
+  later();
 }
 
 /** Takes an event over; it goes out within 50 ms, or at once when twenty wait. */
@@ -41,7 +41,7 @@ export function enqueue(event) {
   // Keys sort by time; the messageId in them keeps two tabs from writing the same one.
   set(`q:${Date.now() * 1000 + (counter++ % 1000)}${event.messageId}`, body);
   if (names.length > 18) flush();
-  else later(50);
+  else later();
 }
 
 /** Forgets what has not been sent. */
@@ -55,7 +55,7 @@ export async function flush() {
   busy = true;
   await locked('send', send);
   busy = false;
-  if (keys('q:').length) later(50);
+  if (keys('q:').length) later();
 }
 
 /** The page may be gone the next moment: hands everything to the browser, and still keeps it until it is answered. */
@@ -70,7 +70,7 @@ export function leave() {
   }
 }
 
-function later(milliseconds) {
+function later(milliseconds = 50) {
   timer = timer || setTimeout(flush, milliseconds);
 }
 

@@ -108,6 +108,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/push/key"): (READ, None),
     ("POST", "/sites/<site>/push/subscriptions"): (RECORD, BROWSER),
     ("DELETE", "/sites/<site>/push/subscriptions"): (RECORD, {"endpoint": BROWSER["endpoint"]}),
+    ("POST", "/sites/<site>/conversations/<conversation_id>/attachments"): (RECORD, b"a text"),
+    ("POST", "/sites/<site>/conversations/<conversation_id>/typing"): (RECORD, None),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/sites/<site>/products"): (READ, None),
@@ -179,7 +181,8 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Calla
     def filled(path: str, **other: str) -> str:
         for name, value in {**ids, **other}.items():
             path = path.replace(name, value)
-        return path + (f"?visitor={visitor}" if path.endswith("/explain") else "")
+        asked = {"explain": f"?visitor={visitor}", "attachments": "?name=a.txt"}
+        return path + asked.get(path.rpartition("/")[2], "")
 
     return filled
 

@@ -69,6 +69,8 @@ class Site:
         self.inbox_calls: list[dict[str, Any]] = []
         self.waiting: dict[str, dict[str, Any]] = {}
         self.said: list[dict[str, Any]] = []
+        self.talks: list[dict[str, Any]] = []  # conversations
+        self.told: list[tuple[str, dict[str, Any]]] = []  # what was read, and that somebody types
         self.note: dict[str, Any] | None = None  # that there is a conversation
         self.streams: list[Stream] = []
         self.delays: dict[str, float] = {}
@@ -139,8 +141,10 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(self.site.delays.get(path, 0))
         if path == "/v1/config":
             self.reply(self.site.config_status, self.site.config)
-        elif (DIST / path[1:]).is_file() and path.endswith(".js"):
-            self.reply(200, (DIST / path[1:]).read_text(), "text/javascript")
+        elif (DIST / path[1:]).is_file() and path.endswith((".js", ".json")):
+            self.reply(
+                200, (DIST / path[1:]).read_text(), "text/javascript" if path.endswith(".js") else "application/json"
+            )
         elif path in self.site.pages:
             self.reply(200, self.site.pages[path], "text/html", self.site.headers)
         elif path.endswith(".svg"):
@@ -161,7 +165,10 @@ class Handler(BaseHTTPRequestHandler):
             note = {"conversation": self.site.note} if self.site.note else {}
             self.reply(200, {"items": list(self.site.waiting.values()), "poll_after": 1, **note})
         elif path == "/v1/conversation":
-            self.reply(200, {"items": self.site.said})
+            self.reply(200, {"items": self.site.said, "conversations": self.site.talks})
+        elif path in ("/v1/read", "/v1/typing"):
+            self.site.told.append((path, body))
+            self.reply(200, {"id": body["conversationId"], "seen": body.get("number")})
         elif path == "/v1/live":
             self.live(body)
         else:

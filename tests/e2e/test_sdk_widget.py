@@ -383,7 +383,7 @@ def test_open_and_close_work_without_any_message(site: Site, visitor: Visitor) -
     page.keyboard.type("Anybody there?")
     page.keyboard.press("Enter")
     wait_until(lambda: site.tracked("Live Chat Message Sent"))
-    assert site.tracked("Live Chat Message Sent") == [{"text": "Anybody there?"}]
+    assert site.tracked("Live Chat Message Sent") == [{"message_body": "Anybody there?"}]
     page.evaluate("chimein.close()")
     expect(panel).to_have_count(0)
 

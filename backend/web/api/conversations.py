@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flask import request
+
+from backend.domain.attachment import LARGEST, told_of
 from backend.domain.conversation import Conversation
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline import converse
+from backend.pipeline.attach import address_of, addressed, attach
 from backend.pipeline.converse import Speaker
+from backend.pipeline.hint import operator_types
 from backend.schemas.conversation import (
+    AttachmentOut,
+    AttachmentQuery,
     ConversationIn,
     ConversationOut,
     ConversationPatch,
@@ -116,7 +123,8 @@ def list_parts_of_a_conversation(query: Mapping[str, Any], conversation_id: str,
     with runtime().db.read() as conn:
         found = parts.list_parts(conn, conversation, after=after, before=query.get("before"), limit=limit + 1)
     looked(site, "read", [conversation.visitor_id])
-    return {"items": [part_view(each) for each in found[-limit:]], "more": len(found) > limit}
+    told = [addressed(runtime(), part_view(each)) for each in found[-limit:]]
+    return {"items": told, "more": len(found) > limit}
 
 
 @blueprint.route("/sites/<site>/conversations/<conversation_id>/parts", methods=["POST"])
@@ -129,7 +137,14 @@ def answer_in_a_conversation(body: Mapping[str, Any], conversation_id: str, *, s
     The same `id` again adds nothing: so an answer whose reply got lost can be sent again.
     """
     conversation, part = converse.say(
-        runtime(), site, conversation_id, body["body"], _speaker(), kind=body["kind"], part_id=body.get("id")
+        runtime(),
+        site,
+        conversation_id,
+        body["body"],
+        _speaker(),
+        kind=body["kind"],
+        part_id=body.get("id"),
+        attached=body["attachments"],
     )
     return {"conversation": conversation_view(conversation), "part": part_view(part)}
 
@@ -169,6 +184,39 @@ def mark_a_conversation_read(body: Mapping[str, Any], conversation_id: str, *, s
     Up to the part of this number.
     """
     return conversation_view(converse.mark_read(runtime(), site, conversation_id, body["number"]))
+
+
+@blueprint.route("/sites/<site>/conversations/<conversation_id>/attachments", methods=["POST"])
+@blueprint.allow("record")
+@blueprint.arguments(AttachmentQuery, location="query")
+@blueprint.described(
+    requestBody={
+        "description": "The file itself: an image, a PDF, plain text, or an office document without macros; 10 MB.",
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+)
+@blueprint.response(201, AttachmentOut)
+def send_a_file(query: Mapping[str, Any], conversation_id: str, *, site: Site) -> dict[str, Any]:
+    """Send a file
+
+    It is known by its content, and said with the answer that names its id among its `attachments`, within a day.
+    """
+    conversation = _conversation(site, conversation_id)
+    request.max_content_length = LARGEST + 1
+    made = attach(runtime(), site.id, conversation.visitor_id, query["name"], request.get_data(cache=False))
+    return told_of(made) | {"url": address_of(runtime(), made.id, made.name)}
+
+
+@blueprint.route("/sites/<site>/conversations/<conversation_id>/typing", methods=["POST"])
+@blueprint.allow("record")
+@blueprint.response(204)
+def tell_that_somebody_is_typing(conversation_id: str, *, site: Site) -> None:
+    """Tell that somebody is typing
+
+    The visitor's page shows it for some seconds; nothing is kept.
+    """
+    operator_types(runtime(), site, conversation_id, _speaker().name)
 
 
 def _conversation(site: Site, conversation_id: str) -> Conversation:

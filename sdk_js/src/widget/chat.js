@@ -1,16 +1,16 @@
-// The corner: a bubble that never takes the focus, a small panel with what was said, and a button to come back.
-import { BUBBLE, CROSS, focus, h, icon, picture, safeUrl } from './dom.js';
-import { makeAnswers } from './answers.js';
-import { makeComposer } from './composer.js';
+// The corner: a bubble that never takes the focus, the panel (fetched when it is opened), and a button to come back.
+import { BUBBLE, focus, h, icon } from './dom.js';
+import { count } from './notice.js';
 import { makeTeaser } from './teaser.js';
 
 const OPEN = 'chimein:open'; // in the session storage: this tab's panel stays open from page to page
 
 /**
- * Makes the corner in `root`. `thread` holds what was said; `on` gets `clicked(message, url)`, `answered(message, option)`,
- * `replied(text)`, `opened()`.
+ * Makes the corner in `root`. `thread` holds the messages of rules and the answers to them, `talks` where conversations
+ * stand; `always`: the button is there without any. `loadPanel(take)` fetches the panel and hands its maker to `take`;
+ * `on` is passed on to it.
  */
-export function makeChat(root, words, thread, on) {
+export function makeChat(root, words, { thread, talks, always, loadPanel, on }) {
   const status = h('div', { class: 'unseen', role: 'status' });
   const badge = h('span', { class: 'badge', 'aria-hidden': 'true', hidden: '' });
   const launcher = h(
@@ -22,7 +22,9 @@ export function makeChat(root, words, thread, on) {
   const corner = h('aside', { class: 'corner', 'aria-label': words.chat }, status, launcher);
   root.append(corner);
   let teaser; // {message, element, told, since}
-  let panel; // {element, log, field}
+  let panel; // once it was opened
+  let shown; // whether it is in sight
+  let opening; // whether it is, or will be as soon as it is here
 
   /** Shows the bubble of a message; `told` as in `makeTeaser`, and `hidden()` where something else takes its place. */
   function tease(message, told) {
@@ -58,92 +60,49 @@ export function makeChat(root, words, thread, on) {
     if (hidden) hidden();
   }
 
-  function open(byVisitor) {
+  function open(byVisitor, where) {
     hideTeaser();
-    if (!panel) build();
     thread.keep();
     remember('1');
     launcher.hidden = true;
-    on.opened();
-    // A finger would call up the keyboard before there was anything to read.
-    if (byVisitor) focus(matchMedia('(hover: hover)').matches ? panel.field : panel.element);
-  }
-
-  function build() {
-    const log = h('div', { class: 'log', role: 'log', 'aria-live': 'polite', 'aria-label': words.chat, tabindex: 0 });
-    const composer = makeComposer(words, on.replied);
-    const close = h('button', { class: 'icon', type: 'button', 'aria-label': words.close, click: shut }, icon(CROSS, 20));
-    const element = h(
-      'div',
-      {
-        class: 'panel',
-        role: 'dialog',
-        'aria-label': words.chat,
-        tabindex: -1,
-        keydown: (event) => event.key === 'Escape' && shut(),
+    const mine = (opening = {});
+    loadPanel(makeParts).then(
+      () => {
+        if (opening !== mine) return; // it was closed meanwhile
+        if (!shown) corner.insertBefore(panel.element, launcher);
+        shown = true;
+        panel.show(where || {}, byVisitor);
       },
-      h('header', {}, h('span', { class: 'face' }, icon(BUBBLE, 20)), h('h2', { class: 'title' }, words.chat), close),
-      log,
-      h('div', { class: 'foot' }, composer.form),
+      () => {
+        if (opening === mine) shut();
+      },
     );
-    panel = { element, log, field: composer.field };
-    corner.insertBefore(element, launcher);
-    refresh();
   }
 
-  function refresh() {
-    if (!panel) return;
-    panel.log.replaceChildren();
-    thread.items.forEach(say);
-  }
-
-  function say(item) {
-    if (!panel) return;
-    const { button } = item;
-    const url = !item.own && safeUrl(button && button.url);
-    const answers =
-      !item.own &&
-      makeAnswers(item, words, (option) => {
-        item.answered = true;
-        answers.remove();
-        on.answered(item, option);
-        thread.keep();
-        [{ own: true, body: option.text }, { body: words.answered }].forEach((each) => {
-          thread.add(each);
-          say(each);
-        });
-        focus(panel.field);
-      });
-    panel.log.append(
-      h(
-        'div',
-        { class: item.own ? 'said own' : 'said', 'data-id': item.id },
-        h('span', { class: 'unseen' }, item.own ? words.you : words.us),
-        !item.own && picture(item),
-        item.title && h('p', { class: 'title', dir: 'auto' }, item.title),
-        h('p', { class: 'body', dir: 'auto' }, item.body || ''),
-        answers,
-        url && h('a', { class: 'button', href: url, click: () => on.clicked(item, url) }, button.text || url),
-      ),
-    );
-    panel.log.scrollTop = panel.log.scrollHeight;
+  function makeParts(make) {
+    panel = panel || make({ root, thread, talks, shut, on });
   }
 
   function shut() {
-    if (!panel) return;
-    panel.element.remove();
-    panel = null;
+    if (!opening) return;
+    opening = null;
+    if (shown) {
+      panel.element.remove();
+      panel.hidden();
+    }
+    shown = false;
     remember('');
     showLauncher();
     focus(launcher);
   }
 
   function showLauncher() {
-    const unread = thread.unread();
-    launcher.hidden = !thread.any() || !!panel || !!teaser;
+    const unread = thread.unread() + talks.unread();
+    launcher.hidden = !(always || thread.any() || talks.any()) || !!opening || !!teaser;
     launcher.setAttribute('aria-label', unread ? `${words.chat} (${unread})` : words.chat);
     badge.hidden = !unread;
     badge.textContent = unread > 9 ? '9+' : unread;
+    count(unread);
   }
 
   function remember(state) {
@@ -166,24 +125,25 @@ export function makeChat(root, words, thread, on) {
   if (thread.kept() && wasOpen()) open(false);
 
   return {
-    open: () => open(true),
+    open: (where) => open(true, where),
     close() {
       hideTeaser();
       shut();
       showLauncher();
     },
-    say,
-    refresh,
+    refresh: () => shown && panel.refresh(),
     tease,
     hideTeaser,
     /** When the bubble that stands came, in milliseconds; 0 where none does. */
     teasedAt: () => (teaser ? teaser.since : 0),
     showLauncher,
-    isOpen: () => !!panel,
+    isOpen: () => !!opening,
+    /** Whether this conversation is before the visitor's eyes. */
+    shows: (id) => shown && !document.hidden && panel.shows(id),
+    /** The stream told of a part, of marks, of typing, or where all conversations stand. */
+    hear: (told) => panel && panel.hear(told),
     revoke(id) {
       if (teaser && teaser.message.id === id) takeTeaser();
-      const said = panel && [...panel.log.children].find((element) => element.dataset.id === id);
-      if (said) said.remove();
     },
   };
 }

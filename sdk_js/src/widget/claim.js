@@ -4,7 +4,7 @@ const SETTLED = 300; // other tabs may be other processes, which see what was st
 const after = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** A function `(id, mayShow)` that resolves with 1 where this tab shall show it, with 0 where it was shown, else undefined. */
-export function makeClaim({ get, inbox, locked, remember, set, shown }) {
+export function makeClaim({ get, inbox, locked, remember, set }, store) {
   // Plain http has no Web Locks: whoever wrote last, and still stands there a little later, has it.
   async function alone(id) {
     if (navigator.locks) return true;
@@ -18,7 +18,7 @@ export function makeClaim({ get, inbox, locked, remember, set, shown }) {
     if (!(await alone(id))) return undefined;
     return new Promise((resolve) => {
       locked('show', () => {
-        const over = shown().includes(id);
+        const over = store.read('shown', []).includes(id);
         if (!over && !mayShow()) return resolve();
         inbox.delete(id);
         resolve(over ? 0 : 1);

@@ -1,14 +1,20 @@
 // The reply box: grows with its text, Enter sends, Shift+Enter begins a line.
 import { ARROW, h, icon } from './dom.js';
 
-/** A form whose `send(text)` is called with what the visitor wrote. */
-export function makeComposer(words, send) {
+/**
+ * A form whose `send(text)` is called with what the visitor wrote; `more.bare()` says whether it may go without text,
+ * `more.typed()` is told of each letter.
+ */
+export function makeComposer(words, send, more = {}) {
   const field = h('textarea', {
     rows: 1,
     maxlength: 4000,
     placeholder: words.placeholder,
     'aria-label': words.placeholder,
-    input: fit,
+    input() {
+      fit();
+      if (more.typed) more.typed();
+    },
     keydown(event) {
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -21,16 +27,18 @@ export function makeComposer(words, send) {
     icon(ARROW, 18),
   );
 
+  const nothing = () => !field.value.trim() && !(more.bare && more.bare());
+
   function fit() {
     field.dir = field.value ? 'auto' : ''; // the placeholder follows the page
     field.style.height = 'auto';
     field.style.height = `${Math.min(120, field.scrollHeight)}px`;
-    button.setAttribute('aria-disabled', String(!field.value.trim()));
+    button.setAttribute('aria-disabled', String(nothing()));
   }
 
   function submit() {
+    if (nothing()) return;
     const text = field.value.trim();
-    if (!text) return;
     field.value = '';
     fit();
     send(text);
@@ -48,5 +56,5 @@ export function makeComposer(words, send) {
     field,
     button,
   );
-  return { form, field };
+  return { form, field, fit };
 }

@@ -2,42 +2,57 @@
 import { makeAttention } from './attention.js';
 import { makeChat } from './chat.js';
 import { makeClaim } from './claim.js';
-import { makeHistory } from './history.js';
 import { makeRoot } from './host.js';
-import { makeStore, safely } from './store.js';
+import { chime } from './notice.js';
+import { host } from './server.js';
+import { makeStore, mayTell, safely } from './store.js';
 import { showPopup } from './popup.js';
-import { texts } from './texts.js';
+import { makeTalks } from './talks.js';
+import { language, said, texts } from './texts.js';
 import { makeThread } from './thread.js';
 
 const BETWEEN_POPUPS = 3000;
 const TEASER_STANDS = 30000; // so long before the next message may take its place
 const AGAIN = 1000; // how often to look whether the moment has come
+const SPOKEN = /^(bg|ru|uk|ja|de|fr|es|it|pl|pt|he|ar)$/; // languages in which the chat's words lie on the server
 const DECIDED = 5000; // what the server decided on before it can have heard of "not again"
 
 const { nonce } = document.currentScript || {};
 
 window.chimein.widget((context) => {
-  const { emit, inbox, leave, remember, track } = context;
+  const { config, emit, inbox, leave, remember, send } = context;
+  const { chat: always, sound } = config;
+  const track = (event, properties, messageId) => {
+    send('track', { event, properties, ...(messageId && { messageId }) });
+    return mayTell(store, config);
+  };
   const safe = safely(emit);
   const store = makeStore(context);
-  const claim = makeClaim(context);
+  const claim = makeClaim(context, store);
   const attention = makeAttention(context);
   const pending = new Map();
-  const words = texts();
+  const words = texts(config.texts);
   const root = makeRoot(nonce);
   const thread = makeThread(store);
-  const history = makeHistory(context, thread, (changed) => {
-    if (changed) chat.refresh();
-    const last = thread.opened(thread.items);
-    if (last) report('Clicked', last, { target: 'chat' });
-  });
-  const chat = makeChat(root, words, thread, {
-    clicked: (message, url) => report('Clicked', message, { target: 'button', url }),
-    answered: pressed,
-    opened: () => history(thread.unread()),
-    replied(text) {
-      answer(thread.last(), text);
-      chat.say(thread.items[thread.items.length - 1]);
+  const talks = makeTalks(context);
+  let loading;
+  const chat = makeChat(root, words, {
+    thread,
+    talks,
+    always,
+    loadPanel,
+    on: {
+      clicked: (message, url) => report('Clicked', message, { target: 'button', url }),
+      answered: pressed,
+      say,
+      track,
+      sound,
+      changed: () => chat.showLauncher(),
+      opened() {
+        const last = thread.opened(thread.items);
+        if (last) report('Clicked', last, { target: 'chat' });
+        chat.showLauncher();
+      },
     },
   });
   let popup; // {id, close}
@@ -46,18 +61,58 @@ window.chimein.widget((context) => {
   let timer;
   let claiming = false;
 
-  function report(what, message, extra) {
+  function report(what, message, extra, messageId) {
     const { id, channel, rule_id: rule, variant } = message;
-    track(`Message ${what}`, { message_id: id, channel, rule_id: rule, variant, ...extra });
+    const sent = track(`Message ${what}`, { message_id: id, channel, rule_id: rule, variant, ...extra }, messageId);
     emit(what.toLowerCase(), message);
     if (what === 'Clicked') leave(); // the page may be gone the next moment
+    return sent;
   }
 
-  function answer(message, text) {
+  // What the visitor says goes the way of every event, so it outlives the page; the event's id is the part's id, by
+  // which it is known when it comes back. False where they may not be observed.
+  function say(text, { to, files = [] } = {}, message = thread.last()) {
+    const attached = files.length ? { attachments: files.map(({ id }) => id) } : {};
+    const part = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => (byte + 256).toString(16).slice(1)).join('');
+    const answers = message && message.id && !to;
+    const sent = answers
+      ? report('Replied', message, { text, ...attached }, part)
+      : track('Live Chat Message Sent', { message_body: text, conversation_id: to, ...attached }, part);
+    if (!sent) return false;
     thread.keep();
-    thread.add({ own: true, body: text });
-    if (message) report('Replied', message, { text });
-    else track('Live Chat Message Sent', { text });
+    thread.add({ own: true, body: text, part, to, at: new Date().toISOString(), files });
+    talks.talking();
+    return true;
+  }
+
+  // The panel is a script of its own, and its words a file: both are fetched when it is opened.
+  function loadPanel(take) {
+    const fetchWords = async () => {
+      if (!SPOKEN.test(language())) return {};
+      const response = await fetch(`${host()}/chimein-words-${language()}.json`, { credentials: 'omit' });
+      return response.json();
+    };
+    loading =
+      loading ||
+      Promise.all([
+        new Promise((resolve, reject) => {
+          window.chimein.talk = resolve;
+          const element = document.createElement('script');
+          element.src = host() + config.widget.replace('widget', 'talk');
+          element.nonce = nonce;
+          element.onerror = reject;
+          document.head.append(element);
+        }),
+        fetchWords().catch(() => ({})),
+      ]);
+    return loading.then(
+      ([make, spoken]) => take((parts) => make({ ...parts, context, store, base: words, words: Object.assign(spoken, ...said(config.texts)) })),
+      (error) => {
+        loading = null; // the next time
+        emit('error', { code: 'widget' });
+        throw error;
+      },
+    );
   }
 
   function pressed(message, { text, value }) {
@@ -74,13 +129,34 @@ window.chimein.widget((context) => {
     chat.hideTeaser();
   }
 
-  // The stream says that something was said to this user, perhaps on another device.
-  function meet({ id, user_id: user, unread }) {
-    inbox.delete(id);
-    if (store.read('id', {}).userId !== user) return; // it is somebody else's by now
-    thread.heard(unread);
+  // The stream says that something was said to this user, perhaps on another device, or in this browser before.
+  function meet(told) {
+    inbox.delete(told.id);
+    const { userId, anonymousId } = store.read('id', {});
+    if (told.user_id ? userId !== told.user_id : anonymousId !== told.anonymous_id) return; // somebody else's by now
+    if (told.user_id) thread.heard(told.unread);
+    talks.meet(told.talks || []);
     chat.showLauncher();
-    if (chat.isOpen()) history(thread.unread());
+    chat.hear(told);
+    if (chat.isOpen()) chat.refresh();
+  }
+
+  // A part of a conversation, how far it was read, or that somebody is typing.
+  function hear(told) {
+    inbox.delete(told.id);
+    const fresh = !told.by && talks.hear(told);
+    chat.hear(told);
+    if (fresh && !chat.shows(told.conversation_id)) {
+      if (sound && !store.read('muted')) chime();
+      if (!chat.isOpen()) invite(told);
+    }
+    chat.showLauncher();
+  }
+
+  // What an operator says while the panel is closed stands in a bubble.
+  function invite({ id, name, text, conversation_id: conversation }) {
+    const open = () => chat.open({ conversation });
+    chat.tease({ id, channel: 'chat', title: name || words.us, body: text }, { opened: open, dismissed() {} });
   }
 
   function drop({ id }) {
@@ -146,7 +222,7 @@ window.chimein.widget((context) => {
     if (message.channel === 'chat') {
       thread.add(message);
       if (chat.isOpen()) {
-        chat.say(message);
+        chat.refresh();
         thread.opened([message]);
       } else {
         chat.tease(message, {
@@ -207,7 +283,7 @@ window.chimein.widget((context) => {
         answered: (option) => pressed(message, option),
         replied(text) {
           thread.add(message);
-          answer(message, text);
+          say(text, {}, message);
         },
         closed() {
           popup = null;
@@ -226,7 +302,14 @@ window.chimein.widget((context) => {
     chat.revoke(id);
   }
 
-  document.addEventListener('visibilitychange', safe(pump));
+  document.addEventListener(
+    'visibilitychange',
+    safe(() => {
+      pump();
+      chat.showLauncher();
+      chat.hear({});
+    }),
+  );
   document.addEventListener('focusout', () => later(600)); // perhaps only on the way to the next field
   window.addEventListener('focus', () => later(300));
   window.addEventListener(
@@ -237,6 +320,8 @@ window.chimein.widget((context) => {
     }),
   );
 
+  // Also a tab out of sight is told at once of what concerns a conversation.
+  ['part', 'marks', 'typing'].forEach((kind) => window.chimein.on(kind, hear));
   const kept = store.read('teaser');
   if (kept) pending.set(kept.id, { ...kept, again: true });
   later(0);
@@ -244,6 +329,7 @@ window.chimein.widget((context) => {
   return {
     /** Takes a message to be shown when the moment allows, or the word that there is a conversation. */
     add(message) {
+      if (message.conversation_id) return hear(message);
       if (message.unread) return meet(message);
       if (pending.has(message.id)) return;
       message.arrived = Date.now();
@@ -255,6 +341,7 @@ window.chimein.widget((context) => {
     revoke(id) {
       forget(id);
       thread.remove(id);
+      chat.refresh();
       if (popup && popup.id === id) popup.close();
     },
     open: chat.open,
@@ -267,7 +354,9 @@ window.chimein.widget((context) => {
     reset() {
       pending.clear();
       thread.clear();
+      talks.clear();
       this.close();
+      chat.hear({ gone: true });
     },
   };
 });

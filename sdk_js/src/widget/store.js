@@ -23,3 +23,13 @@ export const safely =
       return emit('error', { code: 'internal', message: `${e}` });
     }
   };
+
+/** Whether anything of this visitor may be told: what they answered, else what their browser says, as the core sees it. */
+export function mayTell(store, { policy = {} }) {
+  const { analytics } = store.read('consent', {});
+  if (analytics !== undefined) return analytics === true;
+  return !(
+    (navigator.globalPrivacyControl && policy.honour_gpc !== false) ||
+    (navigator.doNotTrack > 0 && policy.honour_dnt !== false)
+  );
+}

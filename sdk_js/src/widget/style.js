@@ -89,31 +89,19 @@ dialog .thanks { margin: 0; padding: 10px; color: var(--muted); text-align: cent
 .said .answer { padding: 8px 12px; font-size: 14px; }
 .face { display: grid; place-items: center; width: 36px; height: 36px; border-radius: 50%; flex: none; background: var(--accent); color: var(--on-accent); }
 
-.panel { display: flex; flex-direction: column; width: 372px; max-width: 100%; height: min(540px, calc(100vh - 40px)); height: min(540px, calc(100dvh - 40px));
-  background: var(--surface); border-radius: var(--radius); box-shadow: var(--shadow); overflow: hidden; }
-.panel header { display: flex; align-items: center; gap: 12px; padding: 12px 12px 12px 16px; padding-inline: 16px 12px; border-block-end: 1px solid var(--line); }
-.panel header .title { flex: 1; font-size: 16px; }
-.log { flex: 1; overflow: auto; overscroll-behavior: contain; padding: 16px; display: flex; flex-direction: column; gap: 10px; }
-.log > :first-child { margin-block-start: auto; }
-.said { max-width: 86%; align-self: flex-start; display: grid; gap: 8px; padding: 10px 14px; border-radius: 16px; border-end-start-radius: 5px; background: var(--soft); }
-.said.own { align-self: flex-end; border-radius: 16px; border-end-end-radius: 5px; background: var(--accent); color: var(--on-accent); }
-.said .picture { border-radius: 10px; max-height: 180px; width: 100%; }
-.said .button { font-size: 14px; padding: 9px 14px; margin-block: 2px 4px; }
-.panel .foot { padding: 0 12px 12px; }
 
 @media (max-width: 480px) {
   dialog { margin-block-end: 12px; width: calc(100vw - 24px); }
   dialog .inner { padding: 24px 20px 20px; }
   .corner { inset-inline-end: 12px; inset-block-end: 12px; }
   .teaser { width: calc(100vw - 24px); }
-  .panel { width: calc(100vw - 24px); height: min(480px, calc(100dvh - 24px)); }
   .composer textarea { font-size: 16px; }
 }
 @media (prefers-reduced-motion: no-preference) {
-  dialog, .teaser, .panel { animation: rise .22s cubic-bezier(.2,.7,.3,1); }
+  dialog, .teaser { animation: rise .22s cubic-bezier(.2,.7,.3,1); }
   dialog::backdrop { animation: fade .22s; }
   @keyframes rise { from { opacity: 0; transform: translateY(10px); } }
   @keyframes fade { from { opacity: 0; } }
 }
-@media (forced-colors: active) { dialog, .teaser, .panel, .launcher { border: 1px solid; } }
+@media (forced-colors: active) { dialog, .teaser, .launcher { border: 1px solid; } }
 `;

@@ -13,6 +13,14 @@ const TEXTS = {
     'Закрити', 'Відповісти', 'Напишіть повідомлення…', 'Надіслати', 'Чат', 'Дякуємо, повідомлення надіслано.',
     'Ви', 'Ми', 'Більше не показувати такі повідомлення', 'Дякуємо за відповідь.',
   ],
+  bg: [
+    'Затваряне', 'Отговор', 'Напишете съобщение…', 'Изпращане', 'Чат', 'Благодарим, съобщението е изпратено.',
+    'Вие', 'Ние', 'Не показвай повече такива съобщения', 'Благодарим за отговора.',
+  ],
+  ja: [
+    '閉じる', '返信', 'メッセージを入力…', '送信', 'チャット', 'ありがとうございます。送信しました。',
+    'あなた', '私たち', '今後このようなメッセージを表示しない', 'ご回答ありがとうございます。',
+  ],
   de: [
     'Schließen', 'Antworten', 'Nachricht schreiben …', 'Senden', 'Chat', 'Danke, die Nachricht ist unterwegs.',
     'Sie', 'Wir', 'Solche Nachrichten nicht mehr zeigen', 'Danke für die Antwort.',
@@ -47,9 +55,15 @@ const TEXTS = {
   ],
 };
 
-/** `{close, reply, …}` for the language of the page, else of the browser, else English. */
-export function texts() {
-  const language = (document.documentElement.lang || navigator.language || '').slice(0, 2).toLowerCase();
-  const words = TEXTS[language] || TEXTS.en;
-  return Object.assign({}, ...NAMES.map((name, i) => ({ [name]: words[i] })));
+/** The language of the page, else of the browser, by two letters. */
+export const language = () => (document.documentElement.lang || navigator.language || '').slice(0, 2).toLowerCase();
+
+/** `{close, reply, …}` in that language, else in English; `own` are the site's own words by language, `*` in any. */
+export function texts(own) {
+  const spoken = language();
+  const words = TEXTS[spoken] || TEXTS.en;
+  return Object.assign({}, ...NAMES.map((name, i) => ({ [name]: words[i] })), ...said(own));
 }
+
+/** The site's own words for the language of the page. */
+export const said = (own) => [(own || {})['*'], (own || {})[language()]];

@@ -66,6 +66,18 @@ export function makeThread({ read, write }) {
       items = items.filter((item) => item.id !== id);
       save();
     },
+    /** The server has these parts: what was said here under their ids is told by it from now on, with its message. */
+    settle(known) {
+      let over = false; // what follows a message without an id of its own belongs to it
+      const left = items.filter((item) => {
+        if (item.part) return !known.has(item.part);
+        if (item.id) over = known.has(item.id);
+        return !over;
+      });
+      if (left.length === items.length) return;
+      items = left;
+      save();
+    },
     /** An item has changed. */
     save,
     /** The last message of the site, which a reply answers. */
