@@ -2,11 +2,14 @@
 
 from flask import Flask
 
-from backend.web.console import login
+from backend.web.console import inbox, login, stream, thread, visitor_card
 from backend.web.console.shell import blueprint
 
-PAGES = (login,)
+PAGES = (login, inbox, thread, visitor_card)
 """The modules that put their pages on the blueprint when they are imported."""
+
+
+__all__ = ["register", "stream"]
 
 
 def register(app: Flask) -> None:
