@@ -106,8 +106,8 @@ def remove_an_operator(operator_id: str) -> None:
         kept = [each for each in found.memberships if own is not None and each.site_id != own]
         operators.join(conn, found.id, kept)
         console_sessions.end_all(conn, found.id)
-        if not kept:
-            operators.disable(conn, found.id, rt.clock())
+    if not kept:
+        log_in.disable(rt, found.id)
 
 
 def _found(operator_id: str) -> Operator:
