@@ -77,9 +77,7 @@ def desk(app: Flask, rt: Runtime, site: str) -> Callable[..., Desk]:
     def seat(role: str, site_id: str | None = site, name: str | None = None) -> Desk:
         with rt.db.begin() as conn:
             given = [Membership(site_id=EVERY_SITE if site_id is None else site_id, role=role)]
-            made = operators.create(
-                conn, f"{name or role}-{rt.clock():%f%S%M%H}@shop.example", name or role, given, rt.clock()
-            )
+            made = operators.create(conn, f"{uuid4().hex}@shop.example", name or role, given, rt.clock())
         return Desk(app, rt, made)
 
     return seat
@@ -111,9 +109,9 @@ def talk(rt: Runtime, site: str) -> Conversation:
         visitors.save(conn, [visitors.Stored(profile, None)], [])
         stored = rt.sites.by_id(site)
     assert stored is not None
-    begun, _ = converse.start(
-        rt, stored, profile.id, XSS + " https://shop.example/a?b=1). javascript:alert(5)", Speaker(None, XSS)
-    )
+    text = XSS + " https://shop.example/a?b=1). javascript:alert(5)"
+    begun, _ = converse.start(rt, stored, profile.id, text, Speaker(None, XSS))
+    attached = {"attachments": [{"id": "f", "name": XSS, "size": 1, "url": "javascript:alert(6)"}]}
     converse.say(rt, stored, begun.id, XSS, Speaker(None, XSS), content=attached)
     return converse.change(rt, stored, begun.id, {"tags": [XSS[:50]], "priority": "high"}, Speaker(None, XSS))[0]
 
