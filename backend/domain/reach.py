@@ -1,6 +1,6 @@
 """How can this visitor be reached? The first channel of a rule that leads to them, and why others do not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.domain.identifier import verified
@@ -77,3 +77,12 @@ def _by_mail(profile: Profile, policy: Policy) -> Reach | str:
 
 def _unless_unsubscribed(profile: Profile, address: str) -> Reach | str:
     return "unsubscribed" if address.lower() in profile.unsubscribed else Reach("email", address)
+
+
+def receiver_name(traits: Mapping[str, object]) -> str | None:
+    """How the receiver is called, as far as their traits tell."""
+    for keys in (("name",), ("first_name", "last_name"), ("firstName", "lastName")):
+        said = [value for value in map(traits.get, keys) if isinstance(value, str) and value.strip()]
+        if said:
+            return " ".join(said)
+    return None

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from backend.channels.base import CHANNEL_DOWN, Channel, Delivery, Session
+from backend.domain.reach import receiver_name
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription, seal
 from backend.errors import DeliveryError
@@ -20,7 +21,7 @@ from backend.pipeline.count import count_messages
 from backend.pipeline.desk import Watch
 from backend.pipeline.faults import point
 from backend.pipeline.outcome import ATTEMPTS, Outcome, Postponed, Refused, Sent, jitter
-from backend.pipeline.permits import Permit, Permits, receiver_name
+from backend.pipeline.permits import Permit, Permits
 from backend.runtime import Runtime
 from backend.storage import deliveries
 from backend.storage.database import Connection

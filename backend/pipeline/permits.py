@@ -1,7 +1,6 @@
 """The step `permits`: whether a message may still go out, read in the transaction that then lets it go."""
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -139,12 +138,3 @@ def end_otherwise(conn: Connection, sites: SiteCache, enrolment: Enrolment | Non
         ended = replace(enrolment, outcome=SKIPPED, reason=reason, at=now)
         enrolments.save(conn, [ended])
         count_enrolment(conn, sites, enrolment, ended)
-
-
-def receiver_name(traits: Mapping[str, object]) -> str | None:
-    """How the receiver is called, as far as their traits tell."""
-    for keys in (("name",), ("first_name", "last_name"), ("firstName", "lastName")):
-        said = [value for value in map(traits.get, keys) if isinstance(value, str) and value.strip()]
-        if said:
-            return " ".join(said)
-    return None

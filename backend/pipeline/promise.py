@@ -13,9 +13,9 @@ from backend.domain.conversation import Conversation, Part
 from backend.domain.hook import Hook, happened
 from backend.domain.notice import USELESS_AFTER, called
 from backend.domain.profile import Profile
+from backend.domain.reach import receiver_name
 from backend.domain.web_address import parse_web_address
 from backend.domain.webhook import GIVE_UP, LONGEST_BODY, Webhook, webhook_id
-from backend.pipeline.permits import receiver_name
 from backend.schemas.conversation import desk_note
 from backend.schemas.fields import format_moment
 from backend.storage import hooks, notices, visitors, webhooks

@@ -10,7 +10,7 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
-from backend.pipeline import access
+from backend.pipeline import access, log_in
 from backend.pipeline.announce import Announcer
 from backend.pipeline.attach import forget_unsaid
 from backend.pipeline.catch_up_products import CatchUp
@@ -80,6 +80,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("route", 1, Router(rt).run),
         Task("digest", 30, lambda: send_digests(rt, channels["email"])),
         Task("forget_unsaid", 300, lambda: forget_unsaid(rt)),
+        Task("expire_sessions", 600, lambda: log_in.expire(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, Retainer(rt).run),

@@ -12,7 +12,9 @@ from backend.schemas.page import Limit
 from backend.schemas.policy import Written
 from backend.schemas.simulation import RuleOrId
 from backend.web.api import (
+    canned_replies,
     conversations,
+    departments,
     desks,
     docs,
     feeds,
@@ -22,6 +24,7 @@ from backend.web.api import (
     lists,
     merges,
     messages,
+    operators,
     privacy,
     products,
     pushes,
@@ -94,7 +97,7 @@ def register(app: Flask) -> None:
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
         *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
-        *(conversations, talk_reports, desks, hooks, pushes, tokens, status),
+        *(conversations, talk_reports, desks, departments, canned_replies, operators, hooks, pushes, tokens, status),
     ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api

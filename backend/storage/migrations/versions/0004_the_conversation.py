@@ -14,6 +14,7 @@ def upgrade() -> None:
     _desk()
     _routing()
     _notices()
+    _links()
 
 
 def downgrade() -> None:
@@ -22,6 +23,7 @@ def downgrade() -> None:
             batch.drop_column(name)
     for name in (
         *("digests", "push_subscriptions", "hooks"),
+        "operator_links",
         *("canned_replies", "console_sessions", "departments", "memberships", "operators"),
         *("attachments", "parts", "conversations"),
     ):
@@ -220,3 +222,14 @@ def _notices() -> None:
     )
     op.add_column("webhooks", sa.Column("kind", sa.Text(), server_default="rule", nullable=False))
     op.add_column("webhooks", sa.Column("hook_id", sa.Text(), nullable=True))
+
+
+def _links() -> None:
+    op.create_table(
+        "operator_links",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("operator_id", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_operator_links")),
+    )
+    op.create_index("ix_operator_links_operator_id", "operator_links", ["operator_id"], unique=False)

@@ -1,0 +1,17 @@
+"""The console at `/console/`: what operators, marketers and administrators work with."""
+
+from flask import Flask
+
+from backend.web.console import inbox, login, stream, thread, visitor_card
+from backend.web.console.shell import blueprint
+
+PAGES = (login, inbox, thread, visitor_card)
+"""The modules that put their pages on the blueprint when they are imported."""
+
+
+__all__ = ["register", "stream"]
+
+
+def register(app: Flask) -> None:
+    """Adds the console to the application."""
+    app.register_blueprint(blueprint)
