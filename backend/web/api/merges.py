@@ -18,7 +18,7 @@ from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.storage import merges, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
-from backend.web.api.shown import view_of
+from backend.web.shown import view_of
 from backend.web.api.visitors import visitor_of
 from backend.web.auth import principal
 from backend.web.context import runtime
