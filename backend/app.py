@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from backend.runtime import Runtime, build_runtime
 from backend.settings import Settings
-from backend.web import api, demo, errors, hooks, live, metrics, page
+from backend.web import api, console, demo, errors, hooks, live, metrics, page
 from backend.web.collector import Collector
 from backend.web.context import KEY
 
@@ -42,6 +42,7 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
     for blueprint in (live.inbox, page.blueprint, hooks.blueprint, demo.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
+    console.register(app)
     app.wsgi_app = Collector(app, settings.caller_rate, settings.proxies)  # type: ignore[method-assign]
     return app
 

@@ -10,7 +10,7 @@ import structlog
 
 from backend.channels.directory import open_channels
 from backend.channels.onsite import notes
-from backend.pipeline import access
+from backend.pipeline import access, log_in
 from backend.pipeline.announce import Announcer
 from backend.pipeline.choose import Chooser
 from backend.pipeline.converse import awake
@@ -71,6 +71,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("expire", 10, lambda: expire(rt)),
         Task("forget_webhooks", 10, lambda: forget_webhooks(rt)),
         Task("awake", 1, lambda: awake(rt)),
+        Task("expire_sessions", 600, lambda: log_in.expire(rt)),
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, lambda: retain(rt)),

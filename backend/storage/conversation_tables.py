@@ -115,6 +115,15 @@ console_sessions = Table(
 )
 Index("ix_console_sessions_operator_id", console_sessions.c.operator_id)
 
+operator_links = Table(
+    "operator_links",
+    metadata,
+    Column("digest", Text, primary_key=True),  # of what stands in the link
+    Column("operator_id", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+Index("ix_operator_links_operator_id", operator_links.c.operator_id)
+
 canned_replies = Table(
     "canned_replies",
     metadata,

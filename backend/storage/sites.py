@@ -124,6 +124,7 @@ def delete_site(conn: Connection, site_id: str) -> bool:
         *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
         *(catalogue_tables.products, catalogue_tables.relations, catalogue_tables.interests),
         *(catalogue_tables.feeds, catalogue_tables.catalogues),
+        *(tables.memberships, tables.departments, tables.canned_replies),
     )
     for table in kept:
         conn.execute(delete(table).where(table.c.site_id == site_id))

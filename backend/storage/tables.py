@@ -13,6 +13,7 @@ from backend.storage.conversation_tables import console_sessions as console_sess
 from backend.storage.conversation_tables import conversations as conversations
 from backend.storage.conversation_tables import departments as departments
 from backend.storage.conversation_tables import memberships as memberships
+from backend.storage.conversation_tables import operator_links as operator_links
 from backend.storage.conversation_tables import operators as operators
 from backend.storage.conversation_tables import parts as parts
 from backend.storage.funnel_tables import stage_entries as stage_entries

@@ -35,11 +35,12 @@ ROLES: dict[str, frozenset[Right]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """Whoever asks: a role, on one site or (None) on all, by a token of this name."""
+    """Whoever asks: a role, on one site or (None) on all, by a token of this name, or the operator of this address."""
 
     role: str
     site_id: str | None = None
     name: str = "administrator"
+    operator_id: str | None = None
 
     def may(self, right: Right) -> bool:
         """Whether the role has this right."""

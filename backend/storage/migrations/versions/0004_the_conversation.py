@@ -12,10 +12,12 @@ depends_on = None
 def upgrade() -> None:
     _talk()
     _desk()
+    _links()
 
 
 def downgrade() -> None:
     for name in (
+        "operator_links",
         *("canned_replies", "console_sessions", "departments", "memberships", "operators"),
         *("attachments", "parts", "conversations"),
     ):
@@ -173,3 +175,14 @@ def _desk() -> None:
         sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_canned_replies")),
     )
     op.create_index("ix_canned_replies_site_id_shortcut", "canned_replies", ["site_id", "shortcut"], unique=True)
+
+
+def _links() -> None:
+    op.create_table(
+        "operator_links",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("operator_id", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_operator_links")),
+    )
+    op.create_index("ix_operator_links_operator_id", "operator_links", ["operator_id"], unique=False)

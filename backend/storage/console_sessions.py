@@ -1,0 +1,88 @@
+"""Who is logged in to the console: sessions by a keyed hash of the cookie, which ends with the row.
+
+A session ends 12 hours after it was used last, and 14 days after it began, whatever happens in it.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from backend.storage.tables import console_sessions as sessions
+from backend.storage.times import from_micros, to_micros
+from backend.storage.vault import Vault
+
+IDLE = timedelta(hours=12)
+ABSOLUTE = timedelta(days=14)
+NOTED = timedelta(minutes=1)
+"""So seldom it is written down that a session is in use."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One login; `digest` is the keyed hash of the cookie."""
+
+    digest: str
+    operator_id: str
+    created_at: datetime
+    used_at: datetime
+    agent: str
+
+    def stale(self, now: datetime) -> bool:
+        """Whether its use is to be noted anew."""
+        return now - self.used_at >= NOTED
+
+
+def start(connection: Connection, vault: Vault, operator_id: str, now: datetime, agent: str) -> str:
+    """Begins a session; the text is for the cookie, and can be had here and never again."""
+    text = secrets.token_urlsafe(32)
+    moment = to_micros(now)
+    row = {"digest": _digest(vault, text), "operator_id": operator_id, "agent": agent[:200]}
+    connection.execute(insert(sessions).values(**row, created_at=moment, used_at=moment))
+    return text
+
+
+def find(connection: Connection, vault: Vault, text: str, now: datetime) -> Session | None:
+    """The session of a cookie; None where there is none, or where it is over."""
+    row = connection.execute(select(sessions).where(sessions.c.digest == _digest(vault, text))).one_or_none()
+    if row is None:
+        return None
+    found = Session(
+        digest=row.digest,
+        operator_id=row.operator_id,
+        created_at=from_micros(row.created_at),
+        used_at=from_micros(row.used_at),
+        agent=row.agent,
+    )
+    return None if now - found.used_at >= IDLE or now - found.created_at >= ABSOLUTE else found
+
+
+def touch(connection: Connection, session: Session, now: datetime) -> None:
+    """Notes that the session is in use."""
+    connection.execute(update(sessions).where(sessions.c.digest == session.digest).values(used_at=to_micros(now)))
+
+
+def end(connection: Connection, vault: Vault, text: str) -> None:
+    """Ends the session of a cookie at once."""
+    connection.execute(delete(sessions).where(sessions.c.digest == _digest(vault, text)))
+
+
+def end_all(connection: Connection, operator_id: str) -> int:
+    """Ends every session of an operator at once; answers how many."""
+    return connection.execute(delete(sessions).where(sessions.c.operator_id == operator_id)).rowcount
+
+
+def expire(connection: Connection, now: datetime) -> int:
+    """Removes what is over; answers how many."""
+    over = or_(sessions.c.used_at <= to_micros(now - IDLE), sessions.c.created_at <= to_micros(now - ABSOLUTE))
+    return connection.execute(delete(sessions).where(over)).rowcount
+
+
+def form_token(vault: Vault, text: str) -> str:
+    """What a form of this session carries, so that no other site can send one."""
+    return vault.digest(f"console-form:{text}")
+
+
+def _digest(vault: Vault, text: str) -> str:
+    return vault.digest(f"console:{text[:200]}")

@@ -1,0 +1,72 @@
+"""How the console writes times, names and addresses."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+_SCHEMES = ("http", "https", "mailto", "tel")
+_UNITS = ((60, "min"), (3_600, "h"), (86_400, "d"))
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago, as short as it can be told: `now`, `5 min`, `3 h`, `2 d`, else the date."""
+    if moment is None:
+        return ""
+    seconds = (now - moment).total_seconds()
+    if seconds < 45:
+        return "now"
+    if seconds >= 7 * 86_400:
+        return f"{moment.day} {moment:%b}" if moment.year == now.year else f"{moment.day} {moment:%b %Y}"
+    size, unit = max((each for each in _UNITS if seconds >= each[0] * 0.75), default=_UNITS[0])
+    return f"{max(1, round(seconds / size))} {unit}"
+
+
+def initials(name: str) -> str:
+    """One or two letters for who has no picture."""
+    found = [each[0] for each in re.findall(r"\w+", name)]
+    return "".join(found[:1] + found[-1:] if len(found) > 1 else found).upper() or "?"
+
+
+def tint(seed: str) -> int:
+    """A colour, from 0 to 7, that stays with whoever it was given to."""
+    return sum(seed.encode("utf-8", "replace")) % 8
+
+
+def safe_url(text: object) -> str:
+    """The address if following it can do no harm (http, https, mailto, tel); else an empty text."""
+    told = text.strip() if isinstance(text, str) else ""
+    if re.search(r"[\x00-\x20\x7f]", told):
+        return ""
+    try:
+        return told if urlsplit(told).scheme.lower() in _SCHEMES else ""
+    except ValueError:
+        return ""
+
+
+def short_url(text: object) -> str:
+    """An address as it is shown: its path, with the host where that is all there is."""
+    told = str(text or "")
+    try:
+        parts = urlsplit(told)
+    except ValueError:
+        return told[:80]
+    shown = parts.path if parts.path not in ("", "/") else parts.netloc or "/"
+    return shown[:80]
+
+
+def exact(moment: datetime | None) -> str:
+    """A moment as machines read it, for the script that shows it in the reader's own zone."""
+    return "" if moment is None else moment.isoformat(timespec="seconds")
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "ago": ago,
+    "exact": exact,
+    "initials": initials,
+    "safe_url": safe_url,
+    "short_url": short_url,
+    "tint": tint,
+}
+"""What every template may call."""
