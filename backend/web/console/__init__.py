@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from backend.web.console import login
+from backend.web.console import live_visitors, login, overview, rules, segments, settings, visitors
 from backend.web.console.shell import blueprint
 
-PAGES = (login,)
+PAGES = (login, live_visitors, visitors, segments, rules, overview, settings)
 """The modules that put their pages on the blueprint when they are imported."""
 
 

@@ -6,7 +6,9 @@ from datetime import date
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 720.0, 190.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 4.0, 8.0, 22.0
+LEFT, RIGHT, TOP, BOTTOM = 36.0, 18.0, 8.0, 22.0
+NARROW = 340.0
+"""The width of a chart for phones and half pages: its text keeps its size there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +60,13 @@ class Whisker:
     width: float = 320.0
 
 
-def by_day(days: Sequence[tuple[date, Mapping[str, int]]], names: Sequence[str]) -> Bars:
+def by_day(days: Sequence[tuple[date, Mapping[str, int]]], names: Sequence[str], width: float = WIDTH) -> Bars:
     """Bars behind each other, the first name the widest, for as many days as there are; from 0 to a round number."""
     most = max((numbers.get(name, 0) for _, numbers in days for name in names), default=0)
     top, step = _round(most)
-    inner, foot = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM
+    inner, foot = width - LEFT - RIGHT, HEIGHT - BOTTOM
     slot = inner / max(1, len(days))
-    every = max(1, ceil(len(days) / 8))
+    every = max(1, ceil(len(days) * 62 / inner))
     groups = []
     for place, (day, numbers) in enumerate(days):
         x = LEFT + place * slot
@@ -72,14 +74,14 @@ def by_day(days: Sequence[tuple[date, Mapping[str, int]]], names: Sequence[str])
         for rank, name in enumerate(names):
             number = max(0, numbers.get(name, 0))
             height = (foot - TOP) * number / top
-            width = max(1.5, min(40.0, slot * 0.72) * (1 - rank * 0.28))
+            broad = max(1.5, min(40.0, slot * 0.72) * (1 - rank * 0.28))
             pieces.append(
                 Piece(
                     name=name,
                     number=number,
-                    x=round(x + (slot - width) / 2, 2),
+                    x=round(x + (slot - broad) / 2, 2),
                     y=round(foot - height, 2),
-                    width=round(width, 2),
+                    width=round(broad, 2),
                     height=round(height, 2),
                 )
             )
@@ -89,7 +91,7 @@ def by_day(days: Sequence[tuple[date, Mapping[str, int]]], names: Sequence[str])
             Group(day=day, label=label, x=round(x, 2), middle=round(x + slot / 2, 2), width=round(slot, 2), pieces=pieces)
         )
     lines = [(round(foot - (foot - TOP) * n * step / top, 2), f"{n * step:,}") for n in range(round(top / step) + 1)]
-    return Bars(groups=groups, lines=lines, names=names, empty=most == 0)
+    return Bars(groups=groups, lines=lines, names=names, empty=most == 0, width=width)
 
 
 def whisker(interval: tuple[float, float] | None, middle: float | None) -> Whisker | None:

@@ -2,7 +2,7 @@
 
 from backend.domain.site import Site
 from backend.pipeline.survey import COUNTED, survey
-from backend.web.console.charts import by_day
+from backend.web.console.charts import NARROW, by_day
 from backend.web.console.site_pages import Answer, fragment, page, show
 from backend.web.context import runtime
 
@@ -13,7 +13,7 @@ DRAWN = ("sent", "clicked", "converted")
 def overview(*, site: Site) -> Answer:
     """How the site is doing today."""
     told = survey(runtime(), site)
-    return show("overview", "overview", told=told, counted=COUNTED, chart=by_day(told.days, DRAWN))
+    return show("overview", "overview", told=told, counted=COUNTED, chart=by_day(told.days, DRAWN, NARROW))
 
 
 @page("/overview/now")

@@ -97,10 +97,10 @@ def address_of(profile: Profile) -> str | None:
 
 
 def initials(name: str) -> str:
-    """One or two letters for a round picture."""
+    """One or two letters for a round picture; none for who has no name."""
     words = [each for each in name.replace("@", " ").split() if each[0].isalnum()]
     if not words or name.startswith("Visitor "):
-        return "·"
+        return ""
     return (words[0][0] + (words[1][0] if len(words) > 1 and "@" not in name else "")).upper()
 
 

@@ -17,7 +17,7 @@ from backend.pipeline.report import report_on_rule, report_on_site
 from backend.storage import rule_versions, rules, visitor_lists, visitors
 from backend.storage.rules import StoredRule
 from backend.web.auth import principal
-from backend.web.console.charts import by_day, whisker
+from backend.web.console.charts import NARROW, by_day, whisker
 from backend.web.console.phrases import sentences
 from backend.web.console.site_pages import Answer, address, fragment, page, redirected, show
 from backend.web.console.visitors import visitor_of
@@ -74,6 +74,7 @@ def _whole(site: Site, stored: StoredRule) -> dict[str, Any]:
         "span": span,
         "spans": SPANS.values(),
         "chart": by_day(days, DRAWN),
+        "narrow_chart": by_day(days, DRAWN, NARROW),
         "lifts": [(each, whisker(each["difference_interval"], each["difference"])) for each in told["lift"]],
         "versions": versions,
         "sketch": sketch(stored.document),
