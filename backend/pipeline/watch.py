@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from backend.domain.condition.patterns import text_matcher
@@ -60,7 +59,7 @@ def watch(
     page: str | None = None,
     limit: int = 100,
 ) -> Watched:
-    """Who is on the site now; `page` is a pattern such as `/cart*`, held against the path and the whole address."""
+    """Who is on the site now; `page` is a pattern such as `/cart*`."""
     now = rt.clock()
     holding = here.holding(rt.redis, site.id, now)
     with rt.db.read() as connection:
@@ -76,7 +75,7 @@ def watch(
     total += len(idle_whole)
     every = [_here(each, streams) for each in (*found, *sorted(idle_whole, key=_last, reverse=True))]
     fits = _pattern(page)
-    on_page = [each for each in every if fits is None or fits(each.path) or fits(each.profile.page.get("url"))]
+    on_page = [each for each in every if fits is None or fits(each)]
     fits_stage = [each for each in on_page if not stage or each.profile.stage == stage]
     fits_source = [each for each in on_page if not source or each.source == source]
     both = [each for each in fits_stage if not source or each.source == source]
@@ -143,12 +142,18 @@ def _path_of(url: str) -> str:
         return url
 
 
-def _pattern(page: str | None) -> Callable[[Any], bool] | None:
-    """What tells whether an address is meant; a pattern without signs of one may stand anywhere in it."""
+def _pattern(page: str | None) -> Callable[[Here], bool] | None:
+    """What tells whether somebody is on a page that is meant; without signs of a pattern it is any part of the path.
+
+    With `://` it means the whole address.
+    """
     told = (page or "").strip()[:200]
     if not told:
         return None
-    return text_matcher(told if any(each in told for each in "*?[") else f"*{told}*", glob=True)
+    check = text_matcher(told if any(each in told for each in "*?[") else f"*{told}*", glob=True)
+    if "://" in told:
+        return lambda each: check(each.profile.page.get("url"))
+    return lambda each: check(each.path)
 
 
 def _persons(found: Mapping[str, Profile]) -> set[str]:

@@ -250,5 +250,5 @@ def test_passwords_that_somebody_would_guess_are_refused(rt: Runtime) -> None:
         assert weakness(weak, "anna@shop.example", "Anna"), weak
     for fine in (PASSWORD, "пароль из слов", "anna and the four kettles"):
         assert weakness(fine, "anna@shop.example", "Anna") is None, fine
-    assert console_sessions.ABSOLUTE == timedelta(days=14)
+    assert timedelta(days=14) == console_sessions.ABSOLUTE
     assert EVERY_SITE == ""

@@ -1,4 +1,4 @@
-"""Charts that the server draws: where their bars, lines and labels lie, in units of an SVG; templates write them out."""
+"""Charts that the server draws: where their bars, lines and labels lie, in units of an SVG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +88,9 @@ def by_day(days: Sequence[tuple[date, Mapping[str, int]]], names: Sequence[str],
         shown = (len(days) - 1 - place) % every == 0
         label = f"{day.day} {day:%b}" if shown else ""
         groups.append(
-            Group(day=day, label=label, x=round(x, 2), middle=round(x + slot / 2, 2), width=round(slot, 2), pieces=pieces)
+            Group(
+                day=day, label=label, x=round(x, 2), middle=round(x + slot / 2, 2), width=round(slot, 2), pieces=pieces
+            )
         )
     lines = [(round(foot - (foot - TOP) * n * step / top, 2), f"{n * step:,}") for n in range(round(top / step) + 1)]
     return Bars(groups=groups, lines=lines, names=names, empty=most == 0, width=width)

@@ -229,7 +229,8 @@ def saying(message: Message) -> str:
     """What a message says, in one line."""
     content = message.content
     return shortened(
-        next((text for each in ("title", "subject", "body") if (text := _text(content.get(each)))), message.channel), 160
+        next((text for each in ("title", "subject", "body") if (text := _text(content.get(each)))), message.channel),
+        160,
     )
 
 

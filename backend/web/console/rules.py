@@ -115,9 +115,7 @@ def rule_restore(rule_id: str, *, site: Site) -> Answer:
     if kept is None:
         raise NotFound("The rule has no such version.")
     spec = parse_rule(dict(kept.document), stored=True)
-    edit.replace(
-        runtime(), site, stored.id, spec, status=None, enrolled="keep", expected=None, author=principal().name
-    )
+    edit.replace(runtime(), site, stored.id, spec, status=None, enrolled="keep", expected=None, author=principal().name)
     return redirected(address("rule", stored.id, done="restored"))
 
 

@@ -1,4 +1,4 @@
-"""The pages of segments: all of them with their sizes, one with its members, and a condition counted before it is kept."""
+"""The pages of segments: all of them with their sizes, one with its members, a condition counted before it is kept."""
 
 import json
 from typing import Any

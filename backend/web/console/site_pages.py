@@ -1,4 +1,4 @@
-"""What the pages about a site share: a route with its right, the addresses of the others, and what templates may say."""
+"""What the pages about a site share: a route with its right, addresses of the others, what templates may say."""
 
 import re
 from collections.abc import Callable, Mapping

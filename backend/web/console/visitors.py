@@ -17,7 +17,17 @@ from backend.pipeline import access
 from backend.pipeline.erase import erase
 from backend.pipeline.standing import Standings
 from backend.schemas.page import read_cursor, write_cursor
-from backend.storage import conversations, enrolments, events, merges, messages, rules, segments, visitor_lists, visitors
+from backend.storage import (
+    conversations,
+    enrolments,
+    events,
+    merges,
+    messages,
+    rules,
+    segments,
+    visitor_lists,
+    visitors,
+)
 from backend.web.console.site_pages import Answer, address, fragment, page, reader, redirected, show
 from backend.web.context import runtime
 from backend.web.exported import export_whole
