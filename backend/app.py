@@ -38,6 +38,7 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
     app.register_blueprint(page.health)
     if role == "live":
         app.register_blueprint(live.blueprint)
+        app.register_blueprint(console.stream.blueprint)
         return app
     for blueprint in (live.inbox, page.blueprint, hooks.blueprint, demo.blueprint):
         app.register_blueprint(blueprint)

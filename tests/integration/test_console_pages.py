@@ -41,7 +41,7 @@ PAGES: dict[str, tuple[set[str], dict[str, str] | None]] = {
     "rule": (READ, None),
     "rule_state": (RULES, {"status": "paused"}),
     "rule_restore": (RULES, {"version": "1"}),
-    "why": (READ, None),
+    "rule_why": (READ, None),
     "overview": (READ, None),
     "overview_now": (READ, None),
     "settings": (READ, None),
@@ -148,7 +148,7 @@ def test_somebody_of_another_site_finds_no_page_of_this_one_and_nothing_of_it_un
                 continue  # a page about their own site, with nothing of ours in its address
             method, path = here.address(endpoint)
             answer = here.ask(method, path, form)
-            if endpoint == "why" and site_id == theirs:
+            if endpoint == "rule_why" and site_id == theirs:
                 path += f"?visitor={known['visitor_id']}"
                 answer = here.ask(method, path, form)
             assert answer.status_code == 404, (site_id == theirs, endpoint, answer.status_code)

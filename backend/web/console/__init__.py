@@ -2,11 +2,26 @@
 
 from flask import Flask
 
-from backend.web.console import live_visitors, login, overview, rules, segments, settings, visitors
+from backend.web.console import (
+    inbox,
+    live_visitors,
+    login,
+    overview,
+    rules,
+    segments,
+    settings,
+    stream,
+    thread,
+    visitor_card,
+    visitors,
+)
 from backend.web.console.shell import blueprint
 
-PAGES = (login, live_visitors, visitors, segments, rules, overview, settings)
+PAGES = (login, inbox, thread, visitor_card, live_visitors, visitors, segments, rules, overview, settings)
 """The modules that put their pages on the blueprint when they are imported."""
+
+
+__all__ = ["register", "stream"]
 
 
 def register(app: Flask) -> None:

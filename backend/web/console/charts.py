@@ -7,6 +7,7 @@ from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 720.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 36.0, 18.0, 8.0, 22.0
+WHISKER = 320.0
 NARROW = 340.0
 """The width of a chart for phones and half pages: its text keeps its size there."""
 
@@ -57,7 +58,7 @@ class Whisker:
     high: float
     middle: float
     zero: float
-    width: float = 320.0
+    width: float = WHISKER
 
 
 def by_day(days: Sequence[tuple[date, Mapping[str, int]]], names: Sequence[str], width: float = WIDTH) -> Bars:
@@ -102,10 +103,9 @@ def whisker(interval: tuple[float, float] | None, middle: float | None) -> Whisk
         return None
     low, high = interval
     reach = max(abs(low), abs(high), 1e-9) * 1.15
-    width = Whisker.__dataclass_fields__["width"].default
 
     def place(value: float) -> float:
-        return round((value + reach) / (2 * reach) * width, 2)
+        return round((value + reach) / (2 * reach) * WHISKER, 2)
 
     return Whisker(low=place(low), high=place(high), middle=place(middle), zero=place(0.0))
 

@@ -61,7 +61,7 @@ def start_chat(visitor_id: str, *, site: Site) -> Answer | Response:
     """Begins a conversation; sending the same form twice begins one."""
     body, part_id = request.form.get("body", ""), request.form.get("part_id", "")
     conversation, _ = converse.start(runtime(), site, visitor_id, body, speaker(), _id(part_id))
-    talk = address("thread", conversation.id)
+    talk = address("conversation", conversation.id)
     return fragment("_chat_begun", talk=talk) if partial() else redirected(talk)
 
 

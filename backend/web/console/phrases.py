@@ -11,6 +11,7 @@ from backend.domain.calendar import zone_of
 from backend.domain.event import Event
 from backend.domain.message import Message
 from backend.domain.profile import Profile
+from backend.web.console.people import name_of
 
 MOMENTS = ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h"), (86_400 * 30, 86_400, "d"))
 LONGEST = 300
@@ -82,18 +83,8 @@ GATES = {
 
 
 def called(profile: Profile) -> str:
-    """What a person is called where they are listed: name, address, user id, else a few signs of their id."""
-    traits = profile.traits
-    both = " ".join(str(traits[each]) for each in ("first_name", "last_name") if _text(traits.get(each)))
-    both = both or " ".join(str(traits[each]) for each in ("firstName", "lastName") if _text(traits.get(each)))
-    name = _text(traits.get("name")) or both
-    return (name or address_of(profile) or profile.user_id or f"Visitor {profile.id[:6]}")[:100]
-
-
-def address_of(profile: Profile) -> str | None:
-    """The latest mail address that we have."""
-    found = [each for each in profile.identifiers if each.kind == "email"]
-    return max(found, key=lambda each: each.last_seen).value if found else None
+    """What a person is called where they are listed."""
+    return name_of(profile, profile.id)
 
 
 def initials(name: str) -> str:

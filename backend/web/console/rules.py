@@ -120,7 +120,7 @@ def rule_restore(rule_id: str, *, site: Site) -> Answer:
 
 
 @page("/rules/<rule_id>/why")
-def why(rule_id: str, *, site: Site) -> Answer:
+def rule_why(rule_id: str, *, site: Site) -> Answer:
     """Every gate of a rule for one visitor, by id, address, user id or anonymous id."""
     stored, asked = rule_of(site, rule_id), request.args.get("visitor", "").strip()[:320]
     found = _meant(site, asked)
@@ -130,7 +130,7 @@ def why(rule_id: str, *, site: Site) -> Answer:
         told = explain(runtime(), site, stored.rule(), visitor_of(site, found))
     except RuleErrors as error:
         return fragment("_mistakes", mistakes=sentences(error.errors))
-    return fragment("_why", told=told)
+    return fragment("_gates", told=told)
 
 
 def _meant(site: Site, asked: str) -> str | None:

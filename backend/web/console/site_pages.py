@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
-from flask import current_app, g, redirect, url_for
+from flask import g, redirect, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from backend.pipeline.access import Reader
@@ -51,8 +51,6 @@ def page(
 
 def address(name: str, *parts: Any, **query: Any) -> str:
     """The address of a page about the present site; `parts` are those of its path, in order."""
-    if f"console.{name}" not in current_app.view_functions:
-        return url_for("console.home")
     told = dict(zip(_KEYS.get(name, ("conversation_id",)), parts, strict=False))
     return url_for(f"console.{name}", site=g.site.id, **told, **query)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -75,17 +76,14 @@ def _mistake(site: Site, asked: Mapping[str, str], known: Mapping[str, str]) -> 
 
 def _find(site: Site, asked: Mapping[str, str], after: tuple[int, str] | None) -> list[Profile]:
     """Whoever is meant: an address, a user id, an anonymous id, or our own id of a visitor."""
-    words, filters = asked.get("q"), {name: asked.get(name) for name in ("stage", "segment")}
+    words, stage, segment = asked.get("q"), asked.get("stage"), asked.get("segment")
     with runtime().db.read() as connection:
+        find = partial(visitor_lists.find, connection, site.id, stage=stage, segment=segment)
         if words is None:
-            return visitor_lists.find(connection, site.id, **filters, limit=LISTED + 1, after=after)
-        found: dict[str, Profile] = {}
-        if "@" in words:
-            for each in visitor_lists.find(connection, site.id, email=words, **filters, limit=LISTED):
-                found[each.id] = each
-        for name in ("user_id", "anonymous_id"):
-            for each in visitor_lists.find(connection, site.id, **{name: words}, **filters, limit=1):
-                found[each.id] = each
+            return find(limit=LISTED + 1, after=after)
+        named = find(email=words, limit=LISTED) if "@" in words else []
+        named += [*find(user_id=words, limit=1), *find(anonymous_id=words, limit=1)]
+        found = {each.id: each for each in named}
         own = visitors.load_profile(connection, words) if _is_id(words) else None
         if own is not None and own.site_id == site.id:
             found[own.id] = own

@@ -6,7 +6,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from markupsafe import Markup
+
+from backend.domain.conversation import Part
+
 _SCHEMES = ("http", "https", "mailto", "tel")
+_ADDRESS = re.compile(r"https?://[^\s<>\"'`\x00-\x1f]{1,2000}", re.IGNORECASE)
+_LINK = Markup('<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">{address}</a>')
 _UNITS = ((60, "min"), (3_600, "h"), (86_400, "d"))
 
 
@@ -61,10 +67,47 @@ def exact(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat(timespec="seconds")
 
 
+def linked(text: str) -> Markup:
+    """The text, escaped, with the web addresses in it as links."""
+    told, place = Markup(), 0
+    for found in _ADDRESS.finditer(text):
+        address = found[0].rstrip(".,;:!?'\"")
+        while address.endswith(")") and address.count(")") > address.count("("):
+            address = address[:-1]
+        if not safe_url(address):
+            continue
+        told += text[place : found.start()]
+        told += _LINK.format(address=address)
+        place = found.start() + len(address)
+    return told + text[place:]
+
+
+def attached(part: Part) -> list[dict[str, str]]:
+    """The files of a part as they are shown: `name`, `size`, and `address` where they can be had."""
+    listed = part.content.get("attachments")
+    found = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    return [
+        {
+            "name": str(each.get("name") or "file")[:120],
+            "size": _size(each.get("size")),
+            "address": safe_url(each.get("url")),
+        }
+        for each in found
+    ]
+
+
+def _size(told: object) -> str:
+    if not isinstance(told, int):
+        return ""
+    return f"{told / 1e6:.1f} MB" if told >= 1_000_000 else f"{max(1, round(told / 1e3))} kB"
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
+    "attached": attached,
     "exact": exact,
     "initials": initials,
+    "linked": linked,
     "safe_url": safe_url,
     "short_url": short_url,
     "tint": tint,

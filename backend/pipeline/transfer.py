@@ -1,0 +1,50 @@
+"""The verb `transfer`: what operators change of a conversation, with whom they may give it to, and a note why."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.domain.conversation import Conversation
+from backend.domain.site import Site
+from backend.errors import ChimeinError, Invalid
+from backend.pipeline import converse
+from backend.pipeline.converse import Speaker
+from backend.runtime import Runtime
+from backend.storage import departments, operators
+
+
+def transfer(
+    rt: Runtime, site: Site, conversation_id: str, changes: Mapping[str, Any], speaker: Speaker, note: str = ""
+) -> Conversation:
+    """The conversation with these changes (as `converse.change` takes them), behind the note. NotFound, Invalid."""
+    check(rt, site, changes)
+    if note.strip():
+        converse.say(rt, site, conversation_id, note, speaker, kind="note")
+    return converse.change(rt, site, conversation_id, changes, speaker)[0]
+
+
+def change_all(rt: Runtime, site: Site, ids: Sequence[str], changes: Mapping[str, Any], speaker: Speaker) -> int:
+    """Changes many; those that are gone meanwhile are passed over. How many were changed."""
+    check(rt, site, changes)
+    done = 0
+    for each in ids:
+        try:
+            done += bool(converse.change(rt, site, each, changes, speaker)[1])
+        except ChimeinError as error:
+            if error.status != 404:
+                raise
+    return done
+
+
+def check(rt: Runtime, site: Site, changes: Mapping[str, Any]) -> None:
+    """Raises Invalid where a conversation would be given to somebody who is not there."""
+    assignee, department = changes.get("assignee_id"), changes.get("department_id")
+    if assignee is None and department is None:
+        return
+    with rt.db.read() as connection:
+        if assignee is not None:
+            found = operators.find(connection, assignee)
+            member = None if found is None else found.on(site.id)
+            if member is None or member.role == "read_only":
+                raise Invalid("There is no such operator here.", {"assignee_id": ["No operator of this site."]})
+        if department is not None and departments.find(connection, site.id, department) is None:
+            raise Invalid("There is no such department.", {"department_id": ["No department of this site."]})

@@ -1,0 +1,77 @@
+"""The console's stream, `GET /console/SITE/stream` of the process `live`: what happens on a site, to who is logged in.
+
+It begins with nothing: a page has just been loaded, and when a stream breaks the page looks again.
+"""
+
+import json
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, g, request
+
+from backend.domain.site import Site
+from backend.errors import ChimeinError
+from backend.pipeline.tell import desk_of
+from backend.runtime import Runtime
+from backend.storage import console_sessions, operators
+from backend.storage.live import Subscription
+from backend.web.console import guard
+from backend.web.context import runtime
+from backend.web.errors import answer
+
+blueprint = Blueprint("console_stream", __name__, url_prefix="/console")
+
+HEARTBEAT_SECONDS = 15.0
+RETRY_MS = 2_000
+
+
+@blueprint.get("/<site>/stream")
+def stream(site: str) -> Response:
+    """Frames of what operators of this site are told, until one side hangs up or may no longer listen."""
+    rt = runtime()
+    try:
+        found = guard.enter(guard.seat(), site)
+        subscription = rt.live.subscribe([desk_of(found.id)])
+    except ChimeinError as error:
+        return _readable(answer(error))
+    frames = _frames(rt, found, guard.cookie(guard.SESSION), subscription)
+    reply = Response(frames, mimetype="text/event-stream")
+    reply.call_on_close(lambda: rt.live.unsubscribe(subscription))
+    reply.headers["Cache-Control"] = "no-store"
+    reply.headers["X-Accel-Buffering"] = "no"
+    return _readable(reply)
+
+
+def _frames(rt: Runtime, site: Site, text: str, subscription: Subscription) -> Iterator[str]:
+    checked = rt.clock()
+    try:
+        yield f"retry: {RETRY_MS}\n\n: hello\n\n"
+        while not subscription.closed:
+            note = subscription.next(HEARTBEAT_SECONDS)
+            if (now := rt.clock()) and (now - checked).total_seconds() >= HEARTBEAT_SECONDS - 1:
+                checked = now
+                if not _still(rt, site, text):
+                    return
+            if note is None:
+                yield ": hb\n\n"
+            else:
+                yield f"event: {note['event']}\ndata: {json.dumps(note['data'])}\n\n"
+    finally:
+        rt.live.unsubscribe(subscription)
+
+
+def _still(rt: Runtime, site: Site, text: str) -> bool:
+    """Whether the session goes on, and its operator is still something on this site."""
+    with rt.db.read() as connection:
+        session = console_sessions.find(connection, rt.sites.vault, text, rt.clock())
+        found = None if session is None else operators.find(connection, session.operator_id)
+    return found is not None and found.on(site.id) is not None
+
+
+def _readable(reply: Response) -> Response:
+    """The reply, readable for the console's own pages, which come from the other port of this host."""
+    g.pop("new_form_cookie", None)
+    if request.headers.get("Origin") == runtime().settings.public_url:
+        reply.headers["Access-Control-Allow-Origin"] = runtime().settings.public_url
+        reply.headers["Access-Control-Allow-Credentials"] = "true"
+    reply.headers["Vary"] = "Origin"
+    return reply
