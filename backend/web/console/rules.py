@@ -123,7 +123,7 @@ def rule_restore(rule_id: str, *, site: Site) -> Answer:
 def rule_why(rule_id: str, *, site: Site) -> Answer:
     """Every gate of a rule for one visitor, by id, address, user id or anonymous id."""
     stored, asked = rule_of(site, rule_id), request.args.get("visitor", "").strip()[:320]
-    found = _meant(site, asked)
+    found = meant(site, asked)
     if found is None:
         return fragment("_nobody", asked=asked)
     try:
@@ -133,7 +133,7 @@ def rule_why(rule_id: str, *, site: Site) -> Answer:
     return fragment("_gates", told=told)
 
 
-def _meant(site: Site, asked: str) -> str | None:
+def meant(site: Site, asked: str) -> str | None:
     """The id of the visitor who is meant; None where there is none."""
     if not asked:
         return None

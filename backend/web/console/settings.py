@@ -127,7 +127,7 @@ def _settle(site: Site, body: Mapping[str, Any], wrong: str) -> Answer:
         told = sentences(error.errors) or [("", error.message)]
         return _settings(site, typed=_typed(body), wrong=wrong, mistakes=told)
     if warnings:
-        return _settings(site, wrong=wrong, warnings=sentences(warnings))
+        return _settings(site, wrong=wrong, warnings=[(each.path, each.message) for each in warnings])
     return redirected(address("settings", done="saved"))
 
 
