@@ -8,6 +8,7 @@ import structlog
 
 from backend.domain.operator import EVERY_SITE, Membership, Operator, email_of, weakness
 from backend.errors import Forbidden, Invalid, NotFound, TooManyRequests, Unauthorized
+from backend.pipeline.transfer import release
 from backend.runtime import Runtime
 from backend.storage import attempts, console_sessions, operators, passwords
 
@@ -78,9 +79,9 @@ def reset(rt: Runtime, operator_id: str) -> str:
         return operators.invite(connection, rt.sites.vault, operator_id, rt.clock())
 
 
-def link_to(rt: Runtime, text: str) -> str:
-    """The address of an invitation."""
-    return f"{rt.settings.public_url}/console/invited/{text}"
+def link_to(rt: Runtime, text: str, address: str | None = None) -> str:
+    """The address of an invitation, below the `address` of web."""
+    return f"{address or rt.settings.public_url}/console/invited/{text}"
 
 
 def choose_password(rt: Runtime, text: str, password: str) -> Operator:
@@ -105,6 +106,8 @@ def disable(rt: Runtime, operator_id: str, *, off: bool = True) -> None:
             raise NotFound("There is no such operator.")
         operators.disable(connection, operator_id, rt.clock(), off=off)
         console_sessions.end_all(connection, operator_id)
+    if off:
+        release(rt, operator_id)
 
 
 def log_out(rt: Runtime, text: str) -> None:

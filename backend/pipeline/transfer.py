@@ -9,7 +9,7 @@ from backend.errors import ChimeinError, Invalid
 from backend.pipeline import converse
 from backend.pipeline.converse import Speaker
 from backend.runtime import Runtime
-from backend.storage import departments, operators
+from backend.storage import conversations, departments, operators
 
 
 def transfer(
@@ -48,3 +48,14 @@ def check(rt: Runtime, site: Site, changes: Mapping[str, Any]) -> None:
                 raise Invalid("There is no such operator here.", {"assignee_id": ["No operator of this site."]})
         if department is not None and departments.find(connection, site.id, department) is None:
             raise Invalid("There is no such department.", {"department_id": ["No department of this site."]})
+
+
+def release(rt: Runtime, operator_id: str) -> int:
+    """Gives back what an operator who is gone had yet to answer; returns how many."""
+    with rt.db.read() as connection:
+        held = conversations.held_by(connection, operator_id)
+    for site_id, conversation_id in held:
+        site = rt.sites.by_id(site_id)
+        if site is not None:
+            converse.change(rt, site, conversation_id, {"assignee_id": None}, Speaker(None, "chimein"))
+    return len(held)

@@ -129,6 +129,14 @@ def first_waits(
     return [(from_micros(row.created_at), from_micros(row.answered_at)) for row in connection.execute(query)]
 
 
+def held_by(connection: Connection, operator_id: str) -> list[tuple[str, str]]:
+    """The conversations, as (site id, id), that are not closed and that this operator is to answer."""
+    query = select(conversations.c.site_id, conversations.c.id).where(
+        conversations.c.assignee_id == operator_id, conversations.c.state != "closed"
+    )
+    return [(row.site_id, row.id) for row in connection.execute(query)]
+
+
 def see(connection: Connection, conversation: Conversation, number: int) -> bool:
     """Notes that the visitor has seen the parts up to this one; False where that was known."""
     return _reach(connection, conversation, "seen", number)

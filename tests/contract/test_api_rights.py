@@ -97,6 +97,22 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/sites/<site>/feeds/<feed_id>"): (READ, None),
     ("DELETE", "/sites/<site>/feeds/<feed_id>"): (RULES, None),
     ("POST", "/sites/<site>/feeds/<feed_id>/fetch"): (RULES, None),
+    ("GET", "/sites/<site>/departments"): (READ, None),
+    ("POST", "/sites/<site>/departments"): (ADMINISTER, {"name": "Returns"}),
+    ("PATCH", "/sites/<site>/departments/<department_id>"): (ADMINISTER, {"name": "Repairs"}),
+    ("DELETE", "/sites/<site>/departments/<department_id>"): (ADMINISTER, None),
+    ("GET", "/sites/<site>/canned-replies"): (READ, None),
+    ("POST", "/sites/<site>/canned-replies"): (RECORD, {"shortcut": "bye", "text": "Goodbye!"}),
+    ("PATCH", "/sites/<site>/canned-replies/<reply_id>"): (RECORD, {"text": "Hi!"}),
+    ("DELETE", "/sites/<site>/canned-replies/<reply_id>"): (RECORD, None),
+    ("GET", "/operators"): (ADMINISTER, None),
+    ("POST", "/operators"): (
+        ADMINISTER,
+        {"email": "new@shop.example", "name": "New", "memberships": [{"site": "shop", "role": "operator"}]},
+    ),
+    ("GET", "/operators/<operator_id>"): (ADMINISTER, None),
+    ("PATCH", "/operators/<operator_id>"): (ADMINISTER, {"name": "Berta"}),
+    ("DELETE", "/operators/<operator_id>"): (ADMINISTER, None),
     ("GET", "/tokens"): (ADMINISTER, None),
     ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
     ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
@@ -140,6 +156,11 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str) -> Calla
     ids |= {"<webhook_id>": webhook, "<segment_id>": group, "<merge_id>": "d" * 32}
     begun = api.post(f"/sites/{site}/conversations", {"visitor": visitor, "body": "May I help you?"}).json
     ids |= {"<conversation_id>": begun["conversation"]["id"], "<int:number>": "1"}
+    told = {"email": "bert@shop.example", "name": "Bert", "memberships": [{"site": site, "role": "operator"}]}
+    ids |= {"<operator_id>": api.post("/operators", told).json["id"]}
+    ids |= {"<department_id>": api.post(f"/sites/{site}/departments", {"name": "Sales"}).json["id"]}
+    reply = api.post(f"/sites/{site}/canned-replies", {"shortcut": "hello", "text": "Hello!"}).json
+    ids |= {"<reply_id>": reply["id"]}
     ids |= {"<feed_id>": feed, "<path:product_id>": "k/17"}
 
     def filled(path: str, **other: str) -> str:
@@ -199,7 +220,7 @@ def test_a_site_that_is_not_yours_does_not_exist(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [case for case in CASES if re.search("<(rule|visitor|webhook|segment|feed)_id>", case.values[1])],
+    [case for case in CASES if re.search("<(rule|visitor|webhook|segment|feed|department|reply)_id>", case.values[1])],
 )
 def test_the_ids_of_another_site_are_unknown_on_your_own(
     method: str, path: str, address: Callable[[str], str], as_role: Callable[..., Api], other_site: str
@@ -220,6 +241,39 @@ def test_a_token_of_one_site_reaches_that_site_only(
     assert own.post("/tokens", {"name": "theirs", "role": "operator", "site": other_site}).status_code == 404
     assert own.post("/tokens", {"name": "mine", "role": "operator", "site": "shop"}).json["site_id"] == site
     assert {each["site_id"] for each in own.get("/tokens").json["items"]} == {site}
+
+
+def test_an_administrator_of_one_site_manages_who_is_something_there(
+    api: Api, as_role: Callable[..., Api], site: str, other_site: str
+) -> None:
+    def invite(email: str, *where: str | None) -> dict[str, object]:
+        given = [{"site": each, "role": "operator"} for each in where]
+        answer = api.post("/operators", {"email": email, "name": "Somebody", "memberships": given})
+        assert answer.status_code == 201, answer.text
+        return answer.json  # type: ignore[no-any-return]
+
+    here, both = invite("here@shop.example", site), invite("both@shop.example", site, other_site)
+    there, all_over = invite("there@shop.example", other_site), invite("all@shop.example", None)
+    own = as_role("administrator", site)
+    listed = {each["id"]: each for each in own.get("/operators").json["items"]}
+    assert set(listed) == {here["id"], both["id"], all_over["id"]}
+    assert [each["site_id"] for each in listed[both["id"]]["memberships"]] == [site], "nothing of other sites"
+    for hidden in (there, all_over):
+        for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("DELETE", None)):
+            assert own(method, f"/operators/{hidden['id']}", body).status_code == 404
+    for body in ({"name": "x"}, {"disabled": True}, {"reset": True}):
+        assert own("PATCH", f"/operators/{both['id']}", body).status_code == 403
+    raised = {"memberships": [{"site": None, "role": "administrator"}]}
+    assert own("PATCH", f"/operators/{here['id']}", raised).status_code == 403
+    foreign = {"memberships": [{"site": other_site, "role": "operator"}]}
+    assert own("PATCH", f"/operators/{here['id']}", foreign).status_code == 404
+    assert own("DELETE", f"/operators/{both['id']}").status_code == 204
+    left = api.get(f"/operators/{both['id']}").json
+    assert ([each["site_id"] for each in left["memberships"]], left["disabled_at"]) == ([other_site], None)
+    assert own("DELETE", f"/operators/{here['id']}").status_code == 204
+    assert api.get(f"/operators/{here['id']}").json["disabled_at"] is not None
+    again = {"email": "HERE@shop.example", "name": "x", "memberships": [{"site": site, "role": "operator"}]}
+    assert api.post("/operators", again).status_code == 409
 
 
 def test_a_foreign_token_cannot_be_revoked(api: Api, as_role: Callable[..., Api], site: str, other_site: str) -> None:

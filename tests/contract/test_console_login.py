@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from backend.domain.operator import EVERY_SITE, Membership, Operator
 from backend.pipeline import log_in
 from backend.runtime import Runtime
-from backend.storage import console_sessions, operators, passwords, tables
+from backend.storage import operators, passwords, tables
 from tests.contract.conftest import ADMIN
 
 PASSWORD = "kettle on the quiet stove"
@@ -250,5 +250,3 @@ def test_passwords_that_somebody_would_guess_are_refused(rt: Runtime) -> None:
         assert weakness(weak, "anna@shop.example", "Anna"), weak
     for fine in (PASSWORD, "пароль из слов", "anna and the four kettles"):
         assert weakness(fine, "anna@shop.example", "Anna") is None, fine
-    assert timedelta(days=14) == console_sessions.ABSOLUTE
-    assert EVERY_SITE == ""

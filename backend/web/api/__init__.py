@@ -12,7 +12,9 @@ from backend.schemas.page import Limit
 from backend.schemas.policy import Written
 from backend.schemas.simulation import RuleOrId
 from backend.web.api import (
+    canned_replies,
     conversations,
+    departments,
     docs,
     feeds,
     funnels,
@@ -20,6 +22,7 @@ from backend.web.api import (
     lists,
     merges,
     messages,
+    operators,
     privacy,
     products,
     reports,
@@ -90,7 +93,7 @@ def register(app: Flask) -> None:
     for module in (
         *(sites, rules, versions, rule_imports, rule_templates, segments, lists, triggers, reports, simulations),
         *(funnels, visitors, identifiers, merges, traits, vocabularies, privacy, messages, webhooks, products, feeds),
-        *(conversations, tokens, status),
+        *(conversations, departments, canned_replies, operators, tokens, status),
     ):
         api.register_blueprint(module.blueprint)
     app.extensions["chimein-api"] = api

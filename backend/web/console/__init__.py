@@ -7,6 +7,7 @@ from backend.web.console import (
     live_visitors,
     login,
     overview,
+    rule_editor,
     rules,
     segments,
     settings,
@@ -17,7 +18,7 @@ from backend.web.console import (
 )
 from backend.web.console.shell import blueprint
 
-PAGES = (login, inbox, thread, visitor_card, live_visitors, visitors, segments, rules, overview, settings)
+PAGES = (login, inbox, thread, visitor_card, live_visitors, visitors, segments, rules, rule_editor, overview, settings)
 """The modules that put their pages on the blueprint when they are imported."""
 
 
