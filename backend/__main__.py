@@ -19,6 +19,7 @@ import click
 
 from backend.errors import ChimeinError
 from backend.ops.children import watch_parent
+from backend.ops.operators_cli import operator
 from backend.ops.rules_cli import rules
 from backend.settings import Settings
 
@@ -180,6 +181,7 @@ def loadtest(
 
 
 main.add_command(rules)
+main.add_command(operator)
 
 
 @main.group(cls=_Group, short_help="List, retry or drop events that could not be folded.")

@@ -36,6 +36,7 @@ class Screen:
         """The first screen: what to open, what to paste, how to stop."""
         url = settings.public_url
         rows = [
+            ("Console", f"{url}/console/"),
             ("Demo shop", f"{url}/demo/"),
             ("API", f"{url}/api/docs"),
             ("Data", str(settings.data_dir)),

@@ -79,9 +79,9 @@ def reset(rt: Runtime, operator_id: str) -> str:
         return operators.invite(connection, rt.sites.vault, operator_id, rt.clock())
 
 
-def link_to(rt: Runtime, text: str) -> str:
-    """The address of an invitation."""
-    return f"{rt.settings.public_url}/console/invited/{text}"
+def link_to(rt: Runtime, text: str, address: str | None = None) -> str:
+    """The address of an invitation, below the `address` of web."""
+    return f"{address or rt.settings.public_url}/console/invited/{text}"
 
 
 def choose_password(rt: Runtime, text: str, password: str) -> Operator:

@@ -114,6 +114,21 @@ def numbers(connection: Connection, site_id: str) -> dict[tuple[str | None, str 
     return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(query)}
 
 
+def first_waits(
+    connection: Connection, site_id: str, since: datetime, limit: int = 10_000
+) -> list[tuple[datetime, datetime]]:
+    """When visitors began conversations since this moment, and when the first answer came; of those answered."""
+    at, states = to_micros(since), conversations.c.state.in_(("open", "snoozed", "closed"))
+    query = (
+        select(conversations.c.created_at, conversations.c.answered_at)
+        .where(conversations.c.site_id == site_id, states, conversations.c.last_at >= at)
+        .where(conversations.c.created_at >= at, conversations.c.answered_at.is_not(None))
+        .where(conversations.c.opened_by == "visitor")
+        .limit(limit)
+    )
+    return [(from_micros(row.created_at), from_micros(row.answered_at)) for row in connection.execute(query)]
+
+
 def held_by(connection: Connection, operator_id: str) -> list[tuple[str, str]]:
     """The conversations, as (site id, id), that are not closed and that this operator is to answer."""
     query = select(conversations.c.site_id, conversations.c.id).where(

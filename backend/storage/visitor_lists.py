@@ -1,8 +1,9 @@
 """Visitors as lists show them: found by what names them, by stage and by segment."""
 
 from collections.abc import Collection
+from datetime import datetime
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from backend.domain.identifier import as_known
 from backend.domain.identity import anonymous_visitor, known_visitor
@@ -78,6 +79,24 @@ def find(
     last_seen = visitors.c.last_seen if email is None else visitors.c.last_seen + 0
     query = query.order_by(last_seen.desc(), visitors.c.visitor_id).limit(limit)
     return [decode_profile(text) for (text,) in connection.execute(query)]
+
+
+def recent(connection: Connection, site_id: str, since: datetime, limit: int) -> list[Profile]:
+    """Who was seen at this moment or later, last seen first."""
+    query = (
+        select(visitors.c.profile)
+        .where(visitors.c.site_id == site_id, visitors.c.last_seen >= to_micros(since))
+        .where(visitors.c.merged_into.is_(None))
+        .order_by(visitors.c.last_seen.desc())
+        .limit(limit)
+    )
+    return [decode_profile(text) for (text,) in connection.execute(query)]
+
+
+def count_recent(connection: Connection, site_id: str, since: datetime) -> int:
+    """How many were seen at this moment or later."""
+    query = select(func.count()).where(visitors.c.site_id == site_id, visitors.c.last_seen >= to_micros(since))
+    return connection.scalar(query.where(visitors.c.merged_into.is_(None))) or 0
 
 
 def _few(connection: Connection, segment: str) -> list[str] | None:

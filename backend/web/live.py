@@ -17,6 +17,7 @@ from backend.pipeline.threads import see, standing, threads
 from backend.runtime import Runtime
 from backend.schemas.conversation import page_thread
 from backend.schemas.page_message import conversation_item, conversation_note, page_message
+from backend.storage import here
 from backend.storage.live import Subscription
 from backend.web.context import runtime
 from backend.web.cors import allow, preflight
@@ -144,6 +145,7 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
     number = 0
     try:
         yield f"retry: {RETRY_MS}\n\n"
+        here.note(rt.redis, who.site.id, subscription.visitor_ids, rt.clock())
         if (talked := _conversation(rt, who)) is not None:
             number += 1
             yield _frame(number, "conversation", talked)
@@ -153,6 +155,7 @@ def _frames(rt: Runtime, rulesets: Rulesets, who: Viewer, subscription: Subscrip
         while not subscription.closed:
             note = subscription.next(HEARTBEAT_SECONDS)
             if note is None:
+                here.note(rt.redis, who.site.id, subscription.visitor_ids, rt.clock())
                 yield ": hb\n\n"
             elif note["event"] == "moved":
                 return  # the visitor is somebody else now: the page comes back, and is told what is theirs

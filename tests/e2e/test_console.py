@@ -68,7 +68,7 @@ def begin(page: Page, chimein: Stack) -> None:
 def test_an_operator_logs_in_sees_what_a_visitor_says_and_answers(page: Page, chimein: Stack, shop: Shop) -> None:
     begin(page, chimein)
     expect(page.get_by_text("All answered")).to_be_visible()
-    page.wait_for_function("document.body.dataset.stream === 'open'", timeout=SOON)
+    expect(page.locator("body")).to_have_attribute("data-stream", "open", timeout=SOON)
     shop.send(
         track("Form Field Filled", "ann", properties={"field": "email", "form": "checkout", "value": "ann@x.example"}),
         chat("Is the red kettle in stock?", "ann"),
@@ -111,8 +111,8 @@ def test_what_a_visitor_writes_into_everything_runs_nowhere(page: Page, chimein:
     page.get_by_label("E-mail").fill("anna@shop.example")
     page.get_by_label("Password").fill("kettle on the quiet stove")
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_function("document.body.dataset.stream === 'open'", timeout=SOON)
-    page.evaluate("window.hacked = () => { window.wasHacked = true }")
+    expect(page.locator("body")).to_have_attribute("data-stream", "open", timeout=SOON)
+    page.evaluate("() => { window.hacked = () => { window.wasHacked = true }; }")
     context = {"page": {"url": "javascript:hacked()", "title": XSS, "path": XSS}, "userAgent": XSS, "locale": XSS}
     shop.send(
         {"type": "page", "anonymousId": "eve", "messageId": "eve-page", "name": XSS, "context": context},

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from backend.web.demo import blueprint, ready_rules
 from backend.web.demo.catalogue import catalogue
-from backend.web.demo.snippet import stub_hash
+from backend.web.snippet import stub_hash
 
 pytestmark = pytest.mark.browser
 

@@ -18,10 +18,10 @@ from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.storage import merges, visitors
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
-from backend.web.api.shown import view_of
 from backend.web.api.visitors import visitor_of
 from backend.web.auth import principal
 from backend.web.context import runtime
+from backend.web.shown import view_of
 
 blueprint = Blueprint("merges", __name__, "Visitors who are one person, and who turn out not to be.")
 

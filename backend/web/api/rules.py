@@ -5,14 +5,13 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from backend.domain.mistakes import Mistakes, RuleErrors
-from backend.domain.rule import RuleSpec, Status, parse_rule
+from backend.domain.rule import RuleSpec, Status
 from backend.domain.site import Site
 from backend.errors import NotFound
-from backend.pipeline import edit
+from backend.pipeline import edit, write_down
 from backend.pipeline.edit import Edited
 from backend.pipeline.explain import explain
-from backend.pipeline.targets import refuse_targets
+from backend.pipeline.write_down import STATUSES
 from backend.schemas.enrolment import enrolment_view
 from backend.schemas.explanation import ExplanationOut, ExplanationQuery
 from backend.schemas.page import PageQuery, page_of, read_cursor
@@ -20,7 +19,6 @@ from backend.schemas.rule import RuleIn, RuleOut, SavedRuleOut
 from backend.schemas.rule_example import EXAMPLE
 from backend.storage import rules as stored_rules
 from backend.storage.rules import StoredRule
-from backend.storage.segments import known
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.paging import page
 from backend.web.api.rule_templates import from_template
@@ -30,14 +28,12 @@ from backend.web.context import runtime
 
 blueprint = Blueprint("rules", __name__, "What is said, to whom, and when.")
 
-STATUSES = ("draft", "active", "paused", "archived")
 _BODY = body_doc(
     RuleIn,
     "A rule. What GET answers can be sent back as it is; a `version` that is not the current one is refused. Beside it "
     "may stand `enrolled`: what becomes of those who are in the rule, `keep` (the default) or `move`.",
     EXAMPLE,
 )
-ENROLLED = ("keep", "move")
 
 
 class RuleQuery(PageQuery):
@@ -221,27 +217,7 @@ def _set_status(site: Site, rule_id: str, status: Status) -> dict[str, Any]:
 
 def read_rule(site: Site, body: dict[str, Any]) -> tuple[RuleSpec, dict[str, Any]]:
     """The rule, and apart from it what only says where it stands; the rest of what GET adds is passed over."""
-    mistakes: dict[str, Any] = {}
-    if body.get("status", "draft") not in STATUSES:
-        mistakes["status"] = [f"Must be one of {', '.join(STATUSES)}."]
-    if type(body.get("version", 1)) is not int:
-        mistakes["version"] = ["Must be a whole number."]
-    if body.get("enrolled", "keep") not in ENROLLED:
-        mistakes["enrolled"] = [
-            "Expected keep (who is in the rule goes on by their version) or move (with the new one)."
-        ]
-    try:
-        with runtime().db.read() as conn:
-            segments = known(conn, site.id)
-        spec = parse_rule(body, segments=segments, stages=site.funnel.names)
-        refused = Mistakes()
-        refuse_targets(spec.document.get("steps"), runtime().settings.allow_private, refused)
-        mistakes.update(refused.errors)
-    except RuleErrors as error:
-        mistakes.update(error.errors)
-    if mistakes:
-        raise RuleErrors(mistakes)
-    return spec, {name: body[name] for name in ("status", "version", "enrolled") if name in body}
+    return write_down.read_rule(runtime(), site, body)
 
 
 def _warned(edited: Edited) -> dict[str, Any]:

@@ -33,8 +33,8 @@ from backend.storage.sites import get_site
 from backend.web.api.blueprint import Blueprint, body_doc, object_body
 from backend.web.api.looks import listed
 from backend.web.api.paging import page
-from backend.web.api.shown import views
 from backend.web.context import runtime
+from backend.web.shown import views
 
 blueprint = Blueprint("segments", __name__, "Visitors under a name, kept up to date.")
 

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.domain.site import Site
-from backend.errors import NotFound
-from backend.pipeline.check import doubts_of_stages
 from backend.pipeline.remove import remove_site
 from backend.pipeline.restage import redefine
+from backend.pipeline.settle import present, settle
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.site import SiteChangedOut, SiteIn, SiteOut, SitePatch, changed, site_view
-from backend.storage.segments import ask_anew
-from backend.storage.sites import StoredSite, create_site, get_site, list_sites, new_site, place, update_site
+from backend.storage.sites import StoredSite, create_site, get_site, list_sites, new_site, place
 from backend.web.api.blueprint import Blueprint
 from backend.web.api.paging import page
 from backend.web.auth import everywhere, principal
@@ -64,7 +62,7 @@ def get_a_site(*, site: Site) -> dict[str, Any]:
     """Get a site"""
     rt = runtime()
     with rt.db.read() as conn:
-        return _view(_present(get_site(conn, rt.sites.vault, site.id)))
+        return _view(present(get_site(conn, rt.sites.vault, site.id)))
 
 
 @blueprint.route("/sites/<site>", methods=["PATCH"])
@@ -79,18 +77,7 @@ def change_a_site(body: dict[str, Any], *, site: Site) -> dict[str, Any]:
     Other `stages` are applied to what is stored (see `GET funnel`); one at which a rule starts cannot be taken away,
     and `warnings` name the rules and segments whose conditions ask for one that is gone.
     """
-    rt = runtime()
-    with rt.db.begin() as conn:
-        stored = _present(get_site(conn, rt.sites.vault, site.id, lock="stages" in body))
-        funnel = redefine(conn, stored.site, body["stages"], rt.clock()) if "stages" in body else None
-        after = changed(stored.site, body, funnel)
-        update_site(conn, rt.sites.vault, after)
-        if (after.policy.rfm, after.policy.loyalty) != (stored.site.policy.rfm, stored.site.policy.loyalty):
-            for fact in ("rfm", "loyalty"):
-                ask_anew(conn, site.id, f'"profile.facts.{fact}')
-        warnings = doubts_of_stages(conn, after, stored.site.funnel.names) if funnel is not None else []
-        stored = _present(get_site(conn, rt.sites.vault, site.id))
-    rt.sites.forget()
+    stored, warnings = settle(runtime(), site.id, body)
     return _view(stored) | ({"warnings": warnings} if warnings else {})
 
 
@@ -103,12 +90,6 @@ def delete_a_site(*, site: Site) -> None:
     With everything that is kept of it: rules, tokens, visitors, events, messages. There is no way back.
     """
     remove_site(runtime(), site.id)
-
-
-def _present(stored: StoredSite | None) -> StoredSite:
-    if stored is None:  # deleted between two transactions
-        raise NotFound("There is no such site.")
-    return stored
 
 
 def _view(stored: StoredSite) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from flask import request
 from marshmallow import fields, validate
 
 from backend.domain.enrolment import COMPLETED, SENT, SKIPPED
-from backend.domain.rule import Rule, RuleSpec, parse_rule
+from backend.domain.rule import RuleSpec, parse_rule
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline import edit
-from backend.pipeline.check import circles, doubts
 from backend.pipeline.standing import Standings
+from backend.pipeline.write_down import warnings_of
 from backend.schemas.enrolment import EnrolmentOut, enrolment_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.schemas.rule import CheckOut, RestoreIn, RuleIn, SavedRuleOut, VersionOut
@@ -149,10 +149,7 @@ def list_enrolments_of_a_rule(query: Mapping[str, Any], rule_id: str, *, site: S
 
 
 def _checked(site: Site, spec: RuleSpec, rule_id: str, status: Any) -> dict[str, Any]:
-    rule = Rule(id=rule_id, site_id=site.id, spec=spec, status=status)
-    with runtime().db.read() as conn:
-        warnings = [*circles(conn, site, rule), *doubts(conn, site, spec)]
-    return {"valid": True, "warnings": warnings, "rule": spec.document}
+    return {"valid": True, "warnings": warnings_of(runtime(), site, spec, rule_id, status), "rule": spec.document}
 
 
 def _version(site: Site, rule_id: str, text: str) -> StoredVersion:

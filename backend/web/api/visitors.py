@@ -23,11 +23,11 @@ from backend.schemas.stored_event import EventOut, event_view
 from backend.schemas.visitor import VisitorOut
 from backend.storage import enrolments, events, messages, segments, visitor_lists, visitors
 from backend.web.api.blueprint import Blueprint
-from backend.web.api.exported import export_lines, export_whole
 from backend.web.api.looks import listed, looked, reader
 from backend.web.api.paging import page
-from backend.web.api.shown import view_of, views
 from backend.web.context import runtime
+from backend.web.exported import export_lines, export_whole
+from backend.web.shown import view_of, views
 
 blueprint = Blueprint("visitors", __name__, "Who was here, and everything that is known of them.")
 

@@ -2,10 +2,23 @@
 
 from flask import Flask
 
-from backend.web.console import inbox, login, stream, thread, visitor_card
+from backend.web.console import (
+    inbox,
+    live_visitors,
+    login,
+    overview,
+    rule_editor,
+    rules,
+    segments,
+    settings,
+    stream,
+    thread,
+    visitor_card,
+    visitors,
+)
 from backend.web.console.shell import blueprint
 
-PAGES = (login, inbox, thread, visitor_card)
+PAGES = (login, inbox, thread, visitor_card, live_visitors, visitors, segments, rules, rule_editor, overview, settings)
 """The modules that put their pages on the blueprint when they are imported."""
 
 

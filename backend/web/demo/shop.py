@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from backend.web.demo.catalogue import Product, catalogue
 from backend.web.demo.rules import ready_rules
-from backend.web.demo.snippet import snippet, stub, stub_hash
+from backend.web.snippet import snippet, stub, stub_hash
 
 WRITE_KEY = "demo"
 SHIPPING = Decimal("4.90")

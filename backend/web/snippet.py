@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-STUB = Path(__file__).parents[3] / "sdk_js" / "dist" / "stub.js"
+STUB = Path(__file__).parents[2] / "sdk_js" / "dist" / "stub.js"
 
 
 def stub() -> str:
@@ -17,12 +17,15 @@ def stub() -> str:
         return ""
 
 
-def snippet(write_key: str) -> Markup:
-    """The snippet for one write key, as it is pasted; without the inline stub while the SDK is not built."""
+def snippet(write_key: str, host: str = "") -> Markup:
+    """The snippet for one write key, as it is pasted; without the inline stub while the SDK is not built.
+
+    `host` is where the library comes from, such as `https://chat.shop.example`; empty: from where the page is.
+    """
     source = stub()
     # Markup.format escapes the key; the stub is our own build and stands as it is, or its hash would not fit.
     inline = Markup("<script>{}</script>").format(Markup(source)) if source else Markup("")  # noqa: S704
-    return inline + Markup('<script async src="/chimein.js" data-key="{}"></script>').format(write_key)
+    return inline + Markup('<script async src="{}/chimein.js" data-key="{}"></script>').format(host, write_key)
 
 
 def stub_hash() -> str:

@@ -33,7 +33,7 @@ from backend.storage import (
     webhooks,
 )
 from backend.storage.database import Connection
-from backend.web.api.shown import view_of
+from backend.web.shown import view_of
 
 AT_ONCE = 500
 

@@ -1,0 +1,191 @@
+"""The editor of a rule: a form and the JSON beside it, checked as one writes, with a preview for a chosen visitor."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import jsonify, request
+from werkzeug.wrappers import Response
+
+from backend.domain.condition.fields import EVENT_FIELDS, PROFILE_FIELDS
+from backend.domain.condition.operators import OPERATORS
+from backend.domain.message import CHANNELS
+from backend.domain.mistakes import RuleErrors
+from backend.domain.site import Site
+from backend.domain.vocabulary import EVENT, PROPERTY, TRAIT
+from backend.errors import ChimeinError, Invalid
+from backend.pipeline import edit
+from backend.pipeline.write_down import TemplateError, preview, read_rule, warnings_of
+from backend.storage import segments, visitor_lists, vocabularies
+from backend.web.auth import principal
+from backend.web.console.phrases import called, sentences
+from backend.web.console.rules import meant, rule_of
+from backend.web.console.site_pages import Answer, address, page, show
+from backend.web.console.visitors import visitor_of
+from backend.web.context import runtime
+
+LONGEST = 200_000
+NAMES = 2_000
+PEOPLE = 12
+USUAL_EVENTS = (
+    *("Product Viewed", "Product Added", "Product Removed", "Products Searched", "Product List Viewed", "Cart Viewed"),
+    *("Checkout Started", "Order Completed", "Page Viewed", "Form Field Filled", "Identify"),
+)
+BEGINNING: Mapping[str, Any] = {
+    "name": "",
+    "trigger": {"event": "Product Added"},
+    "audience": {"all": [{"not": {"performed": "Order Completed", "within": "1d"}}]},
+    "delay": "30m",
+    "message": {
+        "channels": ["popup"],
+        "variants": [
+            {
+                "name": "A",
+                "content": {
+                    "title": "Still yours, {{ first_name | default: 'friend' }}",
+                    "body": "Shall we keep it for you?",
+                    "button": {"text": "Finish", "url": "/cart"},
+                },
+            }
+        ],
+    },
+    "goal": {"event": "Order Completed", "within": "3d"},
+}
+
+
+@page("/rules/new", right="rules")
+def rule_new(*, site: Site) -> Answer:
+    """A rule that is yet to be written."""
+    return _editor(site, BEGINNING, None)
+
+
+@page("/rules/<rule_id>/edit", right="rules")
+def rule_edit(rule_id: str, *, site: Site) -> Answer:
+    """A rule that is to be changed."""
+    stored = rule_of(site, rule_id)
+    return _editor(site, stored.document, stored)
+
+
+def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
+    rt = runtime()
+    with rt.db.read() as connection:
+        names = vocabularies.find(connection, site.id, limit=NAMES)
+        known = segments.known(connection, site.id)
+        lately = visitor_lists.find(connection, site.id, limit=PEOPLE)
+    told = {
+        "rule": document,
+        "version": stored.version if stored is not None else None,
+        "save": address("rule_save"),
+        "check": address("rule_check"),
+        "preview": address("rule_preview"),
+        "id": stored.id if stored is not None else None,
+        "channels": list(CHANNELS),
+        "operators": list(OPERATORS),
+        "stages": list(site.funnel.names),
+        "segments": known,
+    }
+    return show(
+        "rules",
+        "rule_edit",
+        told=told,
+        stored=stored,
+        events=sorted({*USUAL_EVENTS, *(name.name for name, _ in names if name.kind == EVENT)}),
+        fields=_fields(names),
+        people=[(each.id, called(each)) for each in lately],
+    )
+
+
+def _fields(names: Any) -> list[str]:
+    """Paths that conditions may read: what there always is, and what the site has reported."""
+    plain = [f"profile.{each}" for each in PROFILE_FIELDS if each not in ("traits", "counts", "last_at", "facts")]
+    below = ["profile.cart.total", "profile.orders.count", "profile.orders.revenue", "profile.device.type"]
+    seen = [f"event.properties.{name.name}" for name, _ in names if name.kind == PROPERTY]
+    traits = [f"profile.traits.{name.name}" for name, _ in names if name.kind == TRAIT]
+    events = [f"event.{each}" for each in EVENT_FIELDS if each != "properties"]
+    return sorted({*plain, *below, *seen, *traits, *events})
+
+
+@page("/rules/check", right="rules", methods=("POST",))
+def rule_check(*, site: Site) -> Response:
+    """What is wrong with a rule as it is written, each with its path; and what is no mistake, and hardly meant."""
+    try:
+        body = _body()
+        spec, envelope = read_rule(runtime(), site, body)
+        status = envelope.get("status", "draft")
+        found = warnings_of(runtime(), site, spec, request.form.get("id", ""), status)
+    except RuleErrors as error:
+        return jsonify({"mistakes": sentences(error.errors), "warnings": []})
+    return jsonify({"mistakes": [], "warnings": [(each.path, each.message) for each in found]})
+
+
+@page("/rules/preview", right="rules", methods=("POST",))
+def rule_preview(*, site: Site) -> Response:
+    """What each variant would say to a visitor now."""
+    body, rt = _body(), runtime()
+    found = meant(site, request.form.get("visitor", "").strip()[:320])
+    if found is None:
+        return jsonify({"visitor": None, "said": []})
+    profile = visitor_of(site, found)
+    message, trigger = _mapping(body.get("message")), _mapping(body.get("trigger")).get("event")
+    channels = message.get("channels")
+    mail = isinstance(channels, list) and "email" in channels
+    said: list[dict[str, Any]] = []
+    variants = message.get("variants")
+    for each in variants[:20] if isinstance(variants, list) else ():
+        content = _mapping(_mapping(each).get("content"))
+        texts = {name: value for name, value in content.items() if name not in ("html", "answers")}
+        try:
+            name = trigger if isinstance(trigger, str) else None
+            said.append({"content": preview(rt, site, texts, profile, name, mail=mail)})
+        except (TemplateError, TypeError, AttributeError, KeyError) as error:
+            why = str(error) if isinstance(error, TemplateError) else "It cannot be read yet."
+            said.append({"mistake": why})
+    return jsonify({"visitor": called(profile), "said": said})
+
+
+@page("/rules/save", right="rules", methods=("POST",))
+def rule_save(*, site: Site) -> Response:
+    """Keeps a rule: a new one as a draft, another one as its next version."""
+    rt, rule_id = runtime(), request.form.get("id", "")
+    try:
+        body = _body()
+        spec, _ = read_rule(rt, site, body)
+        if rule_id:
+            told = request.form.get("version", "")
+            expected = int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else None
+            kept = edit.replace(
+                rt,
+                site,
+                rule_id,
+                spec,
+                status=None,
+                enrolled="move" if request.form.get("enrolled") == "move" else "keep",
+                expected=expected,
+                author=principal().name,
+            )
+        else:
+            kept = edit.create(rt, site, spec, "draft", principal().name)
+    except RuleErrors as error:
+        return jsonify({"mistakes": sentences(error.errors), "warnings": []})
+    except ChimeinError as error:
+        if error.status == 404:
+            raise
+        return jsonify({"mistakes": [("", error.message)], "warnings": []})
+    return jsonify({"saved": address("rule", kept.stored.id, done="saved"), "mistakes": [], "warnings": []})
+
+
+def _body() -> dict[str, Any]:
+    text = request.form.get("rule", "")
+    if len(text) > LONGEST:
+        raise Invalid("The rule is too long.", {"": ["The rule is too long."]})
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RuleErrors({"": [f"This is no JSON: {error}."]}) from None
+    if not isinstance(told, dict):
+        raise RuleErrors({"": ["A rule is an object."]})
+    return {name: value for name, value in told.items() if name not in ("status", "version", "enrolled")}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
