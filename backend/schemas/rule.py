@@ -4,50 +4,16 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from backend.domain.answer import MOST_OPTIONS
 from backend.domain.message import CHANNELS, DISPLAYS
 from backend.domain.profile import STAGES
-from backend.domain.template import CONTENT_FIELDS
 from backend.schemas.condition import CONDITION
 from backend.schemas.fields import Moment, StrictSchema, Whole
 from backend.schemas.product_trigger import PRODUCT_TRIGGER
+from backend.schemas.rule_content import CONTENT
 
 _DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$", "example": "30m"}
 _EVENT = {"type": "string", "minLength": 1, "maxLength": 255, "example": "Order Completed"}
 _WHERE = {**CONDITION, "description": "A condition, as in audience."}
-_ANSWERS = {
-    "type": "object",
-    "description": (
-        "On the site, buttons under the message; a press sets the trait, is reported as Message Answered and counts "
-        f"as a reply. At most {MOST_OPTIONS}; an option is a text, or text and value. Mails leave them out."
-    ),
-    "properties": {
-        "trait": {"type": "string"},
-        "options": {
-            "type": "array",
-            "items": {"type": "object", "properties": {"text": {"type": "string"}, "value": {}}},
-        },
-    },
-    "example": {"trait": "why_not_bought", "options": ["Too dear", {"text": "Shipping", "value": "shipping"}]},
-}
-_CONTENT = {
-    "type": "object",
-    "description": (
-        "Liquid sources. A mail needs subject and body, a message on the site title or body. `product` is the "
-        "trigger's, with what the catalogue knows of it when it is sent; product.similar and product.bought_together "
-        "are lists of others (name, price, url, image_url, …), which have no value where there are none."
-    ),
-    "properties": {
-        name: (
-            {"type": "object", "properties": {"text": {"type": "string"}, "url": {"type": "string"}}}
-            if name == "button"
-            else _ANSWERS
-            if name == "answers"
-            else {"type": "string"}
-        )
-        for name in CONTENT_FIELDS
-    },
-}
 
 
 def _object(description: str, required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
@@ -203,7 +169,7 @@ class RuleIn(StrictSchema):
                     ("content",),
                     name={"type": "string"},
                     weight={"type": "number", "minimum": 0, "default": 1},
-                    content=_CONTENT,
+                    content=CONTENT,
                 ),
             },
             holdout={"type": "number", "minimum": 0, "maximum": 100, "default": 0},

@@ -125,9 +125,7 @@ def touches(connection: Connection, site_id: str, earliest: datetime, until: dat
     )
     both = union_all(said, ordered).subquery("both")
     query = select(both).order_by(both.c.person, both.c.at, both.c.rank, both.c.arrival)
-    for piece in pieces_of(connection, query, AT_ONCE):
-        for row in piece:
-            yield row[0], _touch(row)
+    yield from ((row[0], _touch(row)) for piece in pieces_of(connection, query, AT_ONCE) for row in piece)
 
 
 def _touch(row: Sequence[Any]) -> Touch:
