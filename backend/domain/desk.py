@@ -13,7 +13,7 @@ from backend.domain.promise import ASK, BUSY, CLOSED, LANGUAGES, LONGEST, WHEN
 MANUAL, ROUND_ROBIN, PREVIOUS = ROUTINGS = ("manual", "round_robin", "previous")
 """Operators take conversations themselves; each in turn; who last spoke with the visitor, else each in turn."""
 
-SHORTEST, LONGEST_PATIENCE = timedelta(minutes=1), timedelta(days=1)
+SHORTEST_PATIENCE, LONGEST_PATIENCE = timedelta(minutes=1), timedelta(days=1)
 
 _OF_DEPARTMENT = ("hours", "routing", "unanswered_after")
 _OF_SITE = (*_OF_DEPARTMENT, "texts")
@@ -119,7 +119,7 @@ def _read(value: Mapping[str, Any], known: tuple[str, ...], path: Path, mistakes
     if "unanswered_after" in given:
         where = (*path, "unanswered_after")
         span = mistakes.attempt(parse_duration, given["unanswered_after"], where)
-        if span is not None and not SHORTEST <= span <= LONGEST_PATIENCE:
+        if span is not None and not SHORTEST_PATIENCE <= span <= LONGEST_PATIENCE:
             mistakes.add(where, "Expected 1m to 1d.")
         told["unanswered_after"] = span
     if "texts" in given:

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from backend.domain.profile import Identifier, Profile
 from backend.runtime import Runtime
 from backend.storage import merges, visitors, webhooks
-from backend.storage.tables import memberships, operators
+from backend.storage.tables import departments, memberships, operators
 from tests.contract.conftest import RULE, SEGMENT, Api
 from tests.contract.test_api_webhooks import a_webhook
 
@@ -89,6 +89,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("POST", "/sites/<site>/conversations/<conversation_id>/read"): (RECORD, {"number": 1}),
     ("GET", "/sites/<site>/desk"): (READ, None),
     ("GET", "/sites/<site>/presence"): (READ, None),
+    ("GET", "/sites/<site>/departments/<department_id>/desk"): (READ, None),
+    ("PUT", "/sites/<site>/departments/<department_id>/desk"): (ADMINISTER, {"routing": "manual"}),
     ("PUT", "/sites/<site>/presence"): (RECORD, {"operator": "e" * 32, "presence": "away"}),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
@@ -142,6 +144,7 @@ def seat(rt: Runtime, site: str) -> str:
         row = {"id": "e" * 32, "email": "eve@shop.example", "name": "Eve", "created_at": 0, "updated_at": 0}
         conn.execute(insert(operators).values(row))
         conn.execute(insert(memberships).values(operator_id="e" * 32, site_id=site, role="operator"))
+        conn.execute(insert(departments).values(site_id=site, id="f" * 32, name="Desk", created_at=0, updated_at=0))
     return "e" * 32
 
 
@@ -155,6 +158,7 @@ def address(api: Api, site: str, rule: str, visitor: str, webhook: str, seat: st
     ids |= {"<webhook_id>": webhook, "<segment_id>": group, "<merge_id>": "d" * 32}
     begun = api.post(f"/sites/{site}/conversations", {"visitor": visitor, "body": "May I help you?"}).json
     ids |= {"<conversation_id>": begun["conversation"]["id"], "<int:number>": "1"}
+    ids |= {"<department_id>": "f" * 32}
     ids |= {"<feed_id>": feed, "<path:product_id>": "k/17"}
 
     def filled(path: str, **other: str) -> str:
