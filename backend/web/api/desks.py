@@ -5,7 +5,7 @@ from typing import Any
 
 from backend.domain.site import Site
 from backend.errors import Forbidden, Invalid, NotFound
-from backend.pipeline.desk import State, Watch, choose, state_of
+from backend.pipeline.desk import State, Watch, choose, heard, state_of
 from backend.schemas.desk import (
     DepartmentDesk,
     DeskOut,
@@ -33,8 +33,9 @@ def show_the_desk(*, site: Site) -> dict[str, Any]:
     stands in the site's `policy.desk` and in its departments.
     """
     rt = runtime()
+    beats = heard(rt, site.id)
     with rt.db.read() as conn:
-        state = state_of(rt, conn, site)
+        state = state_of(conn, site, beats, rt.clock())
         names = desks.department_names(conn, site.id)
     return {
         "online": state.online,
@@ -55,8 +56,9 @@ def show_the_desk(*, site: Site) -> dict[str, Any]:
 def list_who_is_there(*, site: Site) -> dict[str, Any]:
     """List who is there"""
     rt = runtime()
+    beats = heard(rt, site.id)
     with rt.db.read() as conn:
-        return {"items": _seats(state_of(rt, conn, site))}
+        return {"items": _seats(state_of(conn, site, beats, rt.clock()))}
 
 
 @blueprint.route("/sites/<site>/presence", methods=["PUT"])
