@@ -13,7 +13,7 @@ from backend.domain.promise import ASK, BUSY, CLOSED, LANGUAGES, LONGEST, WHEN
 MANUAL, ROUND_ROBIN, PREVIOUS = ROUTINGS = ("manual", "round_robin", "previous")
 """Operators take conversations themselves; each in turn; who last spoke with the visitor, else each in turn."""
 
-SHORTEST, LONGEST_PATIENCE = timedelta(minutes=1), timedelta(days=1)
+SHORTEST_PATIENCE, LONGEST_PATIENCE = timedelta(minutes=1), timedelta(days=1)
 
 _OF_DEPARTMENT = ("hours", "routing", "unanswered_after")
 _OF_SITE = (*_OF_DEPARTMENT, "texts", "digest_after")
@@ -123,7 +123,7 @@ def _read(value: Mapping[str, Any], known: tuple[str, ...], path: Path, mistakes
     for name in ("unanswered_after", "digest_after"):
         if name in given:
             span = mistakes.attempt(parse_duration, given[name], (*path, name))
-            if span is not None and not SHORTEST <= span <= LONGEST_PATIENCE:
+            if span is not None and not SHORTEST_PATIENCE <= span <= LONGEST_PATIENCE:
                 mistakes.add((*path, name), "Expected 1m to 1d.")
             told[name] = span
     if "texts" in given:

@@ -55,11 +55,11 @@ class State:
         return [frozenset(), *(frozenset({each}) for each in self.departments)]
 
 
-def state_of(rt: Runtime, connection: Connection, site: Site, *, lock: bool = False) -> State:
-    """Reads a site's desk; `lock` as in `desks.seats`. Where Redis is away nobody is there."""
-    now = rt.clock()
+def state_of(
+    connection: Connection, site: Site, beats: Mapping[str, Beat], now: datetime, *, lock: bool = False
+) -> State:
+    """Reads a site's desk, of whose consoles these `beats` were `heard`; `lock` as in `desks.seats`."""
     found = desks.seats(connection, site.id, lock=lock)
-    beats = heard(rt, site.id) if found else {}
     busy = desks.loads(connection, site.id, found, now) if found else {}
     seats = {
         each: replace(seat, load=busy.get(each, 0), presence=presence_of(seat.chosen, beats.get(each), now))
@@ -71,7 +71,7 @@ def state_of(rt: Runtime, connection: Connection, site: Site, *, lock: bool = Fa
 
 
 def heard(rt: Runtime, site_id: str) -> Mapping[str, Beat]:
-    """What is known of each operator's console; nothing where nobody answers."""
+    """What is known of each operator's console; where Redis is away nobody is there."""
     try:
         return presence.beats(rt.redis, site_id)
     except Exception as error:
@@ -90,11 +90,12 @@ def beat(rt: Runtime, site_id: str, operator_id: str, *, active: bool) -> None:
 def choose(rt: Runtime, site: Site, operator_id: str, chosen: str) -> State | None:
     """Takes down what an operator chose to be, and tells all consoles; None where they answer nobody on this site."""
     beat(rt, site.id, operator_id, active=True)
+    beats = heard(rt, site.id)
     with rt.db.begin() as connection:
         if operator_id not in desks.seats(connection, site.id):
             return None
         desks.choose(connection, site.id, operator_id, chosen)
-        state = state_of(rt, connection, site)
+        state = state_of(connection, site, beats, rt.clock())
     data = {"operator_id": operator_id, "presence": state.seats[operator_id].presence, "online": state.online}
     publish(rt, [(desk_of_site(site.id), {"event": "presence", "data": data})])
     return state
@@ -117,9 +118,10 @@ class Watch:
 
     def _read(self, site: Site, known: State | None) -> State:
         """The desk as it is now; where the database does not answer, as it was, but that nobody is there."""
+        beats = heard(self.rt, site.id)
         try:
             with self.rt.db.read() as connection:
-                return state_of(self.rt, connection, site)
+                return state_of(connection, site, beats, self.rt.clock())
         except Exception as error:
             if not is_transient(error):
                 raise

@@ -20,7 +20,7 @@ from backend.domain.promise import language_of, promise_text
 from backend.domain.reach import Reach, reach
 from backend.domain.routing import Plan, Waiting, plan
 from backend.domain.site import Site
-from backend.pipeline.desk import State, Watch, state_of
+from backend.pipeline.desk import State, Watch, heard, state_of
 from backend.pipeline.hear import Heard
 from backend.pipeline.tell import tell
 from backend.runtime import Runtime
@@ -111,8 +111,9 @@ class Router:
             ]
 
     def _one(self, site: Site, due: Due) -> _Told | None:
+        beats = heard(self._rt, site.id)  # before the transaction, which waits for no network
         with self._rt.db.begin() as connection:
-            state = state_of(self._rt, connection, site, lock=True)
+            state = state_of(connection, site, beats, self._rt.clock(), lock=True)
             found = conversations.find(connection, site.id, due.id, lock=True)
             if found is None or found.waiting_since is None or found.state != "open":
                 return None
@@ -162,11 +163,11 @@ class Router:
         return found, added
 
 
-def route_heard(rt: Runtime, heard: Iterable[Heard]) -> None:
+def route_heard(rt: Runtime, spoken: Iterable[Heard]) -> None:
     """Looks at once at what visitors have just begun to wait for; what goes wrong is left to the next second."""
     fresh = [
         Due(each.conversation.site_id, each.conversation.visitor_id, each.conversation.id)
-        for each in heard
+        for each in spoken
         if each.part.kind == "message" and each.conversation.waiting_since == each.part.at
     ]
     if not fresh:

@@ -20,7 +20,8 @@ CONDITION = {
         "trigger's). "
         f"At most {DEEPEST} deep, with at most {MOST_NODES} parts. Fields start with event., profile. "
         "(profile.bucket: 0 to 100 by chance, steady; profile.consent.: " + "|".join(CATEGORIES) + ", true or false as "
-        "answered, missing where nobody asked; profile.facts.: " + _FACTS + ") or site. (site.operator_online); "
+        "answered, missing where nobody asked; profile.facts.: " + _FACTS + ") or site. (site.operator_online: "
+        "whether an operator is online within working hours; in simulations, whether these hold); "
         "op is one of " + ", ".join(OPERATORS) + ". A missing field makes every op false except is_not_set, ne, not_in "
         "and not_contains. Values are never coerced; regex is RE2; before and after take RFC 3339 times or dates, "
         'or relative ones: {"ago": "30d"}, {"in": "3d"}; unchanged_for is asked of a trait.'

@@ -1,13 +1,17 @@
 """How a site's desk is written in the API and for the page: who is there, and when it answers."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from marshmallow import fields, validate
 
-from backend.domain.desk import ROUTINGS
+from backend.domain.desk import LONGEST_PATIENCE, ROUTINGS, SHORTEST_PATIENCE
+from backend.domain.duration import format_duration, parse_duration
+from backend.domain.hours import read_hours
 from backend.domain.presence import PRESENCES
-from backend.schemas.fields import Moment, StrictSchema, format_moment
+from backend.schemas.fields import Duration, Moment, StrictSchema, format_moment
+from backend.schemas.policy import Written
 
 
 class SeatOut(StrictSchema):
@@ -57,6 +61,21 @@ class DeskOut(StrictSchema):
     departments = fields.List(fields.Nested(DepartmentDeskOut))
 
 
+class DepartmentDesk(StrictSchema):
+    """How a department differs from its site; what is left out is as in the site's `policy.desk`."""
+
+    hours = Written(
+        read_hours,
+        allow_none=True,
+        metadata={"description": "Its working hours, as in `policy.desk`.", "example": {"zone": "UTC", "windows": []}},
+    )
+    routing = fields.String(allow_none=True, validate=validate.OneOf(ROUTINGS))
+    unanswered_after = Duration(
+        allow_none=True,
+        validate=validate.Range(SHORTEST_PATIENCE, LONGEST_PATIENCE, error="Must be 1m to 1d."),
+    )
+
+
 class PresencesOut(StrictSchema):
     """All who may answer on a site."""
 
@@ -70,6 +89,23 @@ class PresenceIn(StrictSchema):
     operator = fields.String(
         metadata={"description": "Whose presence it is, by their id. An operator who asks may leave it out: their own."}
     )
+
+
+def department_document(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What `DepartmentDesk` loaded, as it is kept; None for what is as in the site."""
+    span = told.get("unanswered_after")
+    return {
+        "hours": told.get("hours"),
+        "routing": told.get("routing"),
+        "unanswered_after": None if span is None else format_duration(span),
+    }
+
+
+def department_view(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a department's desk, as `DepartmentDesk` dumps it."""
+    told = {name: document.get(name) for name in DepartmentDesk().fields}
+    span = told["unanswered_after"]
+    return {**told, "unanswered_after": None if span is None else parse_duration(span)}
 
 
 def page_desk(*, online: bool, replies_in: float | None, opens_at: datetime | None) -> dict[str, Any]:

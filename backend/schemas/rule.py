@@ -192,10 +192,8 @@ class RuleIn(StrictSchema):
             ),
             requires_operator={
                 "type": "boolean",
-                "default": False,
-                "description": "It is said only while somebody is there to answer (an operator online within working "
-                "hours), asked when it is decided and again before it is shown; else it is skipped with no_operator. "
-                "In simulations, which cannot know who was there, working hours alone decide.",
+                "description": "Said only while somebody is there to answer: online, within working hours; else it is "
+                "skipped (no_operator). Asked again before it is shown. Simulations know the working hours alone.",
             },
             display={
                 "type": "string",

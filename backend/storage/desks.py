@@ -88,6 +88,25 @@ def department_names(connection: Connection, site_id: str) -> dict[str, str]:
     return {row.id: row.name for row in connection.execute(query)}
 
 
+def document_of(connection: Connection, site_id: str, department_id: str) -> dict[str, Any] | None:
+    """How a department answers; None where there is no such department."""
+    return dict(found) if (found := documents(connection, site_id).get(department_id)) is not None else None
+
+
+def change_document(
+    connection: Connection, site_id: str, department_id: str, told: Mapping[str, Any], now: datetime
+) -> bool:
+    """Puts what is told into how a department answers, and leaves the rest; False where there is no such department."""
+    found = document_of(connection, site_id, department_id)
+    if found is None:
+        return False
+    kept = {name: each for name, each in {**found, **told}.items() if each is not None}
+    same = and_(departments.c.site_id == site_id, departments.c.id == department_id)
+    values = {"document": json.dumps(kept, ensure_ascii=False), "updated_at": to_micros(now)}
+    connection.execute(update(departments).where(same).values(values))
+    return True
+
+
 def choose(connection: Connection, site_id: str, operator_id: str, presence: str) -> bool:
     """Notes what an operator chose to be; False where they are nobody here."""
     mine = and_(memberships.c.operator_id == operator_id, memberships.c.site_id.in_([site_id, ""]))

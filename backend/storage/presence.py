@@ -15,7 +15,7 @@ def beat(client: redis.Redis, site_id: str, operator_id: str, now: datetime, *, 
     pipeline = client.pipeline(transaction=True)
     moment = to_micros(now)
     pipeline.zadd(_key(site_id, "heard"), {operator_id: moment}, gt=True)
-    # A console that has just been opened counts as something done; later beats of an idle one do not.
+    # The beat of an idle console says nothing of its operator, but where nothing else is known of them.
     pipeline.zadd(_key(site_id, "active"), {operator_id: moment}, gt=active, nx=not active)
     for name in ("heard", "active"):
         pipeline.expire(_key(site_id, name), KEPT_SECONDS)

@@ -114,3 +114,28 @@ def test_pages_learn_how_long_it_usually_takes(api: Api, rt: Runtime, site: str,
             )
     assert told(client, api, site)["replies_in"] == 120
     assert api.get(f"/sites/{site}/desk").json["replies_in"] == 120
+
+
+def test_a_department_answers_by_a_desk_of_its_own(api: Api, site: str, eve: str, other_site: str) -> None:
+    path = f"/sites/{site}/departments/n/desk"
+    kept = {"zone": "UTC", "windows": [{"from": "22:00", "to": "06:00"}]}
+    assert api.get(path).json == {"hours": kept, "routing": "previous", "unanswered_after": None}
+    wanted = {"hours": MONDAYS, "routing": None, "unanswered_after": "90m"}
+    assert api("PUT", path, wanted).json == wanted
+    assert api.get(path).json == wanted
+    [night] = api.get(f"/sites/{site}/desk").json["departments"]
+    assert (night["opens_at"], night["routing"]) == ("2026-03-02T08:00:00Z", "manual")
+    for wrong, where in (
+        ({"hours": {"zone": "UTC", "windows": [{"from": "9", "to": "10:00"}]}}, ["hours", "windows", "0", "from"]),
+        ({"routing": "auto"}, ["routing"]),
+        ({"unanswered_after": "30s"}, ["unanswered_after"]),
+        ({"texts": {}}, ["texts"]),
+    ):
+        answer = api("PUT", path, wrong)
+        assert answer.status_code == 422, answer.text
+        found = answer.json["errors"]
+        for key in where:
+            found = found[key]
+    assert api.get(path).json == wanted
+    assert api.get(f"/sites/{other_site}/departments/n/desk").status_code == 404
+    assert api("PUT", f"/sites/{site}/departments/x/desk", {}).status_code == 404

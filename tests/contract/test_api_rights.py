@@ -110,6 +110,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("DELETE", "/sites/<site>/push/subscriptions"): (RECORD, {"endpoint": BROWSER["endpoint"]}),
     ("POST", "/sites/<site>/conversations/<conversation_id>/attachments"): (RECORD, b"a text"),
     ("POST", "/sites/<site>/conversations/<conversation_id>/typing"): (RECORD, None),
+    ("GET", "/sites/<site>/departments/<department_id>/desk"): (READ, None),
+    ("PUT", "/sites/<site>/departments/<department_id>/desk"): (ADMINISTER, {"routing": "manual"}),
     ("GET", "/sites/<site>/webhooks"): (READ, None),
     ("POST", "/sites/<site>/webhooks/<webhook_id>/retry"): (RULES, None),
     ("GET", "/sites/<site>/products"): (READ, None),

@@ -53,6 +53,7 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "webhook_retention": "7d",
             "rfm": {"recency": [3, 9, 27, 81]},
             "loyalty": [{"name": "silver", "orders": 2}, {"name": "gold", "orders": 5, "revenue": "99.50"}],
+            "desk": {"hours": {"zone": "Europe/Vienna", "windows": [{"from": "09:00", "to": "18:00"}]}},
         },
         "capture": {
             "page_views": False,

@@ -5,8 +5,16 @@ from typing import Any
 
 from backend.domain.site import Site
 from backend.errors import Forbidden, Invalid, NotFound
-from backend.pipeline.desk import State, Watch, choose, state_of
-from backend.schemas.desk import DeskOut, PresenceIn, PresencesOut, SeatOut
+from backend.pipeline.desk import State, Watch, choose, heard, state_of
+from backend.schemas.desk import (
+    DepartmentDesk,
+    DeskOut,
+    PresenceIn,
+    PresencesOut,
+    SeatOut,
+    department_document,
+    department_view,
+)
 from backend.storage import desks
 from backend.web.api.blueprint import Blueprint
 from backend.web.auth import principal
@@ -25,8 +33,9 @@ def show_the_desk(*, site: Site) -> dict[str, Any]:
     stands in the site's `policy.desk` and in its departments.
     """
     rt = runtime()
+    beats = heard(rt, site.id)
     with rt.db.read() as conn:
-        state = state_of(rt, conn, site)
+        state = state_of(conn, site, beats, rt.clock())
         names = desks.department_names(conn, site.id)
     return {
         "online": state.online,
@@ -47,8 +56,9 @@ def show_the_desk(*, site: Site) -> dict[str, Any]:
 def list_who_is_there(*, site: Site) -> dict[str, Any]:
     """List who is there"""
     rt = runtime()
+    beats = heard(rt, site.id)
     with rt.db.read() as conn:
-        return {"items": _seats(state_of(rt, conn, site))}
+        return {"items": _seats(state_of(conn, site, beats, rt.clock()))}
 
 
 @blueprint.route("/sites/<site>/presence", methods=["PUT"])
@@ -72,6 +82,38 @@ def choose_a_presence(body: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
     if state is None:
         raise NotFound("There is no such operator on this site.")
     return next(each for each in _seats(state) if each["operator_id"] == operator_id)
+
+
+@blueprint.route("/sites/<site>/departments/<department_id>/desk", methods=["GET"])
+@blueprint.allow("read")
+@blueprint.response(200, DepartmentDesk)
+def show_the_desk_of_a_department(department_id: str, *, site: Site) -> dict[str, Any]:
+    """Show how a department answers
+
+    As far as it differs from the site.
+    """
+    with runtime().db.read() as conn:
+        found = desks.document_of(conn, site.id, department_id)
+    if found is None:
+        raise NotFound("There is no such department.")
+    return department_view(found)
+
+
+@blueprint.route("/sites/<site>/departments/<department_id>/desk", methods=["PUT"])
+@blueprint.allow("administer")
+@blueprint.arguments(DepartmentDesk, example={"hours": {"zone": "UTC", "windows": [{"from": "22:00", "to": "06:00"}]}})
+@blueprint.response(200, DepartmentDesk)
+def change_the_desk_of_a_department(body: Mapping[str, Any], department_id: str, *, site: Site) -> dict[str, Any]:
+    """Change how a department answers
+
+    Its own hours, routing and patience; what is left out, or null, is as in the site's `policy.desk`.
+    """
+    rt = runtime()
+    with rt.db.begin() as conn:
+        told = department_document(body)
+        if not desks.change_document(conn, site.id, department_id, told, rt.clock()):
+            raise NotFound("There is no such department.")
+    return department_view(told)
 
 
 def _seats(state: State) -> list[dict[str, Any]]:
