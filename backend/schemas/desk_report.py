@@ -121,3 +121,11 @@ class ThreadExportQuery(StrictSchema):
 
     format = fields.String(load_default="html", validate=validate.OneOf(("html", "jsonl")))
     notes = fields.Boolean(load_default=True, metadata={"description": "false: only what the visitor may read."})
+
+
+class TalkLineOut(StrictSchema):
+    """One line of an export: a conversation as `GET conversations` tells it, or a part with its author's name."""
+
+    record = fields.String(metadata={"enum": ["conversation", "part"]})
+    id = fields.String()
+    author_name = fields.String(allow_none=True, metadata={"description": "Of a part: the operator's."})

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, literal, null, or_, select, union, union_all
+from sqlalchemy import CTE, Connection, and_, case, func, literal, null, or_, select, union, union_all
 
 from backend.domain.desk_report import Step, Touch
 from backend.domain.purchase import purchase_of
@@ -82,14 +82,7 @@ def touches(connection: Connection, site_id: str, earliest: datetime, until: dat
         .distinct()
         .cte("persons")
     )
-    members = union(
-        select(persons.c.person, persons.c.person.label("member")),
-        select(visitors.c.merged_into, visitors.c.visitor_id).where(
-            visitors.c.site_id == site_id,
-            visitors.c.merged_into.is_not(None),
-            visitors.c.merged_into.in_(select(persons.c.person)),
-        ),
-    ).cte("members")
+    members = _members(site_id, persons)
     nothing = [null().label(name) for name in ("message_id", "type", "received_at", "arrival", "body")]
     said = (
         select(
@@ -126,6 +119,18 @@ def touches(connection: Connection, site_id: str, earliest: datetime, until: dat
     both = union_all(said, ordered).subquery("both")
     query = select(both).order_by(both.c.person, both.c.at, both.c.rank, both.c.arrival)
     yield from ((row[0], _touch(row)) for piece in pieces_of(connection, query, AT_ONCE) for row in piece)
+
+
+def _members(site_id: str, persons: CTE) -> CTE:
+    """These persons with everybody who was merged into them."""
+    return union(
+        select(persons.c.person, persons.c.person.label("member")),
+        select(visitors.c.merged_into, visitors.c.visitor_id).where(
+            visitors.c.site_id == site_id,
+            visitors.c.merged_into.is_not(None),
+            visitors.c.merged_into.in_(select(persons.c.person)),
+        ),
+    ).cte("members")
 
 
 def _touch(row: Sequence[Any]) -> Touch:

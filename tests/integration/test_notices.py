@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backend.channels.directory import open_channels
 from backend.channels.web_push import public_key, push_key
-from backend.domain.conversation import Conversation, Part
+from backend.domain.conversation import Conversation
 from backend.domain.hook import slack_body
 from backend.domain.webhook import webhook_secret
 from backend.pipeline import converse
@@ -32,6 +32,7 @@ from tests.integration.test_conversations import chat
 from tests.integration.test_webhooks import verify
 from tests.integration.web_server import WebServer, answer, web_server
 from tests.integration.webhook_world import Hooks
+from tests.ports import free_port
 from tests.unit.test_web_push import claims
 
 ANNA, BERT = Speaker("a" * 32, "Anna"), Speaker("b" * 32, "Bert")
@@ -92,15 +93,15 @@ def test_a_hook_is_told_what_it_asked_for_signed_and_in_the_log(shop: Shop, serv
     hook_id = hook(shop, server.url("/all"))
     hook(shop, server.url("/waiting"), events=["conversation.waiting"])
     hook(shop, server.url("/off"), active=False)
-    shop.send(identify("user-1", {"name": "Ann Smith"}), chat("Is it in stock?", userId="user-1"))
+    shop.send(identify("user-1", {"name": "Ann Smith"}), chat("Is it in stock?", userId="user-1", anonymousId="ann"))
     assert shop.rt.queue.waiting(WEBHOOKS) == 1, "it is rung for at once"
-    shop.send(chat("Hello?", userId="user-1"))
+    shop.send(chat("Hello?", userId="user-1", anonymousId="ann"))
     found = only(shop)
     converse.say(shop.rt, shop.site, found.id, "our own", ANNA, kind="note")
     converse.say(shop.rt, shop.site, found.id, "It is.", ANNA)
     converse.change(shop.rt, shop.site, found.id, {"assignee_id": BERT.id, "state": "closed", "tags": ["x"]}, ANNA)
     rated = {"conversation_id": found.id, "rating": 5, "text": "Thank you"}
-    shop.send(call("Live Chat Conversation Rated", rated, userId="user-1"))
+    shop.send(call("Live Chat Conversation Rated", rated, userId="user-1", anonymousId="ann"))
     go(shop)
     for asked in server.asked:
         verify(webhook_secret(shop.site.secret_key), asked.headers, asked.body)
@@ -122,7 +123,7 @@ def test_a_hook_is_told_what_it_asked_for_signed_and_in_the_log(shop: Shop, serv
     assert (first["conversation"]["id"], first["part"]["text"]) == (found.id, "Is it in stock?")
     listed = api(shop, "GET", f"/webhooks?hook={hook_id}").json["items"]
     assert {(each["status"], each["rule_id"], each["hook_id"]) for each in listed} == {("delivered", None, hook_id)}
-    shop.send(chat("And now?", userId="user-1", properties={"conversation_id": found.id}))
+    shop.send(chat("And now?", userId="user-1", anonymousId="ann", properties={"conversation_id": found.id}))
     go(shop)
     assert [each.json["type"] for each in server.asked if each.path == "/waiting"][1:] == ["conversation.waiting"]
 
@@ -180,7 +181,7 @@ def test_slack_is_told_in_a_line_that_nobody_can_forge(shop: Shop, server: WebSe
     hook(shop, server.url("/slack"), format="slack", events=["conversation.waiting", "conversation.rated"])
     shop.send(
         identify("u", {"name": "<!channel>|x>\n*Boss*"}),
-        chat("<https://evil.example|click> & <!here>\n> forged\nA new line", userId="u"),
+        chat("<https://evil.example|click> & <!here>\n> forged\nA new line", userId="u", anonymousId="ann"),
     )
     go(shop)
     [asked] = server.asked
@@ -248,7 +249,11 @@ def test_operators_browsers_are_called_when_somebody_waits_and_nobody_else_can_r
 ) -> None:
     anna, _ = browser(shop, server, "/anna", ANNA.id), browser(shop, server, "/bert", BERT.id)
     assert api(shop, "POST", "/push/subscriptions", anna.told("c" * 32)).status_code == 422, "no operator"
-    shop.send(identify("u", {"name": "Ann"}), chat("Is it <b>in stock</b>?", userId="u"), chat("Hello?", userId="u"))
+    shop.send(
+        identify("u", {"name": "Ann"}),
+        chat("Is it <b>in stock</b>?", userId="u", anonymousId="ann"),
+        chat("Hello?", userId="u", anonymousId="ann"),
+    )
     go(shop)
     assert sorted(each.path for each in server.asked) == ["/anna", "/bert"], "once for one who waits"
     asked = next(each for each in server.asked if each.path == "/anna")
@@ -265,7 +270,7 @@ def test_operators_browsers_are_called_when_somebody_waits_and_nobody_else_can_r
     assert claims(token, key)["aud"] == server.url("").rstrip("/")
     assert api(shop, "GET", "/webhooks").json["items"] == [], "no webhook of the site's"
     converse.say(shop.rt, shop.site, found.id, "It is.", ANNA)
-    shop.send(chat("Thank you", userId="u"))
+    shop.send(chat("Thank you", userId="u", anonymousId="ann"))
     go(shop)
     assert [each.path for each in server.asked[2:]] == ["/anna"], "it is hers now"
     converse.change(shop.rt, shop.site, found.id, {"assignee_id": BERT.id}, ANNA)
@@ -307,7 +312,7 @@ def mails(shop: Shop) -> list[Any]:
 def test_operators_are_told_by_mail_of_who_waits_too_long_and_not_too_often(each_shop: Shop) -> None:
     shop, channel = each_shop, open_channels(each_shop.rt.settings)["email"]
     staff(shop)
-    shop.send(identify("u", {"name": "Ann\r\nBcc: x@y.example"}), chat("<script>Hello?", userId="u"))
+    shop.send(identify("u", {"name": "Ann\r\nBcc: x@y.example"}), chat("<script>Hello?", userId="u", anonymousId="ann"))
     shop.clock.forward(minutes=29)
     assert send_digests(shop.rt, channel) == 0
     shop.clock.forward(minutes=2)
@@ -344,12 +349,8 @@ def test_operators_are_told_by_mail_of_who_waits_too_long_and_not_too_often(each
 
 
 def test_a_digest_that_nobody_takes_is_tried_again_soon(shop: Shop) -> None:
-    from tests.ports import free_port
-
     shop.send(chat("Hello?"))
     shop.clock.forward(hours=1)
-    with open_shop(shop.rt.settings.database_url, shop.rt.settings.redis_url, shop.rt.settings.data_dir) as _:
-        pass
     settings = shop.rt.settings.load(
         {}, data_dir=str(shop.rt.settings.data_dir), smtp_url=f"smtp://127.0.0.1:{free_port()}"
     )
@@ -358,6 +359,3 @@ def test_a_digest_that_nobody_takes_is_tried_again_soon(shop: Shop) -> None:
     assert send_digests(shop.rt, up) == 0
     shop.clock.forward(minutes=5)
     assert send_digests(shop.rt, up) == 2
-
-
-__all__ = ["Part"]

@@ -129,7 +129,7 @@ def _shown_parts(
 
 
 def _names(connection: Connection, piece: Sequence[Part]) -> dict[str, str]:
-    ids = {each.author_id for each in piece} | {each.content.get("to") for each in piece if each.kind == "event"}
+    ids = [each.author_id for each in piece] + [each.content.get("to") for each in piece if each.kind == "event"]
     return operators.names(connection, {each for each in ids if isinstance(each, str)})
 
 

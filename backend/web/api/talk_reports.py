@@ -8,7 +8,7 @@ from flask import Response, stream_template
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline.report_desk import report_on_conversations
-from backend.schemas.desk_report import DeskReportOut, DeskReportQuery, TalkExportQuery, ThreadExportQuery
+from backend.schemas.desk_report import DeskReportOut, DeskReportQuery, TalkExportQuery, TalkLineOut, ThreadExportQuery
 from backend.storage import conversations
 from backend.web.api import talk_files
 from backend.web.api.blueprint import Blueprint
@@ -41,7 +41,7 @@ def report_on_talks(query: Mapping[str, Any], *, site: Site) -> dict[str, Any]:
 @blueprint.route("/sites/<site>/conversations/export", methods=["GET"])
 @blueprint.allow("read")
 @blueprint.arguments(TalkExportQuery, location="query")
-@blueprint.response(200)
+@blueprint.response(200, TalkLineOut)
 def export_conversations(query: Mapping[str, Any], *, site: Site) -> Response:
     """Export conversations
 
@@ -59,7 +59,7 @@ def export_conversations(query: Mapping[str, Any], *, site: Site) -> Response:
 @blueprint.route("/sites/<site>/conversations/<conversation_id>/export", methods=["GET"])
 @blueprint.allow("read")
 @blueprint.arguments(ThreadExportQuery, location="query")
-@blueprint.response(200)
+@blueprint.response(200, TalkLineOut)
 def export_a_conversation(query: Mapping[str, Any], conversation_id: str, *, site: Site) -> Response:
     """Export a conversation
 
