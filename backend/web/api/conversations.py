@@ -13,6 +13,7 @@ from backend.pipeline import converse
 from backend.pipeline.attach import address_of, addressed, attach
 from backend.pipeline.converse import Speaker
 from backend.pipeline.hint import operator_types
+from backend.pipeline.transfer import transfer
 from backend.schemas.conversation import (
     AttachmentOut,
     AttachmentQuery,
@@ -104,9 +105,10 @@ def show_a_conversation(conversation_id: str, *, site: Site) -> dict[str, Any]:
 def change_a_conversation(body: Mapping[str, Any], conversation_id: str, *, site: Site) -> dict[str, Any]:
     """Change a conversation
 
-    Its state, assignee, department, priority or tags. What somebody says opens it again.
+    Its state, assignee, department, priority or tags. What somebody says opens it again. Whom it is given to must be
+    an operator of the site who may answer.
     """
-    return conversation_view(converse.change(runtime(), site, conversation_id, body, _speaker())[0])
+    return conversation_view(transfer(runtime(), site, conversation_id, body, _speaker()))
 
 
 @blueprint.route("/sites/<site>/conversations/<conversation_id>/parts", methods=["GET"])

@@ -77,7 +77,7 @@
   });
   document.addEventListener("toggle", (event) => {
     if (event.target.matches && event.target.matches("details.menu") && event.target.open) {
-      const first = event.target.querySelector("[autofocus], input:not([type=hidden])");
+      const first = event.target.querySelector("[autofocus], input[name]:not([type=hidden])");
       if (first) first.focus();
     }
   }, true);
@@ -110,7 +110,7 @@
       if (source.readyState === 2) {
         source.close();
         source = null;
-        setTimeout(begin, Math.min(60000, 2000 * Math.pow(2, Math.min(failures, 5))) * (0.7 + Math.random() * 0.6));
+        setTimeout(begin, Math.min(15000, 1000 * Math.pow(2, Math.min(failures, 5))) * (0.7 + Math.random() * 0.6));
       }
     };
     for (const name of ["part", "marks", "typing", "presence", "visitor", "changed"]) {
