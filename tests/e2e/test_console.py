@@ -13,7 +13,7 @@ from tests.stack import Shop, Stack, stack, track, wait_for
 __all__ = ["sdk_browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SOON = 30_000
+SOON = 60_000
 XSS = '"><img src=x onerror=hacked()><script>hacked()</script>'
 
 
@@ -35,6 +35,8 @@ def page(sdk_browser: Browser) -> Iterator[Page]:
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda told: wrong.append(told.text) if "Content Security Policy" in told.text else None)
+    opened.on("console", lambda told: print(told.text))  # shown where the test fails
+    opened.on("requestfailed", lambda asked: print(asked.url, asked.failure))
     yield opened
     context.close()
     assert wrong == []

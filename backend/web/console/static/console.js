@@ -110,7 +110,7 @@
       if (source.readyState === 2) {
         source.close();
         source = null;
-        setTimeout(begin, Math.min(60000, 2000 * Math.pow(2, Math.min(failures, 5))) * (0.7 + Math.random() * 0.6));
+        setTimeout(begin, Math.min(15000, 1000 * Math.pow(2, Math.min(failures, 5))) * (0.7 + Math.random() * 0.6));
       }
     };
     for (const name of ["part", "marks", "typing", "presence", "visitor", "changed"]) {
