@@ -276,6 +276,18 @@ def test_an_administrator_of_one_site_manages_who_is_something_there(
     assert api.post("/operators", again).status_code == 409
 
 
+def test_a_conversation_is_given_to_operators_of_its_site_only(
+    api: Api, site: str, other_site: str, address: Callable[[str], str]
+) -> None:
+    given = [{"site": other_site, "role": "operator"}]
+    stranger = api.post("/operators", {"email": "x@shop.example", "name": "X", "memberships": given}).json["id"]
+    path = address("/sites/<site>/conversations/<conversation_id>")
+    for wrong in ({"assignee_id": stranger}, {"assignee_id": "nobody"}, {"department_id": "none"}):
+        assert api("PATCH", path, wrong).status_code == 422, wrong
+    mine = api.get("/operators").json["items"][0]["id"]
+    assert api("PATCH", path, {"assignee_id": mine}).json["assignee_id"] == mine
+
+
 def test_a_foreign_token_cannot_be_revoked(api: Api, as_role: Callable[..., Api], site: str, other_site: str) -> None:
     theirs = api.post("/tokens", {"name": "x", "role": "operator", "site": other_site}).json
     everywhere = api.post("/tokens", {"name": "x", "role": "operator"}).json

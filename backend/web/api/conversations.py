@@ -8,6 +8,7 @@ from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline import converse
 from backend.pipeline.converse import Speaker
+from backend.pipeline.transfer import transfer
 from backend.schemas.conversation import (
     ConversationIn,
     ConversationOut,
@@ -97,9 +98,10 @@ def show_a_conversation(conversation_id: str, *, site: Site) -> dict[str, Any]:
 def change_a_conversation(body: Mapping[str, Any], conversation_id: str, *, site: Site) -> dict[str, Any]:
     """Change a conversation
 
-    Its state, assignee, department, priority or tags. What somebody says opens it again.
+    Its state, assignee, department, priority or tags. What somebody says opens it again. Whom it is given to must be
+    an operator of the site who may answer.
     """
-    return conversation_view(converse.change(runtime(), site, conversation_id, body, _speaker())[0])
+    return conversation_view(transfer(runtime(), site, conversation_id, body, _speaker()))
 
 
 @blueprint.route("/sites/<site>/conversations/<conversation_id>/parts", methods=["GET"])

@@ -77,7 +77,7 @@
   });
   document.addEventListener("toggle", (event) => {
     if (event.target.matches && event.target.matches("details.menu") && event.target.open) {
-      const first = event.target.querySelector("[autofocus], input:not([type=hidden])");
+      const first = event.target.querySelector("[autofocus], input[name]:not([type=hidden])");
       if (first) first.focus();
     }
   }, true);
