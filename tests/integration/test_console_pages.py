@@ -1,5 +1,6 @@
 """The console's pages: who may see which, of whose site, and that nothing which a visitor says does anything there."""
 
+import json
 import re
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -10,11 +11,11 @@ import pytest
 from backend.domain.operator import Membership
 from backend.domain.segment import parse_segment
 from backend.pipeline import access
-from backend.storage import access_log, console_sessions, conversations, operators, segments, tokens, visitors
+from backend.storage import access_log, console_sessions, conversations, operators, rules, segments, tokens, visitors
 from backend.storage.console_sessions import form_token
 from backend.storage.sites import create_site, new_site
 from backend.web.console import site_pages
-from tests.core_fixtures import Shop, call, identify, popup_rule, redis_url, shop, sqlite_template, sqlite_url
+from tests.core_fixtures import POPUP, Shop, call, identify, popup_rule, redis_url, shop, sqlite_template, sqlite_url
 
 __all__ = ["redis_url", "shop", "sqlite_template", "sqlite_url"]
 
@@ -42,6 +43,11 @@ PAGES: dict[str, tuple[set[str], dict[str, str] | None]] = {
     "rule_state": (RULES, {"status": "paused"}),
     "rule_restore": (RULES, {"version": "1"}),
     "rule_why": (READ, None),
+    "rule_new": (RULES, None),
+    "rule_edit": (RULES, None),
+    "rule_check": (RULES, {"rule": "{}"}),
+    "rule_preview": (RULES, {"rule": "{}"}),
+    "rule_save": (RULES, {"rule": "{}"}),
     "overview": (READ, None),
     "overview_now": (READ, None),
     "settings": (READ, None),
@@ -51,6 +57,7 @@ PAGES: dict[str, tuple[set[str], dict[str, str] | None]] = {
     "new_token": (ADMINISTER, {"name": "x", "role": "read_only"}),
     "revoke_token": (ADMINISTER, {}),
 }
+VARIANT = {"name": "A", "content": {"title": "Dear {{ first_name }}, {{ product.name }}", "body": "Hello"}}
 PAYLOAD = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}"
 
 
@@ -318,3 +325,34 @@ def test_a_rule_is_switched_explained_and_put_back(shop: Shop, known: dict[str, 
     assert "<b>1</b> of 1 visitors" in counted
     wrong = desk.post("/segments/count", condition='{"field": "profile.stage", "op": "equals", "value": "cart"}').text
     assert "condition.op" in wrong
+
+
+def test_a_rule_is_written_with_its_mistakes_at_their_place_shown_as_it_would_be_said_and_kept(
+    shop: Shop, known: dict[str, str]
+) -> None:
+    shop.send(identify("u-1", {"first_name": "<b>Ann</b>"}))
+    desk = sit_down(shop, "marketer")
+    rule = popup_rule("Product Added", name="Hello", message={**POPUP, "variants": [VARIANT]})
+    wrong = {**rule, "audience": {"all": [{"field": "profile.stage", "op": "equals", "value": "cart"}]}}
+    found = desk.post("/rules/check", rule=json.dumps(wrong)).json["mistakes"]
+    assert [path for path, _ in found] == ["audience.all.0.op"]
+    assert desk.post("/rules/check", rule="{").json["mistakes"][0][1].startswith("This is no JSON")
+    assert desk.post("/rules/save", rule=json.dumps(wrong)).json["mistakes"] == found
+    said = desk.post("/rules/preview", rule=json.dumps(rule), visitor="u-1").json["said"]
+    assert [each["content"]["title"] for each in said] == ["Dear <b>Ann</b>, Lamp"]
+    missing = json.dumps(rule).replace("first_name", "nickname")
+    assert "nickname" in desk.post("/rules/preview", rule=missing, visitor="u-1").json["said"][0]["mistake"]
+    assert (
+        desk.post("/rules/preview", rule=json.dumps({"message": {"variants": [1, {"content": 2}]}})).status_code == 200
+    )
+
+    kept = desk.post("/rules/save", rule=json.dumps(rule)).json["saved"]
+    rule_id = kept.rpartition("/")[2].partition("?")[0]
+    again = desk.post("/rules/save", rule=json.dumps(rule | {"name": "Hi"}), id=rule_id, version="1").json
+    assert "saved" in again
+    late = desk.post("/rules/save", rule=json.dumps(rule), id=rule_id, version="1").json["mistakes"]
+    assert "has changed in the meantime" in late[0][1]
+    with shop.rt.db.read() as connection:
+        stored = rules.get_rule(connection, shop.site.id, rule_id)
+    assert stored is not None
+    assert (stored.status, stored.version, stored.document["name"]) == ("draft", 2, "Hi")
