@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from backend.domain.consent import NOTHING_ASKED, ConsentPolicy
+from backend.domain.desk_policy import DeskPolicy
 from backend.domain.funnel import BUILT_IN, Funnel
 
 
@@ -24,7 +25,7 @@ class Policy:
     `honour_gpc` and `honour_dnt`: browsers that send Global Privacy Control or Do Not Track are not observed, unless
     their visitor has agreed. `retention` is how long events are kept, by name (`*`: all others), `access_log_kept` how
     long it is remembered who looked at whom. `hide_query` names parameters of addresses whose values are not kept,
-    beside those that always carry secrets.
+    beside those that always carry secrets. `conversation` says how the site's operators answer.
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
@@ -45,6 +46,7 @@ class Policy:
     webhook_retention: timedelta = timedelta(days=30)
     rfm: Mapping[str, Any] | None = None
     loyalty: tuple[Mapping[str, Any], ...] = ()
+    conversation: DeskPolicy = DeskPolicy()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

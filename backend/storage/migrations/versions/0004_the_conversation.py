@@ -12,10 +12,12 @@ depends_on = None
 def upgrade() -> None:
     _talk()
     _desk()
+    _mailing()
 
 
 def downgrade() -> None:
     for name in (
+        *("conversation_mails", "mail_addresses"),
         *("canned_replies", "console_sessions", "departments", "memberships", "operators"),
         *("attachments", "parts", "conversations"),
     ):
@@ -46,6 +48,7 @@ def _talk() -> None:
         sa.Column("answered_at", sa.BigInteger(), nullable=True),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.Column("mailed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("mail_due_at", sa.BigInteger(), nullable=True),
         sa.Column("routed_at", sa.BigInteger(), nullable=True),
         sa.Column("rating", sa.Integer(), nullable=True),
         sa.Column("remark", sa.Text(), nullable=True),
@@ -173,3 +176,54 @@ def _desk() -> None:
         sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_canned_replies")),
     )
     op.create_index("ix_canned_replies_site_id_shortcut", "canned_replies", ["site_id", "shortcut"], unique=True)
+
+
+def _mailing() -> None:
+    unmailed = sa.text("last > mailed AND last > seen")
+    op.create_index(
+        "ix_conversations_unmailed",
+        "conversations",
+        ["last_at"],
+        unique=False,
+        sqlite_where=unmailed,
+        postgresql_where=unmailed,
+    )
+    op.create_table(
+        "mail_addresses",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("refused_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("visitor_id", "conversation_id", "address", name=op.f("pk_mail_addresses")),
+    )
+    op.create_index("ix_mail_addresses_digest", "mail_addresses", ["digest"], unique=True)
+    op.create_table(
+        "conversation_mails",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("first", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("sent_at", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("visitor_id", "conversation_id", "number", name=op.f("pk_conversation_mails")),
+    )
+    on_its_way = sa.text("status IN ('queued', 'claimed', 'sending')")
+    op.create_index(
+        "ix_conversation_mails_due_at",
+        "conversation_mails",
+        ["due_at"],
+        unique=False,
+        sqlite_where=on_its_way,
+        postgresql_where=on_its_way,
+    )
