@@ -15,3 +15,7 @@ class DeskPolicy:
     """
 
     mail_after: timedelta | None = timedelta(minutes=5)
+
+
+ANSWERED_BY_MAIL = DeskPolicy()
+"""What holds where a site says nothing."""

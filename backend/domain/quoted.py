@@ -35,7 +35,8 @@ _WROTE = re.compile(
 _SEPARATOR = re.compile(
     r"^\s*(?:[-_*=]{2,}\s*)(?:Original Message|Forwarded message|Ursprüngliche Nachricht|Weitergeleitete Nachricht"
     r"|Исходное сообщение|Пересылаемое сообщение|Пересланное сообщение|Оригінальне повідомлення|Вихідне повідомлення"
-    r"|Переслане повідомлення|Оригинално съобщение|Препратено съобщение|元のメッセージ|オリジナルメッセージ|転送メッセージ)"
+    r"|Переслане повідомлення|Оригинално съобщение|Препратено съобщение"
+    r"|元のメッセージ|オリジナルメッセージ|転送メッセージ)"
     r"(?:\s*[-_*=]{2,})\s*$",
     re.IGNORECASE,
 )
@@ -50,7 +51,8 @@ _FIELD = re.compile(
 )
 
 _SENT_FROM = re.compile(
-    r"^\s*(?:Sent from (?:my|Outlook|Mail|Yahoo|Samsung)|Get Outlook for|Von meinem .{1,40} gesendet|Gesendet (?:von|mit)"
+    r"^\s*(?:Sent from (?:my|Outlook|Mail|Yahoo|Samsung)|Get Outlook for|Von meinem .{1,40} gesendet"
+    r"|Gesendet (?:von|mit)"
     r"|Отправлено (?:с|из|от)|Отправлено со|Надіслано (?:з|із)|Відправлено (?:з|із)|Изпратено от|Изпратен от"
     r"|(?:iPhone|iPad|Android|Galaxy).{0,20}から送信)[^\n]{0,80}$",
     re.IGNORECASE,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from backend.domain.consent import NOTHING_ASKED, ConsentPolicy
-from backend.domain.desk_policy import DeskPolicy
+from backend.domain.desk_policy import ANSWERED_BY_MAIL, DeskPolicy
 from backend.domain.funnel import BUILT_IN, Funnel
 
 
@@ -46,7 +46,7 @@ class Policy:
     webhook_retention: timedelta = timedelta(days=30)
     rfm: Mapping[str, Any] | None = None
     loyalty: tuple[Mapping[str, Any], ...] = ()
-    conversation: DeskPolicy = DeskPolicy()
+    conversation: DeskPolicy = ANSWERED_BY_MAIL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

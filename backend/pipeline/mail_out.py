@@ -6,43 +6,30 @@ it to wait again, or as `unknown`.
 """
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
 from backend.channels.base import ADDRESS_GONE, CHANNEL_DOWN
 from backend.channels.email import EmailChannel
-from backend.channels.email.letter import Sender
-from backend.channels.email.talk import Line, Talk
-from backend.domain.conversation import Conversation, Part
+from backend.channels.email.talk import Talk
+from backend.domain.conversation import Conversation
 from backend.domain.identity import derive
-from backend.domain.profile import Profile
-from backend.domain.reach import Reach, address_of
-from backend.domain.reply_address import LINK_LIFETIME, Link, reply_address, reply_token, seal_link
-from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription, normalised_email
 from backend.errors import DeliveryError
 from backend.pipeline.faults import point
+from backend.pipeline.mail_talk import Postbox, address_for, compose, token_of
 from backend.pipeline.note import note
 from backend.pipeline.outcome import ATTEMPTS, BACK_OFF, jitter
-from backend.pipeline.permits import receiver_name
 from backend.runtime import Runtime
-from backend.settings import Settings
-from backend.storage import conversations, mails, operators, parts, unsubscribes, visitors
+from backend.storage import conversations, mails, parts, unsubscribes
 from backend.storage.database import Connection, is_transient
 from backend.storage.mails import Correspondent, StoredMail
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 100
-HISTORY = 10
-"""Parts from before that a mail repeats."""
-
-NEW = 20
-"""Parts that it is about, the latest ones; who writes more of them in a row is read on the page."""
-
 GIVEN_UP = timedelta(days=3)
 """So long after it was said a part waits for an address that may be used."""
 
@@ -53,21 +40,6 @@ SECONDS = 1.0
 
 class _Withdrawn(Exception):
     """It was seen meanwhile, or somebody else has it: the mail must not leave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Postbox:
-    """Where this installation's mails come from, and where answers go to: None where nobody takes them in."""
-
-    sender: Sender
-    domain: str | None
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Postbox":
-        """Answers come to the domain of the settings; without one to the sender's, where the listener is on."""
-        sender = Sender.of(settings.mail_from, settings.public_url)
-        own = sender.domain if settings.mail_in and sender.domain != "localhost" else None
-        return cls(sender, settings.mail_reply_domain or own)
 
 
 class Mailer:
@@ -102,7 +74,7 @@ class Mailer:
         with self.rt.db.read() as connection:
             found = mails.unmailed(connection, now, AT_ONCE)
         promised = 0
-        for conversation, _ in found:
+        for conversation in found:
             with self.rt.db.begin() as connection:
                 promised += self._promise(connection, conversation, now)
         return promised
@@ -123,7 +95,7 @@ class Mailer:
         if last.at + after > now:
             mails.look_later(connection, conversation, last.at + after)
             return False
-        address = self._address(connection, conversation, site)
+        address = address_for(self.rt, connection, conversation, site)
         if address is None:
             mails.look_later(
                 connection, conversation, now + min(max(now - last.at, timedelta(minutes=1)), LONGEST_LOOK)
@@ -134,7 +106,7 @@ class Mailer:
         who = Correspondent(
             site_id=site.id, visitor_id=conversation.visitor_id, conversation_id=conversation.id, address=address
         )
-        mails.correspond(connection, who, self.rt.sites.vault.digest(self._token(who)), now)
+        mails.correspond(connection, who, self.rt.sites.vault.digest(token_of(self.rt, who)), now)
         mails.promise(
             connection,
             StoredMail(
@@ -151,22 +123,6 @@ class Mailer:
             ),
         )
         return True
-
-    def _token(self, who: Correspondent) -> str:
-        return reply_token(self.rt.settings.secret_key, who.site_id, who.conversation_id, who.address)
-
-    def _address(self, connection: Connection, conversation: Conversation, site: Site) -> str | None:
-        """The address at which this person may be answered, if one is known and takes mails."""
-        profile = visitors.load_profile(connection, conversation.visitor_id)
-        if profile is None:
-            return None
-        found = address_of(profile, site.policy)
-        if not isinstance(found, Reach) or found.address is None:
-            return None
-        address = normalised_email(found.address)
-        why = unsubscribes.reason(connection, Subscription.email(site.id, address), self.rt.sites.vault)
-        gone = why == unsubscribes.REFUSED or mails.refused(connection, visitors.members_of(profile), address)
-        return None if gone else address
 
     def _recover(self) -> None:
         with self.rt.db.begin() as connection:
@@ -193,44 +149,6 @@ class Mailer:
                 sent += _Attempt(self, mail).go(session.send_talk)
         return sent
 
-    def talk(self, connection: Connection, mail: StoredMail, now: datetime) -> Talk | None:
-        """The mail as it is to be written now; None where the visitor has seen it, or it is gone."""
-        conversation = conversations.find(connection, mail.site_id, mail.conversation_id)
-        site = self.rt.sites.by_id(mail.site_id)
-        if conversation is None or site is None or conversation.seen >= mail.number:
-            return None
-        profile = visitors.load_profile(connection, conversation.visitor_id)
-        if profile is None or self._address(connection, conversation, site) != mail.address:
-            return None
-        told = parts.list_parts(
-            connection, conversation, before=mail.number + 1, limit=HISTORY + NEW, kinds=["message"]
-        )
-        new = [each for each in told if each.author == "operator" and each.number >= mail.first][-NEW:]
-        if all(each.deleted_at is not None for each in new):
-            return None
-        before = [each for each in told if each.number < new[0].number][-HISTORY:]
-        speakers = {each.author_id for each in told if each.author == "operator" and each.author_id is not None}
-        names = operators.names(connection, speakers)
-        domain = self.postbox.domain
-        link = Link(site_id=site.id, conversation_id=conversation.id, expires_at=mail.created_at + LINK_LIFETIME)
-        who = Correspondent(
-            site_id=site.id, visitor_id=mail.visitor_id, conversation_id=mail.conversation_id, address=mail.address
-        )
-        return Talk(
-            id=mail.id,
-            address=mail.address,
-            receiver=receiver_name(profile.traits),
-            site=site.name,
-            operator=names.get(new[-1].author_id or "", ""),
-            new=[_line(each, names, site) for each in new],
-            before=[_line(each, names, site) for each in before],
-            link=f"{self.rt.settings.public_url}/t/{seal_link(self.rt.settings.secret_key, link)}",
-            reply_to=None if domain is None else reply_address(self._token(who), domain),
-            earlier=_thread(connection, conversation, mail),
-            locale=_locale(profile),
-            at=now,
-        )
-
     def tell(self, mail: StoredMail, event: str, reason: str) -> None:
         """Notes in the conversation what became of a mail."""
         content = {"event": event, "to": mail.address, **({"reason": reason} if reason else {})}
@@ -252,7 +170,7 @@ class _Attempt:
         with rt.db.begin() as connection:
             if not mails.claim(connection, mail, now):
                 return False
-            talk = self.mailer.talk(connection, mail, now)
+            talk = compose(rt, self.mailer.postbox, connection, mail, now)
             if talk is None:
                 mails.end(connection, mail, "skipped", now, "seen, or nobody to write to")
                 return False
@@ -283,7 +201,7 @@ class _Attempt:
         point("before_mail_data")
         now = self.rt.clock()
         with self.rt.db.begin() as connection:
-            wanted = self.mailer.talk(connection, self.mail, now) is not None
+            wanted = compose(self.rt, self.mailer.postbox, connection, self.mail, now) is not None
             if not wanted:
                 mails.end(connection, self.mail, "skipped", now, "seen, or nobody to write to")
             held = wanted and mails.begin(connection, self.mail, now)
@@ -325,37 +243,3 @@ def forget_address(rt: Runtime, site_id: str, visitor_id: str, conversation_id: 
         mails.refuse(connection, who, now)
         subscription = Subscription.email(site_id, address)
         unsubscribes.add(connection, subscription, unsubscribes.REFUSED, now, rt.sites.vault)
-
-
-def _line(part: Part, names: dict[str, str], site: Site) -> Line:
-    mine = part.author == "visitor"
-    attached = part.content.get("files")
-    files = [str(each.get("name")) for each in attached if isinstance(each, dict)] if isinstance(attached, list) else []
-    title = str(part.content.get("title") or "") if part.author == "rule" else ""
-    return Line(
-        name=None if mine else names.get(part.author_id or "") or site.name,
-        text="\n".join(filter(None, (title, part.text))),
-        at=part.at,
-        files=files[:10],
-        taken_back=part.deleted_at is not None,
-    )
-
-
-def _thread(connection: Connection, conversation: Conversation, mail: StoredMail) -> Sequence[str]:
-    """The Message-IDs of the thread, in order of time: ours bare, and those of answers in angle brackets."""
-    found = [(at, each) for each, at in mails.ids_of(connection, conversation) if each != mail.id]
-    for part in parts.list_parts(connection, conversation, limit=50, kinds=["message"]):
-        told = part.content.get("mail_id")
-        if part.author == "visitor" and isinstance(told, str) and told.startswith("<"):
-            found.append((part.at, told))
-    ids = [each for _, each in sorted(found)]
-    return ids if len(ids) <= 20 else [ids[0], *ids[-19:]]
-
-
-def _locale(profile: Profile) -> str | None:
-    return profile.device.locale if profile.device is not None else None
-
-
-def own_addresses(postbox: Postbox) -> set[str]:
-    """Addresses that only we write from."""
-    return {postbox.sender.address.lower()}

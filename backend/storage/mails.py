@@ -49,15 +49,15 @@ class Correspondent:
     refused_at: datetime | None = None
 
 
-def unmailed(connection: Connection, now: datetime, limit: int) -> list[tuple[Conversation, int]]:
-    """Conversations with something that neither the visitor has seen nor a mail has told, and up to where mails told.
+def unmailed(connection: Connection, now: datetime, limit: int) -> list[Conversation]:
+    """Conversations with something that neither the visitor has seen nor a mail has told.
 
     Left out are those that are to be looked at later.
     """
     due = or_(conversations.c.mail_due_at.is_(None), conversations.c.mail_due_at <= to_micros(now))
     unseen = and_(conversations.c.last > conversations.c.mailed, conversations.c.last > conversations.c.seen)
-    query = select(*CONVERSATION, conversations.c.mailed).where(unseen, due).order_by(conversations.c.last_at)
-    return [(conversation_of(row), row.mailed) for row in connection.execute(query.limit(limit))]
+    query = select(*CONVERSATION).where(unseen, due).order_by(conversations.c.last_at)
+    return [conversation_of(row) for row in connection.execute(query.limit(limit))]
 
 
 def mailed(connection: Connection, conversation: Conversation) -> int:

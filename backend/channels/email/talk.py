@@ -107,8 +107,7 @@ def _shown(line: Line, texts: Mapping[str, str]) -> dict[str, Any]:
 def _plain(told: Mapping[str, Any]) -> str:
     texts = told["texts"]
     blocks = [told["mark"]] if told["mark"] else []
-    for part in told["new"]:
-        blocks.append("\n".join([f"{part['name']}:", *part["lines"], *_files(part, texts)]))
+    blocks += ["\n".join([f"{part['name']}:", *part["lines"], *_files(part, texts)]) for part in told["new"]]
     blocks.append(f"{texts['continue']}: {told['link']}\n{told['how']}")
     if told["before"]:
         blocks.append(f"-- {texts['earlier']} --")
