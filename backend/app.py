@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from backend.runtime import Runtime, build_runtime
 from backend.settings import Settings
-from backend.web import api, demo, errors, hooks, live, metrics, page
+from backend.web import api, demo, errors, hooks, live, metrics, page, talk
 from backend.web.collector import Collector
 from backend.web.context import KEY
 
@@ -39,7 +39,7 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
     if role == "live":
         app.register_blueprint(live.blueprint)
         return app
-    for blueprint in (live.inbox, page.blueprint, hooks.blueprint, demo.blueprint):
+    for blueprint in (live.inbox, page.blueprint, hooks.blueprint, talk.blueprint, talk.mailbox, demo.blueprint):
         app.register_blueprint(blueprint)
     api.register(app)
     app.wsgi_app = Collector(app, settings.caller_rate, settings.proxies)  # type: ignore[method-assign]

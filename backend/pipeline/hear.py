@@ -5,6 +5,7 @@ So a part that the collector has accepted is kept once, and in the order in whic
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from backend.domain.conversation import (
     RATED,
@@ -19,7 +20,7 @@ from backend.domain.conversation import (
     numbered,
     text_of,
 )
-from backend.domain.event import Event
+from backend.domain.event import SIGNAL, Event
 from backend.domain.message import ON_SITE, Message
 from backend.domain.profile import Profile
 from backend.storage import conversations, messages, parts, visitors
@@ -91,8 +92,11 @@ class _Listener:
         conversation = self._going_on(event, message) or self._begun(spoken, message)
         if message is not None:
             conversation = self._quote(conversation, message)
-        channel = message.channel if message is not None else "chat"
-        content = {"attachments": attached} if attached else {}
+        channel, content = _by_mail(event)
+        if message is not None:
+            channel = message.channel
+        if attached:
+            content["attachments"] = attached
         self._add(
             conversation,
             Said(
@@ -168,6 +172,13 @@ class _Listener:
         self.found = [after, *(each for each in self.found if each.id != after.id)]
         self.heard.append(Heard(after, part, self.person_id))
         return after
+
+
+def _by_mail(event: Event) -> tuple[str, dict[str, Any]]:
+    """The channel by which it came, and what a mail has beside its text: told by ourselves only, never by a page."""
+    if event.type != SIGNAL or event.properties.get("channel") != "email":
+        return "chat", {}
+    return "email", {name: event.properties[name] for name in ("mail_id", "files", "from") if name in event.properties}
 
 
 def _attached(event: Event) -> list[str]:
