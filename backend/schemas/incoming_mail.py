@@ -209,7 +209,7 @@ def _decoded_header(raw: object) -> str:
 def _from(mail: Message) -> tuple[str, str]:
     """Name and address of whoever it says it is from."""
     raw = str(mail.get("from", "") or mail.get("sender", ""))[:LONGEST_HEADER]
-    for name, address in getaddresses([raw], strict=False):
+    for name, address in getaddresses([raw]):
         if "@" in address:
             return _decoded_header(name)[:100], clean(_decoded_header(address))[:320]
     return "", ""

@@ -355,7 +355,8 @@ def test_what_is_forged_large_or_broken_does_no_harm(shop: Shop, post: MailServe
         assert bring(port, big + (b"y" * 74 + b"\r\n") * (50 * 2**20 // 76), address(mail))[0] == 552
         bomb = b"Message-ID: <b@b>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 50_000
         assert bring(port, bomb, address(mail))[0] == 552
-        broken = b"From: ada@example.com\r\nMessage-ID: <c@c>\r\nContent-Type: multipart/mixed; boundary\r\n\r\n--\xff\xfe hi \0"
+        head = b"From: ada@example.com\r\nMessage-ID: <c@c>\r\nContent-Type: multipart/mixed; boundary\r\n\r\n"
+        broken = head + b"--\xff\xfe hi \0"
         assert bring(port, broken, address(mail))[0] == 250
         html = EmailMessage()
         html["From"], html["Message-ID"] = ADA, "<h@h>"
