@@ -27,6 +27,7 @@ _WROTE = re.compile(
     r"[^\n]{0,80}:"
     rf"|(?:On|Am|Le|El|Il|Op|W dniu|Dne|Den)\s{_DATE}[^\n]{{0,200}}"
     r"(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|napisał|napsal|skrev)[^\n]{0,80}:"
+    rf"|{_DATE}[^\n]{{0,200}}<[^<>\s]{{1,100}}@[^<>\s]{{1,100}}>\s*[::]"
     rf"|{_DATE}[^\n]{{0,200}}(?:のメール|に書きました|は書きました|さんは書きました|のメッセージ)[^\n]{{0,20}}[::]"
     r")\s*$",
     re.IGNORECASE,
@@ -123,6 +124,9 @@ def _without_header(lines: list[str]) -> list[str]:
     for at in range(max(0, len(lines) - 6), len(lines)):
         if _wrote(lines, at) or _fields(lines, at) or _SEPARATOR.match(lines[at]):
             return lines[:at]
+    told = [at for at, line in enumerate(lines) if line.strip()]
+    if told and lines[told[-1]].rstrip().endswith((":", "：")):
+        return lines[: told[-1]]
     return lines
 
 

@@ -59,7 +59,7 @@ class Receiver:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Takes the mail itself."""
         raw = envelope.original_content or b""
-        sender, recipients = envelope.mail_from or "", list(envelope.rcpt_tos)
+        sender, recipients = (envelope.mail_from or "").strip("<>"), list(envelope.rcpt_tos)
 
         def work() -> str:
             take(self.rt, raw, recipients, sender)

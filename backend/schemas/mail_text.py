@@ -58,7 +58,8 @@ class _Reader:
                 continue
             if end <= begin:
                 end = html.find(">", begin)
-                if end < 0:
+                if end < 0:  # no tag follows any more
+                    self._text(html[begin:].partition("<!--")[0])
                     return
             another = html.find("<", begin + 1)
             if 0 <= another < end:

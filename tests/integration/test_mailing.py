@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from email import policy
 from email.message import EmailMessage
 from typing import Any
 
@@ -113,7 +114,7 @@ def listening(shop: Shop, kind: str = "smtp") -> Iterator[int]:
 
 def bring(port: int, mail: EmailMessage | bytes, to: str, sender: str = ADA) -> tuple[int, str]:
     """What the server says to a mail."""
-    data = mail if isinstance(mail, bytes) else mail.as_bytes()
+    data = mail if isinstance(mail, bytes) else mail.as_bytes(policy=policy.SMTP)
     with smtplib.SMTP("127.0.0.1", port, timeout=20) as smtp:
         try:
             smtp.sendmail(sender, [to], data)
@@ -184,8 +185,8 @@ def test_what_was_seen_is_not_mailed_nor_is_it_to_whom_nobody_may_write(shop: Sh
     assert mailer(shop, post.url).turn() == 1, "now it is known"
     converse.say(shop.rt, shop.site, theirs.id, "Still", ANNA)
     with shop.rt.db.begin() as connection:
-        policy = replace(shop.site.policy, conversation=DeskPolicy(mail_after=None))
-        sites.update_site(connection, shop.rt.sites.vault, replace(shop.site, policy=policy))
+        silent = replace(shop.site.policy, conversation=DeskPolicy(mail_after=None))
+        sites.update_site(connection, shop.rt.sites.vault, replace(shop.site, policy=silent))
     shop.rt.sites.forget()
     shop.clock.forward(hours=1)
     assert mailer(shop, post.url).turn() == 0, "the site does without"

@@ -31,10 +31,10 @@ def test_a_token_names_one_correspondent_of_one_conversation() -> None:
 
 
 ANSWERS = {
-    "gmail, English": "Yes, the red one.\n\nOn Sun, 1 Mar 2026 at 09:06, Anna (Shop) <reply+x@in.example>\nwrote:\n\n> Red?\n",
-    "Apple, English": "Yes, the red one.\n\nSent from my iPhone\n\n> On 1 Mar 2026, at 09:06, Anna wrote:\n> \n> Red?\n",
-    "Outlook, English": "Yes, the red one.\n\nFrom: Anna\nSent: Sunday, 1 March 2026 09:06\nTo: Ada\nSubject: Red\n\nRed?",
-    "our mark": "Yes, the red one.\n\nsome header that nobody knows\n\n##- Please write your answer above this line -##\nRed?",
+    "gmail, English": "Yes, the red one.\n\nOn Sun, 1 Mar 2026 at 09:06, Anna <reply+x@in.example>\nwrote:\n\n> Red?\n",
+    "Apple, English": "Yes, the red one.\n\nSent from my iPhone\n\n> On 1 Mar 2026, Anna wrote:\n> \n> Red?\n",
+    "Outlook, English": "Yes, the red one.\n\nFrom: Anna\nSent: 1 March 2026 09:06\nTo: Ada\nSubject: Red\n\nRed?",
+    "our mark": "Yes, the red one.\n\nin a language that nobody knows:\n\n##- Please answer above -##\nRed?",
     "signature": "Yes, the red one.\n\n-- \nAda\nEngines & Co\n",
     "closing": "Yes, the red one.\n\nBest regards,\nAda\n",
     "gmail, Russian": "Yes, the red one.\n\nвс, 1 мар. 2026 г. в 09:06, Anna (Shop) <a@b.example>:\n\n> Red?\n",
@@ -55,7 +55,7 @@ ANSWERS = {
     "gmail, German": "Yes, the red one.\n\nAm So., 1. März 2026 um 09:06 Uhr schrieb Anna <a@b.example>:\n\n> Red?\n",
     "Outlook, German": "Yes, the red one.\n\nVon: Anna\nGesendet: Sonntag, 1. März 2026\nAn: Ada\nBetreff: Red\n\nRed?",
     "German phone": "Yes, the red one.\n\nVon meinem iPhone gesendet\n",
-    "French, by the library": "Yes, the red one.\n\nLe dim. 1 mars 2026 à 09:06, Anna <a@b.example> a écrit :\n\n> Red?\n",
+    "French": "Yes, the red one.\n\nLe dim. 1 mars 2026 à 09:06, Anna <a@b.example> a écrit :\n\n> Red?\n",
     "below the quote": "> Red?\n\nYes, the red one.\n",
 }
 
