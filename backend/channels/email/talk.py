@@ -113,7 +113,7 @@ def _plain(told: Mapping[str, Any]) -> str:
         blocks.append(f"-- {texts['earlier']} --")
         for part in told["before"]:
             quoted = [f"> {line}" for line in [*part["lines"], *_files(part, texts)]]
-            blocks.append("\n".join([f"> {part['name']}, {part['at']}:", *quoted]))
+            blocks.append("\n".join([f"> {part['name']}, {part['at']} UTC:", *quoted]))
     blocks.append(told["site"])
     return "\n\n".join(blocks) + "\n"
 
