@@ -100,6 +100,14 @@ def work() -> None:
     _until_told(run, "work delivers messages")
 
 
+@main.command("mail-in")
+def mail_in() -> None:
+    """Take in answers by mail: listen for SMTP or LMTP."""
+    from backend.ops.mail_server import run
+
+    _until_told(run, "mail-in takes in answers by mail")
+
+
 @main.command()
 def tick() -> None:
     """Run upkeep: sends again what was lost, clears away what is old."""

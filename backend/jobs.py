@@ -14,8 +14,10 @@ from rq.timeouts import BaseDeathPenalty
 
 from backend.channels.base import Channel
 from backend.channels.directory import open_channels
+from backend.channels.email import EmailChannel
 from backend.pipeline.call_out import Callers
 from backend.pipeline.deliver import deliver
+from backend.pipeline.mail_out import Mailer
 from backend.runtime import Runtime
 from backend.storage.queue import NAME, WEBHOOKS
 
@@ -56,17 +58,28 @@ def webhook_job(refs: Sequence[Sequence[str]]) -> None:
 
 
 def work(rt: Runtime, stop: threading.Event) -> None:
-    """Works until `stop`; webhooks in threads of their own, so that neither they nor mails wait for the other."""
+    """Works until `stop`; each kind in threads of its own: webhooks, mails of rules, and those of conversations."""
     global _process
     callers = Callers(rt)
-    _process = _Process(rt, open_channels(rt.settings), callers, stop)
+    channels = open_channels(rt.settings)
+    _process = _Process(rt, channels, callers, stop)
     beside = threading.Thread(target=_listen, args=(rt, WEBHOOKS, stop), daemon=True, name="webhooks")
     beside.start()
+    email = channels["email"]
+    talks = threading.Thread(target=_talk, args=(rt, email, stop), daemon=True, name="talks")
+    talks.start()
     try:
         _listen(rt, NAME, stop)
     finally:
         callers.close(2.0)  # what is cut off then is sent again, with the same id
         beside.join(5)
+        talks.join(5)
+
+
+def _talk(rt: Runtime, channel: Channel, stop: threading.Event) -> None:
+    """Carries conversations on by mail until `stop`."""
+    if isinstance(channel, EmailChannel):
+        Mailer(rt, channel).run(stop)
 
 
 def _listen(rt: Runtime, queue: str, stop: threading.Event) -> None:

@@ -94,6 +94,14 @@ def _place(entry: str) -> str:
     return f"[{host}]:{int(found[2])}" if ":" in host else f"{host}:{int(found[2])}"
 
 
+def _domain(text: str) -> str:
+    value = text.strip().rstrip(".").lower()
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if len(value) > 190 or not re.fullmatch(rf"({label}\.)*{label}", value):
+        raise ValueError("must be a domain such as mail.shop.example")
+    return value
+
+
 def _secret(text: str) -> str:
     if len(value := _text(text)) < 8:
         raise ValueError("must have at least 8 characters")
@@ -133,6 +141,15 @@ class Settings:
     log_url: str = _setting("", partial(_url, (*REDIS, "redis+cluster")), "the Redis of the log; REDIS_URL")
     smtp_url: str = _setting("", partial(_url, ("smtp", "smtps")), "the mail server; empty: .eml files in DIR/outbox")
     mail_from: str = _setting("chimein <chimein@localhost>", _text, "the sender of mails")
+    mail_reply_domain: str = _setting(
+        "", _domain, "the domain of addresses for answers, reply+TOKEN@DOMAIN; the sender's, where MAIL_IN is set"
+    )
+    mail_in: str = _setting(
+        "", partial(_url, ("smtp", "lmtp")), "where `mail-in` listens, smtp://127.0.0.1:2525; set: `up` starts it"
+    )
+    mail_in_secret: str = _setting(
+        "", _secret, "what a mail provider shows at /v1/mail/inbound; empty: a site's keys only", secret=True
+    )
     secret_key: str = _setting("", _secret, "signs links and tokens; made at first start", secret=True)
     admin_token: str = _setting("", _token, "Bearer token of an administrator; made at first start", secret=True)
     metrics_token: str = _setting("", _token, "Bearer token for /metrics from afar; empty: loopback only", secret=True)

@@ -59,10 +59,11 @@ def _through(profile: Profile, channel: str, policy: Policy) -> Reach | str:
     return "no_address"
 
 
-def _by_mail(profile: Profile, policy: Policy) -> Reach | str:
+def address_of(profile: Profile, policy: Policy) -> Reach | str:
+    """The address at which this visitor may be answered, whatever promotions they took their leave of; or why none."""
     said = profile.traits.get("email")
     if isinstance(said, str) and "@" in said:
-        return _unless_unsubscribed(profile, said.strip())
+        return Reach("email", said.strip())
     typed = [each for each in profile.identifiers if each.kind == "email" and "@" in each.value]
     proven = verified(typed)
     usable = [each for each in typed if each.source != "form_field" or (each.kind, each.value) in proven]
@@ -72,7 +73,7 @@ def _by_mail(profile: Profile, policy: Policy) -> Reach | str:
         usable = typed
     if not usable:
         return "no_address"
-    return _unless_unsubscribed(profile, max(usable, key=lambda each: each.last_seen).value)
+    return Reach("email", max(usable, key=lambda each: each.last_seen).value)
 
 
 def _unless_unsubscribed(profile: Profile, address: str) -> Reach | str:
@@ -86,3 +87,9 @@ def receiver_name(traits: Mapping[str, object]) -> str | None:
         if said:
             return " ".join(said)
     return None
+
+
+def _by_mail(profile: Profile, policy: Policy) -> Reach | str:
+    found = address_of(profile, policy)
+    left = isinstance(found, Reach) and found.address is not None and found.address.lower() in profile.unsubscribed
+    return "unsubscribed" if left else found

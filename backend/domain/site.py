@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from backend.domain.consent import NOTHING_ASKED, ConsentPolicy
+from backend.domain.desk_policy import ANSWERED_BY_MAIL, DeskPolicy
 from backend.domain.funnel import BUILT_IN, Funnel
 
 
@@ -25,7 +26,8 @@ class Policy:
     their visitor has agreed. `retention` is how long events are kept, by name (`*`: all others), `access_log_kept` how
     long it is remembered who looked at whom. `hide_query` names parameters of addresses whose values are not kept,
     beside those that always carry secrets. `desk` is a document: working hours, routing and what is said to who waits
-    (see `domain/desk`). `texts` are words of the chat by language (`*`: any) that say it otherwise.
+    (see `domain/desk`). `texts` are words of the chat by language (`*`: any) that say it otherwise. `conversation` says
+    how the site's operators answer.
     """
 
     max_event_age: timedelta = timedelta(minutes=10)
@@ -48,6 +50,7 @@ class Policy:
     loyalty: tuple[Mapping[str, Any], ...] = ()
     desk: Mapping[str, Any] | None = None
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    conversation: DeskPolicy = ANSWERED_BY_MAIL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

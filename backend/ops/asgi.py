@@ -50,8 +50,8 @@ BUSY: Answer = (
     b'{"code":"too_many_requests","status":429,"message":"Other files are on their way: come again.","errors":{}}',
 )
 
-_UPLOAD = re.compile(r"/api/v1/sites/[^/]+/products/?")
 _ATTACHMENT = re.compile(r"/v1/attachments/?|/api/v1/sites/[^/]+/conversations/[^/]+/attachments/?")
+_UPLOAD = re.compile(r"/api/v1/sites/[^/]+/products/?|/v1/mail/inbound/?")
 
 logger = logging.getLogger(__name__)
 

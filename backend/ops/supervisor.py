@@ -34,8 +34,9 @@ def python(command: str) -> list[str]:
 def plans(settings: Settings) -> list[Plan]:
     """The processes of one machine beside Redis."""
     environ = settings.environ()
+    taking = ("web", "live", *(("mail-in",) if settings.mail_in else ()))
     return [
-        *(Plan(name=name, command=python(name), environ=environ, group=0, grace=5.0) for name in ("web", "live")),
+        *(Plan(name=name, command=python(name), environ=environ, group=0, grace=5.0) for name in taking),
         *(
             Plan(name=name, command=python(name), environ=environ, group=1, grace=3.0)
             for name in ("process", "work", "tick")

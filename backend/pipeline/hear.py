@@ -6,6 +6,7 @@ So a part that the collector has accepted is kept once, and in the order in whic
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from backend.domain.attachment import MOST_IN_A_PART, told_of
 from backend.domain.conversation import (
@@ -21,7 +22,7 @@ from backend.domain.conversation import (
     numbered,
     text_of,
 )
-from backend.domain.event import Event
+from backend.domain.event import SIGNAL, Event
 from backend.domain.message import ON_SITE, Message
 from backend.domain.profile import Profile
 from backend.pipeline.promise import Promises
@@ -102,8 +103,11 @@ class _Listener:
         conversation = self._going_on(event, message) or self._begun(spoken, message)
         if message is not None:
             conversation = self._quote(conversation, message)
-        channel = message.channel if message is not None else "chat"
-        content = {"attachments": attached} if attached else {}
+        channel, content = _by_mail(event)
+        if message is not None:
+            channel = message.channel
+        if attached:
+            content["attachments"] = attached
         self._add(
             conversation,
             Said(
@@ -188,6 +192,13 @@ class _Listener:
         promised = self.promises.take(conversation, after, part)
         self.heard.append(Heard(after, part, self.person_id, promised))
         return after
+
+
+def _by_mail(event: Event) -> tuple[str, dict[str, Any]]:
+    """The channel by which it came, and what a mail has beside its text: told by ourselves only, never by a page."""
+    if event.type != SIGNAL or event.properties.get("channel") != "email":
+        return "chat", {}
+    return "email", {name: event.properties[name] for name in ("mail_id", "files", "from") if name in event.properties}
 
 
 def _attached(event: Event) -> list[str]:

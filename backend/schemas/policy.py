@@ -8,8 +8,9 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from backend.domain.calendar import read_quiet_hours
-from backend.domain.consent import CATEGORIES, NOTHING_ASKED, ConsentPolicy
+from backend.domain.consent import CATEGORIES, NOTHING_ASKED
 from backend.domain.desk import read_desk
+from backend.domain.desk_policy import LONGEST_WAIT
 from backend.domain.duration import format_duration
 from backend.domain.fact import read_levels, read_rfm
 from backend.domain.mistakes import Mistakes
@@ -78,6 +79,25 @@ class ConsentFields(StrictSchema):
             "description": "Before a promotional message is sent elsewhere, or a webhook of a promotional rule tells "
             "another system of somebody.",
             "example": "marketing",
+        },
+    )
+
+
+def _a_week(span: timedelta | None) -> None:
+    if span is not None and span > LONGEST_WAIT:
+        raise ValidationError(f"Must be at most {format_duration(LONGEST_WAIT)}.")
+
+
+class DeskFields(StrictSchema):
+    """How a site's conversations are kept."""
+
+    mail_after = Duration(
+        allow_none=True,
+        validate=_a_week,
+        metadata={
+            "description": "So long after the last thing that an operator said and the visitor has not seen, it goes "
+            "out as mail, to an address that may be used; null: never.",
+            "example": "5m",
         },
     )
 
@@ -201,6 +221,7 @@ class PolicyFields(StrictSchema):
             "example": ["email"],
         },
     )
+    conversation = fields.Nested(DeskFields, metadata={"description": "How its conversations are kept."})
     access_log_kept = Duration(
         validate=_a_day, metadata={"description": "How long it is remembered who looked at whom.", "example": "400d"}
     )
@@ -243,9 +264,11 @@ def policy_view(policy: Policy) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in _names}
 
 
-def policy_values(told: Mapping[str, Any], consent: ConsentPolicy) -> dict[str, Any]:
-    """What `PolicyFields` loaded as fields of `Policy`; what is told of consent is put into what was asked before."""
-    values = dict(told)
+def policy_values(told: Mapping[str, Any], before: Policy) -> dict[str, Any]:
+    """What `PolicyFields` loaded as fields of `Policy`; what is told of one of its parts is put into that part."""
+    values, consent = dict(told), before.consent
+    if "conversation" in values:
+        values["conversation"] = replace(before.conversation, **values["conversation"])
     if "consent" in values:
         asked = replace(consent, **values["consent"])
         values["consent"] = NOTHING_ASKED if asked == NOTHING_ASKED else asked

@@ -8,7 +8,6 @@ from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields, validate
 
-from backend.domain.consent import NOTHING_ASKED
 from backend.domain.funnel import BUILT_IN, Funnel, read_stages
 from backend.domain.mistakes import WHOLE, Mistakes
 from backend.domain.profile import STAGES
@@ -155,7 +154,7 @@ def changed(site: Site, changes: Mapping[str, Any], funnel: Funnel | None = None
     if "origins" in values:
         values["origins"] = tuple(values["origins"])
     if "policy" in values:
-        values["policy"] = replace(site.policy, **policy_values(values["policy"], site.policy.consent))
+        values["policy"] = replace(site.policy, **policy_values(values["policy"], site.policy))
     if "attention" in values:
         values["attention"] = replace(site.attention, **_attention(values["attention"]))
     values["capture"] = capture_of(site) | values.get("capture", {})
@@ -176,7 +175,7 @@ def load_document(text: str) -> dict[str, Any]:
         **values,
         "origins": tuple(values.get("origins", ())),
         "funnel": _funnel(told.get("stages", STAGES), told.get("stages_revision", 0)),
-        "policy": Policy(**policy_values(values.get("policy", {}), NOTHING_ASKED)),
+        "policy": Policy(**policy_values(values.get("policy", {}), Policy())),
         "capture": {**CAPTURE, **values.get("capture", {})},
         "attention": Attention(**_attention(values.get("attention", {}))),
     }

@@ -18,6 +18,7 @@ conversations = Table(
     *(Column(name, Integer, nullable=False, server_default="0") for name in ("last", "seen", "read")),
     *(Column(name, BigInteger) for name in ("snoozed_until", "waiting_since", "answered_at", "closed_at")),
     Column("mailed", Integer, nullable=False, server_default="0"),  # the last part that went out by mail
+    Column("mail_due_at", BigInteger),  # when to look again whether something goes out by mail; None: at once
     Column("routed_at", BigInteger),  # when somebody was last looked for who answers
     Column("route_at", BigInteger),  # when that is to be done again
     Column("rating", Integer),
@@ -41,6 +42,13 @@ Index(
     conversations.c.snoozed_until,
     sqlite_where=text("snoozed_until IS NOT NULL"),
     postgresql_where=text("snoozed_until IS NOT NULL"),
+)
+_UNMAILED = "last > mailed AND last > seen"
+Index(
+    "ix_conversations_unmailed",
+    conversations.c.last_at,
+    sqlite_where=text(_UNMAILED),
+    postgresql_where=text(_UNMAILED),
 )
 
 parts = Table(
@@ -136,3 +144,36 @@ canned_replies = Table(
     *(Column(name, BigInteger, nullable=False) for name in ("created_at", "updated_at")),
 )
 Index("ix_canned_replies_site_id_shortcut", canned_replies.c.site_id, canned_replies.c.shortcut, unique=True)
+
+mail_addresses = Table(
+    "mail_addresses",  # to which a conversation is written, each with its own address for answers
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("site_id", "digest")),  # the keyed hash of the token
+    Column("created_at", BigInteger, nullable=False),
+    Column("refused_at", BigInteger),  # since when it is known to lead nowhere
+)
+Index("ix_mail_addresses_digest", mail_addresses.c.digest, unique=True)
+
+conversation_mails = Table(
+    "conversation_mails",
+    metadata,
+    Column("visitor_id", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),  # of the last part in it
+    *(Column(name, Text, nullable=False) for name in ("id", "site_id", "address", "status")),
+    Column("first", Integer, nullable=False),  # the number of the first part that is new in it
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    *(Column(name, BigInteger, nullable=False) for name in ("created_at", "due_at")),
+    *(Column(name, BigInteger) for name in ("lease_until", "sent_at")),
+    Column("reason", Text),
+)
+_ON_ITS_WAY = "status IN ('queued', 'claimed', 'sending')"
+Index(
+    "ix_conversation_mails_due_at",
+    conversation_mails.c.due_at,
+    sqlite_where=text(_ON_ITS_WAY),
+    postgresql_where=text(_ON_ITS_WAY),
+)

@@ -11,7 +11,10 @@ from backend.domain.conversation import PRIORITIES, Conversation
 from backend.storage.tables import conversations, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
-_COLUMNS = tuple(each for each in conversations.c if each.name not in {"mailed", "routed_at", "route_at"})
+_BESIDE = {"mailed", "mail_due_at", "routed_at", "route_at"}
+"""Columns that only mails and routing look at."""
+
+COLUMNS = tuple(each for each in conversations.c if each.name not in _BESIDE)
 
 Place = tuple[int, str]
 """Where a conversation stands in a list: the moment of its last part in µs, and its id."""
@@ -19,7 +22,7 @@ Place = tuple[int, str]
 
 def find(connection: Connection, site_id: str, conversation_id: str, *, lock: bool = False) -> Conversation | None:
     """One conversation of a site; `lock` keeps whoever else speaks in it waiting until this transaction ends."""
-    query = select(*_COLUMNS).where(conversations.c.id == conversation_id, conversations.c.site_id == site_id)
+    query = select(*COLUMNS).where(conversations.c.id == conversation_id, conversations.c.site_id == site_id)
     row = connection.execute(query.with_for_update() if lock else query).first()
     return None if row is None else conversation_of(row)
 
@@ -29,7 +32,7 @@ def of_visitors(
 ) -> list[Conversation]:
     """The conversations of these visitors, the latest first."""
     query = (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .where(conversations.c.visitor_id.in_(list(members)))
         .order_by(conversations.c.last_at.desc(), conversations.c.id.desc())
         .limit(limit)
@@ -64,7 +67,7 @@ def list_conversations(
     before: Place | None = None,
 ) -> list[Conversation]:
     """The conversations of a site, the latest first; `words` are looked for in whatever was said."""
-    query = select(*_COLUMNS).where(conversations.c.site_id == site_id)
+    query = select(*COLUMNS).where(conversations.c.site_id == site_id)
     if state is not None:
         query = query.where(conversations.c.state == state)
     if assignee_id is not None:
@@ -165,7 +168,7 @@ def forget_browsers(connection: Connection, members: Collection[str], names: Col
 def awake(connection: Connection, now: datetime, limit: int) -> list[Conversation]:
     """Those whose snooze is over."""
     until = conversations.c.snoozed_until
-    query = select(*_COLUMNS).where(until.is_not(None), until <= to_micros(now)).order_by(until).limit(limit)
+    query = select(*COLUMNS).where(until.is_not(None), until <= to_micros(now)).order_by(until).limit(limit)
     return [conversation_of(row) for row in connection.execute(query)]
 
 

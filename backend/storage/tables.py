@@ -10,8 +10,10 @@ from backend.storage.catalogue_tables import interests as interests
 from backend.storage.conversation_tables import attachments as attachments
 from backend.storage.conversation_tables import canned_replies as canned_replies
 from backend.storage.conversation_tables import console_sessions as console_sessions
+from backend.storage.conversation_tables import conversation_mails as conversation_mails
 from backend.storage.conversation_tables import conversations as conversations
 from backend.storage.conversation_tables import departments as departments
+from backend.storage.conversation_tables import mail_addresses as mail_addresses
 from backend.storage.conversation_tables import memberships as memberships
 from backend.storage.conversation_tables import operator_links as operator_links
 from backend.storage.conversation_tables import operators as operators

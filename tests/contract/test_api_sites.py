@@ -44,6 +44,7 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "retention": {"Page Viewed": "90d", "*": "400d"},
             "hide_query": ["email"],
             "access_log_kept": "30d",
+            "conversation": {"mail_after": "10m"},
             "phone_region": "AT",
             "placeholders": ["no-id"],
             "caps": [{"count": 1, "per": "session", "channels": ["popup", "chat"]}, {"count": 3, "within": "7d"}],

@@ -9,6 +9,7 @@ from backend.channels.base import Circuit, Delivery
 from backend.channels.email.letter import Letter, Sender, write
 from backend.channels.email.outbox import Outbox
 from backend.channels.email.smtp import SmtpConnection, SmtpServer, Timeouts
+from backend.channels.email.talk import Talk, write_talk
 
 
 class Post(Protocol):
@@ -64,3 +65,7 @@ class EmailSession:
     def send(self, delivery: Delivery, begin: Callable[[], None]) -> None:
         """Hands one mail over; see `Session.send`."""
         self._post.send(write(delivery, self._sender), begin)
+
+    def send_talk(self, talk: Talk, begin: Callable[[], None]) -> None:
+        """Hands one mail of a conversation over; `begin` as in `Session.send`."""
+        self._post.send(write_talk(talk, self._sender), begin)

@@ -24,7 +24,7 @@ LONGEST_NAME = 80
 
 DEFAULT_NAME = "chimein"
 
-_pages = jinja2.Environment(
+pages = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
 )
 
@@ -71,7 +71,7 @@ class Sender:
 def write(delivery: Delivery, sender: Sender) -> Letter:
     """The letter of a delivery; DeliveryError (permanent) where its address is none."""
     message, content = delivery.message, delivery.message.content
-    recipient, utf8 = _recipient(message.address or "")
+    recipient, utf8 = recipient_of(message.address or "")
     title = one_line(content.get("title"))
     parts: dict[str, Any] = {
         "title": title,
@@ -82,7 +82,7 @@ def write(delivery: Delivery, sender: Sender) -> Letter:
         "unsubscribe_url": delivery.unsubscribe_url,
     }
     # 7bit: not every server takes 8-bit text, and one that rewrites a mail breaks its signature.
-    mail = EmailMessage(EmailPolicy(linesep="\r\n", cte_type="7bit", utf8=utf8, header_factory=_headers))
+    mail = EmailMessage(EmailPolicy(linesep="\r\n", cte_type="7bit", utf8=utf8, header_factory=header_factory))
     mail["From"] = Address(sender.name or one_line(delivery.site.name)[:LONGEST_NAME], addr_spec=sender.address)
     mail["To"] = Address(one_line(delivery.name)[:LONGEST_NAME], *recipient.rsplit("@", 1))
     mail["Subject"] = (
@@ -95,7 +95,7 @@ def write(delivery: Delivery, sender: Sender) -> Letter:
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(_text(parts))
-    mail.add_alternative(_pages.get_template("letter.html").render(parts), subtype="html")
+    mail.add_alternative(pages.get_template("letter.html").render(parts), subtype="html")
     return Letter(id=message.id, sender=sender.address, recipient=recipient, data=mail.as_bytes(), utf8=utf8)
 
 
@@ -119,7 +119,7 @@ def absolute(url: object, base: str) -> str | None:
     return joined if parsed.scheme in ("http", "https") and parsed.hostname else None
 
 
-def _recipient(address: str) -> tuple[str, bool]:
+def recipient_of(address: str) -> tuple[str, bool]:
     """The address on the envelope, and whether it needs SMTPUTF8."""
     try:
         # Whether the address leads anywhere is for the mail server to say; localhost is fine within a company.
@@ -155,9 +155,22 @@ class _Verbatim(UnstructuredHeader):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-_headers = HeaderRegistry()
-for _name, _kind in (("from", _Mailbox), ("to", _Mailbox), ("list-unsubscribe", _Verbatim), ("message-id", _Verbatim)):
-    _headers.map_to_type(_name, cast(Any, _kind))
+class _Listed(UnstructuredHeader):
+    """Message-IDs, each on a line of its own and whole."""
+
+    name: str
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {(policy.linesep + ' ').join(str(self).split())}{policy.linesep}"
+
+
+header_factory = HeaderRegistry()
+for _name, _kind in (
+    *(("from", _Mailbox), ("to", _Mailbox), ("reply-to", _Mailbox)),
+    *((name, _Verbatim) for name in ("list-unsubscribe", "message-id", "in-reply-to")),
+    ("references", _Listed),
+):
+    header_factory.map_to_type(_name, cast(Any, _kind))
 
 
 def _mail_domain(public_url: str) -> str | None:

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _routing()
     _notices()
     _links()
+    _mailing()
 
 
 def downgrade() -> None:
@@ -24,6 +25,7 @@ def downgrade() -> None:
     for name in (
         *("digests", "push_subscriptions", "hooks"),
         "operator_links",
+        *("conversation_mails", "mail_addresses"),
         *("canned_replies", "console_sessions", "departments", "memberships", "operators"),
         *("attachments", "parts", "conversations"),
     ):
@@ -54,6 +56,7 @@ def _talk() -> None:
         sa.Column("answered_at", sa.BigInteger(), nullable=True),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.Column("mailed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("mail_due_at", sa.BigInteger(), nullable=True),
         sa.Column("routed_at", sa.BigInteger(), nullable=True),
         sa.Column("rating", sa.Integer(), nullable=True),
         sa.Column("remark", sa.Text(), nullable=True),
@@ -233,3 +236,54 @@ def _links() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_operator_links")),
     )
     op.create_index("ix_operator_links_operator_id", "operator_links", ["operator_id"], unique=False)
+
+
+def _mailing() -> None:
+    unmailed = sa.text("last > mailed AND last > seen")
+    op.create_index(
+        "ix_conversations_unmailed",
+        "conversations",
+        ["last_at"],
+        unique=False,
+        sqlite_where=unmailed,
+        postgresql_where=unmailed,
+    )
+    op.create_table(
+        "mail_addresses",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("refused_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("visitor_id", "conversation_id", "address", name=op.f("pk_mail_addresses")),
+    )
+    op.create_index("ix_mail_addresses_digest", "mail_addresses", ["digest"], unique=True)
+    op.create_table(
+        "conversation_mails",
+        sa.Column("visitor_id", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("site_id", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("first", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("sent_at", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("visitor_id", "conversation_id", "number", name=op.f("pk_conversation_mails")),
+    )
+    on_its_way = sa.text("status IN ('queued', 'claimed', 'sending')")
+    op.create_index(
+        "ix_conversation_mails_due_at",
+        "conversation_mails",
+        ["due_at"],
+        unique=False,
+        sqlite_where=on_its_way,
+        postgresql_where=on_its_way,
+    )

@@ -1,0 +1,294 @@
+"""How a mail is read: any bytes, however broken, become an `IncomingMail`, or are refused as too large a thing."""
+
+import codecs
+import re
+from email import message_from_bytes
+from email.errors import HeaderParseError, MessageError
+from email.header import decode_header
+from email.message import Message
+from email.policy import compat32
+from email.utils import getaddresses
+from typing import cast
+
+from backend.domain.incoming_mail import Attached, Failure, IncomingMail
+from backend.errors import TooLarge
+from backend.schemas.mail_text import text_of_html
+
+LARGEST = 25 * 2**20
+"""Bytes of a mail, as sent."""
+
+HEADER_BYTES = 256 * 1024
+HEADERS = 1_000
+LINES = 600_000
+"""A mail of the largest size has 350,000 where all of it is attachments."""
+
+MOST_BOUNDARIES = 2_000
+MOST_NESTED = 60
+"""Of what may hold further parts; with the boundaries they bound what a reader has to do."""
+
+MOST_PARTS = 300
+BODY_BYTES = 300_000
+"""Of the text that is looked at; what is longer is cut."""
+
+MOST_ATTACHED = 20
+LONGEST_HEADER = 2_000
+
+_NESTING = re.compile(rb"(?i)(?:multipart/|message/)")
+_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_UNFIT = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+"""Codecs of Python that no mail is written in, and that take long or tell nothing."""
+
+_WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "ks_c_5601-1987": "cp949", "shift_jis": "cp932", "sjis": "cp932"}
+"""What programs write that mean more than they say."""
+
+_AUTOMATIC = (
+    ("auto-submitted", re.compile(r"(?i)\s*(?!no\b)\S")),
+    ("precedence", re.compile(r"(?i)\s*(bulk|junk|list|auto_reply|auto-reply)")),
+    *((name, re.compile(r"\S")) for name in ("x-autoreply", "x-autorespond", "list-id", "list-unsubscribe")),
+    ("x-auto-response-suppress", re.compile(r"(?i).*\b(all|oof|autoreply)\b")),
+    ("x-ms-exchange-inbox-rules-loop", re.compile(r"\S")),
+)
+
+
+def read_mail(raw: bytes) -> IncomingMail:
+    """The mail; raises `TooLarge` for one with too many bytes, headers or parts, and nothing else whatever it holds."""
+    _bounded(raw)
+    try:
+        mail = message_from_bytes(raw, policy=compat32)
+        return _read(mail)
+    except (
+        RecursionError,
+        MessageError,
+        HeaderParseError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ):
+        # The library's own way to say that it cannot be read; who sent it may still be told apart.
+        return _bare(raw)
+
+
+def _bounded(raw: bytes) -> None:
+    if len(raw) > LARGEST:
+        raise TooLarge(f"A mail may have {LARGEST // 2**20} MB.")
+    head = re.split(rb"\r?\n\r?\n", raw[: HEADER_BYTES + 4], maxsplit=1)[0]
+    if len(head) > HEADER_BYTES or head.count(b"\n") > HEADERS:
+        raise TooLarge("A mail may have 1,000 lines of headers.")
+    if raw.count(b"\n") > LINES or raw.count(b"\n--") > MOST_BOUNDARIES or len(_NESTING.findall(raw)) > MOST_NESTED:
+        raise TooLarge("This mail has too many parts.")
+
+
+def _read(mail: Message) -> IncomingMail:
+    plain: list[str] = []
+    html: list[str] = []
+    attached: list[Attached] = []
+    room = BODY_BYTES
+    failure: Failure | None = None
+    returned: list[str] = []
+    for part in _parts(mail):
+        kind = part.get_content_type()
+        if kind == "message/delivery-status":
+            failure = failure or _failure(part)
+        elif kind in ("message/rfc822", "text/rfc822-headers"):
+            returned += _returned(part)
+        elif kind in ("text/plain", "text/html") and not _is_file(part):
+            if room > 0:
+                text = _text(part)[:room]
+                room -= len(text)
+                (plain if kind == "text/plain" else html).append(text)
+        elif not part.is_multipart():
+            attached.append(_attached(part))
+    body = "\n".join(plain) if any(each.strip() for each in plain) else "\n".join(map(text_of_html, html))
+    name, sender = _from(mail)
+    return IncomingMail(
+        id=_message_id(mail),
+        sender=sender,
+        sender_name=name,
+        subject=_header(mail, "subject")[:300],
+        recipients=_recipients(mail),
+        text=clean(body),
+        automatic=_automatic(mail),
+        failure=failure if failure is not None or not _is_report(mail) else _told_failure(mail, body),
+        returned=tuple(returned),
+        attached=tuple(attached[:MOST_ATTACHED]),
+    )
+
+
+def _bare(raw: bytes) -> IncomingMail:
+    """What a mail that cannot be parsed tells at its head."""
+    head, _, body = raw[:BODY_BYTES].replace(b"\r\n", b"\n").partition(b"\n\n")
+    found = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in head.decode("utf-8", "replace").split("\n"))
+    }
+    sender = re.search(r"[^\s<>,;:\"]{1,64}@[^\s<>,;:\"]{1,255}", found.get("from", "")[:LONGEST_HEADER])
+    told = _ID.search(found.get("message-id", ""))
+    return IncomingMail(
+        id=told[0] if told else "",
+        sender=clean(sender[0]) if sender else "",
+        sender_name="",
+        subject=clean(found.get("subject", ""))[:300],
+        recipients=tuple(clean(found[name])[:LONGEST_HEADER] for name in ("to", "cc", "delivered-to") if name in found),
+        text=clean(body.decode("utf-8", "replace")),
+        automatic="auto-submitted" if "auto-submitted" in found else None,
+    )
+
+
+def _parts(mail: Message) -> list[Message]:
+    """The parts in order, those of a returned or forwarded mail left out."""
+    found: list[Message] = []
+    waiting: list[Message] = [mail]
+    while waiting and len(found) < MOST_PARTS:
+        part = waiting.pop()
+        payload = part.get_payload()
+        found.append(part)
+        if part.get_content_maintype() == "multipart" and isinstance(payload, list):
+            waiting.extend(reversed([each for each in payload if isinstance(each, Message)]))
+    return found
+
+
+def _is_file(part: Message) -> bool:
+    return (part.get_content_disposition() or "") == "attachment" or bool(part.get_filename())
+
+
+def _text(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    data = payload[: BODY_BYTES * 2] if isinstance(payload, bytes) else b""
+    charset = part.get_content_charset() or ""
+    return decoded(data, charset)
+
+
+def decoded(data: bytes, charset: str) -> str:
+    """The text in these bytes, as their sender says that it is written, or as it most likely is; never an error."""
+    for name in (_WIDER.get(charset, charset), "utf-8"):
+        try:
+            codec = codecs.lookup(name)
+            if codec.name in _UNFIT or not getattr(codec, "_is_text_encoding", True):
+                continue
+            return data.decode(codec.name)
+        except (LookupError, ValueError):
+            continue
+    name = _WIDER.get(charset, charset)
+    try:
+        codec = codecs.lookup(name)
+        fit = codec.name not in _UNFIT and getattr(codec, "_is_text_encoding", True)
+        return data.decode(codec.name if fit and codec.name != "ascii" else "utf-8", "replace")
+    except (LookupError, ValueError):
+        return data.decode("utf-8", "replace")
+
+
+def clean(text: str) -> str:
+    """The text without control characters, half characters and marks that turn the direction of what follows."""
+    told = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u00a0", " ")
+    return "".join(each for each in told if each in "\n\t" or (each.isprintable() or each in _JOINERS))
+
+
+_JOINERS = frozenset("\u200c\u200d\u3000\u2009\u202f")
+"""Not printable to Python, and needed in emoji, Persian and Japanese."""
+
+
+def _header(mail: Message, name: str) -> str:
+    return _decoded_header(mail.get(name, ""))
+
+
+def _decoded_header(raw: object) -> str:
+    told = str(raw)[:LONGEST_HEADER]
+    try:
+        pieces = decode_header(told)
+        text = "".join(
+            piece if isinstance(piece, str) else decoded(piece, (charset or "").lower()) for piece, charset in pieces
+        )
+    except (HeaderParseError, ValueError, LookupError):
+        text = told
+    return " ".join(clean(text.encode("utf-8", "replace").decode("utf-8", "replace")).split())
+
+
+def _from(mail: Message) -> tuple[str, str]:
+    """Name and address of whoever it says it is from."""
+    raw = str(mail.get("from", "") or mail.get("sender", ""))[:LONGEST_HEADER]
+    for name, address in getaddresses([raw]):
+        if "@" in address:
+            return _decoded_header(name)[:100], clean(_decoded_header(address))[:320]
+    return "", ""
+
+
+def _recipients(mail: Message) -> tuple[str, ...]:
+    names = ("to", "cc", "delivered-to", "x-original-to", "x-envelope-to", "envelope-to", "x-forwarded-to")
+    return tuple(clean(str(each))[:LONGEST_HEADER] for name in names for each in (mail.get_all(name) or [])[:5])
+
+
+def _message_id(mail: Message) -> str:
+    found = _ID.search(str(mail.get("message-id", ""))[:LONGEST_HEADER])
+    return found[0] if found else ""
+
+
+def _automatic(mail: Message) -> str | None:
+    for name, pattern in _AUTOMATIC:
+        told = mail.get(name)
+        if told is not None and pattern.match(str(told)[:200]):
+            return name
+    return None
+
+
+def _attached(part: Message) -> Attached:
+    name = part.get_filename()
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    told = _decoded_header(name)[:200] if name else ""
+    return Attached(
+        name=re.sub(r"[/\\]+", "_", told).lstrip(".") or "attachment",
+        type=part.get_content_type()[:100],
+        size=len(data),
+        data=data,
+    )
+
+
+def _is_report(mail: Message) -> bool:
+    return mail.get_content_type() == "multipart/report" and str(mail.get_param("report-type", "")) == "delivery-status"
+
+
+def _failure(part: Message) -> Failure | None:
+    """The first recipient of a delivery status that has failed, else the first."""
+    payload = part.get_payload()
+    blocks = [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
+    found: list[Failure] = []
+    for block in blocks[:50]:
+        action = str(block.get("action", "")).strip().lower()[:20]
+        recipient = _typed(block.get("original-recipient")) or _typed(block.get("final-recipient"))
+        if not action or not recipient:
+            continue
+        status = _STATUS.search(str(block.get("status", ""))[:100])
+        told = _typed(block.get("diagnostic-code"))[:300]
+        found.append(Failure(recipient=recipient, action=action, status=status[1] if status else "", told=told))
+    return next((each for each in found if each.action == "failed"), next(iter(found), None))
+
+
+def _told_failure(mail: Message, body: str) -> Failure:
+    """A report without its machine's part: that it failed is sure, for whom is not."""
+    status = _STATUS.search(body[:20_000])
+    recipient = _decoded_header(mail.get("x-failed-recipients", ""))[:320]
+    return Failure(recipient=recipient, action="failed", status=status[1] if status else "", told="")
+
+
+def _typed(raw: object) -> str:
+    """The value behind the type of a field such as `rfc822; ada@shop.example`."""
+    return _decoded_header(raw or "").partition(";")[2].strip().strip("<>")[:320]
+
+
+def _returned(part: Message) -> list[str]:
+    """The addresses in the head of a mail that came back."""
+    payload = part.get_payload()
+    inner: Message | None = None
+    if isinstance(payload, list) and payload and isinstance(payload[0], Message):
+        inner = cast(Message, payload[0])
+    elif isinstance(payload, str):
+        data = part.get_payload(decode=True)
+        inner = message_from_bytes(data[:HEADER_BYTES], policy=compat32) if isinstance(data, bytes) else None
+    if inner is None:
+        return []
+    return [
+        clean(str(each))[:LONGEST_HEADER] for name in ("reply-to", "return-path") for each in inner.get_all(name) or []
+    ]
