@@ -43,7 +43,11 @@ def attach(rt: Runtime, site_id: str, visitor_id: str, name: str | None, data: b
     if kind is None:
         raise Invalid(
             "Files of this kind are not taken.",
-            {"file": ["Send an image (PNG, JPEG, GIF, WebP), a PDF, plain text, or an office document without macros."]},
+            {
+                "file": [
+                    "Send an image (PNG, JPEG, GIF, WebP), a PDF, plain text, or an office document without macros."
+                ]
+            },
         )
     now = rt.clock()
     made = Attachment(
@@ -96,7 +100,9 @@ def served(rt: Runtime, attachment_id: str, token: str) -> tuple[Attachment, Pat
         raise Forbidden("This address is over: open the conversation again.")
     with rt.db.read() as connection:
         found = attachments.find(connection, attachment_id)
-    place = None if found is None else files.place_of(rt.settings.data_dir, found.site_id, found.visitor_id, found.digest)
+    place = (
+        None if found is None else files.place_of(rt.settings.data_dir, found.site_id, found.visitor_id, found.digest)
+    )
     if found is None or place is None:
         raise NotFound("This file is gone.")
     return found, place

@@ -256,7 +256,9 @@ def _said(text: str, at: datetime, speaker: Speaker, part_id: str | None, **more
 def _with_files(connection: Connection, conversation: Conversation, said: Said, ids: Sequence[str]) -> Said:
     found = attachments.bind(connection, [conversation.visitor_id], ids, said.id)
     if len(found) < len(set(ids)):
-        raise Invalid("Some files are not there.", {"attachments": ["Must be files of this conversation, not said yet."]})
+        raise Invalid(
+            "Some files are not there.", {"attachments": ["Must be files of this conversation, not said yet."]}
+        )
     return replace(said, content={**said.content, "attachments": [told_of(each) for each in found]})
 
 

@@ -1,4 +1,4 @@
-"""Files of conversations: `POST /v1/attachments` takes a visitor's, `/files/ID/NAME` gives them to who has the address."""
+"""Files of conversations: `POST /v1/attachments` takes a visitor's, `/files/ID/NAME` gives them back."""
 
 import json
 from urllib.parse import quote

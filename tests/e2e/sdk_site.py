@@ -142,7 +142,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/v1/config":
             self.reply(self.site.config_status, self.site.config)
         elif (DIST / path[1:]).is_file() and path.endswith((".js", ".json")):
-            self.reply(200, (DIST / path[1:]).read_text(), "text/javascript" if path.endswith(".js") else "application/json")
+            self.reply(
+                200, (DIST / path[1:]).read_text(), "text/javascript" if path.endswith(".js") else "application/json"
+            )
         elif path in self.site.pages:
             self.reply(200, self.site.pages[path], "text/html", self.site.headers)
         elif path.endswith(".svg"):

@@ -28,7 +28,9 @@ def shop(chimein: Stack) -> Shop:
     demo = chimein.demo()
     for rule in demo.api("GET", "/rules?status=active").json["items"]:
         demo.api("POST", f"/rules/{rule['id']}/pause")
-    chimein.api("PATCH", "/sites/demo", {"attention": {"launcher": True}, "policy": {"texts": {"*": {"chat": "Ask us"}}}})
+    chimein.api(
+        "PATCH", "/sites/demo", {"attention": {"launcher": True}, "policy": {"texts": {"*": {"chat": "Ask us"}}}}
+    )
     return demo
 
 
@@ -114,12 +116,20 @@ def thread(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("lang", "attributes", "says", "home"),
-    [("ru", "", "Написать нам", "Назад"), ("ar", "dir=rtl", "أرسل رسالة", "رجوع"), ("xx", "", "Send us a message", "Back")],
+    [
+        ("ru", "", "Написать нам", "Назад"),
+        ("ar", "dir=rtl", "أرسل رسالة", "رجوع"),
+        ("ko", "", "Send us a message", "Back"),
+    ],
 )
 def test_the_panel_speaks_the_language_of_the_page(
     site: Site, visitor: Visitor, lang: str, attributes: str, says: str, home: str
 ) -> None:
-    site.config |= {"chat": True, "texts": {"ru": {"welcome": "Привет!"}}, "desk": {"online": False, "replies_in": 7200}}
+    site.config |= {
+        "chat": True,
+        "texts": {"ru": {"welcome": "Привет!"}},
+        "desk": {"online": False, "replies_in": 7200},
+    }
     site.talks = [thread(talk(1, "visitor", "Hello"), talk(2, "operator", "Hello, " + "long " * 100))]
     page = visitor.open(site.page("/a", "<main><h1>Shop</h1></main>", lang=lang, attributes=attributes))
     page.set_viewport_size({"width": 360, "height": 640})

@@ -160,7 +160,7 @@ def test_files_go_with_their_visitor_and_those_that_were_never_said_after_a_day(
     assert len(lying(shop)) == 3
     assert erase(shop.rt, shop.site.id, shop.profile("ann").id, ("desk", "administrator"))
     assert len(lying(shop)) == 2
-    assert not any((PNG + b"ann") == each.read_bytes() for each in lying(shop))
+    assert not any(each.read_bytes() == (PNG + b"ann") for each in lying(shop))
     assert forget_unsaid(shop.rt) == 0
     shop.clock.forward(hours=25)
     assert forget_unsaid(shop.rt) == 1

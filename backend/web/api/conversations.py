@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import request
 
+from backend.domain.attachment import LARGEST, told_of
 from backend.domain.conversation import Conversation
 from backend.domain.site import Site
-from backend.domain.attachment import LARGEST, told_of
 from backend.errors import NotFound
 from backend.pipeline import converse
 from backend.pipeline.attach import address_of, addressed, attach

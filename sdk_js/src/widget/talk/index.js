@@ -62,7 +62,7 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
   function goHome() {
     if (view) view.leave();
     view = null;
-    home = makeHome({ words, model, open: (id) => goTo(id, true), promise: repliesIn(words, atDesk().replies_in) });
+    home = makeHome({ words, model, talks, open: (id) => goTo(id, true), promise: repliesIn(words, atDesk().replies_in) });
     back.hidden = true;
     body.replaceChildren(home.element);
     refresh();

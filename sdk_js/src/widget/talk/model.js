@@ -93,7 +93,7 @@ export function makeModel({ context, thread, talks, changed, done }) {
         if (item.part) place = list.length;
         else if (item.created_at) {
           const later = list.findIndex((each) => each.at > item.created_at);
-          place = later < 0 ? list.length : later;
+          place = Math.max(place, later < 0 ? list.length : later); // what came in here stays in its order
         } else place = Math.min(place, list.length);
         list.splice(place, 0, { key: item.part || item.id || `${place} ${item.body}`, item, own: item.own, at: item.at || item.created_at, pending: !!item.part, files: item.files });
         place += 1;
