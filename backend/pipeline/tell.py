@@ -69,7 +69,8 @@ def _notes(
     data["part"] = addressed(rt, data["part"])
     notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "part", "data": data})]
     if for_visitors(part):
-        told = addressed(rt, page_part(part, name))
+        # A token has no name for visitors.
+        told = addressed(rt, page_part(part, name if part.author_id is not None else None))
         note = {"event": "part", "anonymous_id": conversation.anonymous_id, "data": told}
         notes.extend((each, note) for each in {person_id, conversation.visitor_id})
     elif part.content.get("event") == "state":

@@ -119,7 +119,7 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
       if (told.gone) model.forget();
       else if (told.talks) model.meet(told.talks);
       else if (told.by) {
-        if (view && told.by === 'operator' && view.id() === told.conversation_id) view.typing(told.name);
+        if (view && told.by === 'operator' && view.id() === told.conversation_id) view.typing(told.name || words.us);
         return;
       } else if (told.conversation_id) {
         model.hear(told);
