@@ -70,6 +70,8 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "after_error": "0s",
             "checkout": ["/kasse*", "*/pay"],
             "teaser_first": True,
+            "launcher": True,
+            "sound": True,
         },
     }
     made = api.post("/sites", wanted)
