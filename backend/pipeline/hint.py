@@ -18,8 +18,8 @@ def visitor_types(rt: Runtime, who: Viewer, conversation_id: str) -> None:
     tell_typing(rt, found, None, None)
 
 
-def operator_types(rt: Runtime, site: Site, conversation_id: str, name: str) -> None:
-    """Tells the visitor's pages that the operator of this name is typing; NotFound."""
+def operator_types(rt: Runtime, site: Site, conversation_id: str, name: str | None) -> None:
+    """Tells the visitor's pages that the operator of this name (None: somebody) is typing; NotFound."""
     with rt.db.read() as connection:
         found = conversations.find(connection, site.id, conversation_id)
         if found is None:

@@ -36,11 +36,20 @@ def tell_heard(rt: Runtime, heard: Iterable[Heard]) -> None:
 
 def tell_changed(rt: Runtime, conversation: Conversation, person_id: str) -> None:
     """Tells how far both sides have read."""
-    data = {"conversation_id": conversation.id, "read": conversation.read, "seen": conversation.seen}
-    notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "marks", "data": data})]
+    notes = _marks(conversation, person_id)
+    publish(rt, [(desk_of(conversation.site_id), {"event": "marks", "data": notes[0][1]["data"]}), *notes])
+
+
+def _marks(conversation: Conversation, person_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """How far both sides have read, and whether it is over, for the pages of this person."""
+    data = {
+        "conversation_id": conversation.id,
+        "read": conversation.read,
+        "seen": conversation.seen,
+        "state": "closed" if conversation.state == "closed" else "open",
+    }
     note = {"event": "marks", "anonymous_id": conversation.anonymous_id, "data": data}
-    notes.extend((each, note) for each in {person_id, conversation.visitor_id})
-    publish(rt, notes)
+    return [(each, note) for each in {person_id, conversation.visitor_id}]
 
 
 def tell_typing(rt: Runtime, conversation: Conversation, person_id: str | None, name: str | None) -> None:
@@ -60,9 +69,12 @@ def _notes(
     data["part"] = addressed(rt, data["part"])
     notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "part", "data": data})]
     if for_visitors(part):
-        told = addressed(rt, page_part(part, name))
+        # A token has no name for visitors.
+        told = addressed(rt, page_part(part, name if part.author_id is not None else None))
         note = {"event": "part", "anonymous_id": conversation.anonymous_id, "data": told}
         notes.extend((each, note) for each in {person_id, conversation.visitor_id})
+    elif part.content.get("event") == "state":
+        notes.extend(_marks(conversation, person_id))
     return notes
 
 

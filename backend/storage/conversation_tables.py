@@ -78,6 +78,13 @@ attachments = Table(
     Column("part_id", Text),  # None: uploaded, and not said yet
 )
 Index("ix_attachments_id", attachments.c.id)
+Index(
+    "ix_attachments_site_id_at",
+    attachments.c.site_id,
+    attachments.c.at,
+    sqlite_where=text("part_id IS NULL"),
+    postgresql_where=text("part_id IS NULL"),
+)
 
 operators = Table(
     "operators",

@@ -1,9 +1,9 @@
-"""Files of conversations: `POST /v1/attachments` takes a visitor's, `/files/ID/NAME` gives them to whom it may."""
+"""Files of conversations: `POST /v1/attachments` takes a visitor's, `/files/ID/NAME` gives them back."""
 
 import json
 from urllib.parse import quote
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response, current_app, request, send_file
 
 from backend.domain.attachment import IMAGES, LARGEST, Attachment, told_of
 from backend.domain.site import Site
@@ -17,11 +17,13 @@ from backend.web.throttle import Throttle
 
 blueprint = Blueprint("attach", __name__)
 
-LONGEST_FIELDS = 2**14
+LONGEST_FIELDS = 2**19  # what is read at once counts against it too
 MOST_BODY = LARGEST + 2**17
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
-_throttle = Throttle(1)
+THROTTLE = "chimein.attach"
+A_SECOND = 1
+"""Files of one address, for longer than a moment."""
 
 blueprint.add_url_rule("/v1/attachments", "preflight", preflight, methods=["OPTIONS"])
 
@@ -50,7 +52,7 @@ def send() -> Response:
         )
         if file is None:
             raise Malformed("`file` is required, as multipart/form-data.")
-        if seconds := _throttle.wait(request.remote_addr or ""):
+        if seconds := _throttle().wait(request.remote_addr or ""):
             raise TooManyRequests("Too many files from this address.", retry_after=seconds)
         owner = who.visitor_ids[0] if who.user_id is None else who.visitor_ids[-1]
         made = attach(rt, site.id, owner, file.filename, file.read(LARGEST + 1))
@@ -76,6 +78,11 @@ def fetch(attachment_id: str, name: str) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Robots-Tag"] = "noindex"
     return response
+
+
+def _throttle() -> Throttle:
+    found: Throttle = current_app.extensions.setdefault(THROTTLE, Throttle(A_SECOND))
+    return found
 
 
 def _disposition(attachment: Attachment) -> str:

@@ -48,9 +48,7 @@ export function clear() {
   if (widget) widget.reset();
 }
 
-function show() {
-  if (wanted) widget.open(wanted);
-}
+const show = () => wanted && widget.open(wanted);
 
 /** Opens the chat; `{conversation: id}` at what was said there. */
 export function open(where = 1) {

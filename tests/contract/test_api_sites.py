@@ -38,6 +38,7 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "max_event_age": "1h",
             "require_signature": True,
             "unverified_email": True,
+            "texts": {"ru": {"chat": "Спросите нас"}, "*": {"chat": "Ask us"}},
             "honour_gpc": False,
             "honour_dnt": True,
             "consent": {"store": "analytics", "show": "marketing", "mail": "marketing"},
@@ -72,6 +73,8 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "after_error": "0s",
             "checkout": ["/kasse*", "*/pay"],
             "teaser_first": True,
+            "launcher": True,
+            "sound": True,
         },
     }
     made = api.post("/sites", wanted)
@@ -141,6 +144,7 @@ def test_what_is_no_origin_is_refused(api: Api, site: str, origin: object) -> No
         *[("capture", {"scroll_depth": value}) for value in ([0], [101], list(range(1, 12)), "50")],
         *[("attention", value) for value in ([], "x", None, {"settle": 3}, {"settle": "soon"}, {"settle": "11m"})],
         *[("attention", {"checkout": value}) for value in ("/checkout", ["checkout"], ["/a\nb"], ["/"] * 51, [1])],
+        *[("policy", {"texts": value}) for value in ([], {"RU": {}}, {"ru": {"chat": ""}}, {"ru": {"x": "y" * 301}})],
         *[("attention", value) for value in ({"after_error": "1h"}, {"teaser_first": "yes"}, {"teaser": True})],
     ],
 )

@@ -36,6 +36,8 @@ def test_the_configuration_tells_the_page_what_to_do(client: FlaskClient, api: A
         },
         "signals": None,
         "attention": {"settle": 2.0, "after_error": 5.0, "checkout": ["*/checkout*"], "teaser_first": False},
+        "chat": False,
+        "sound": False,
         "policy": {"require_signature": False, "honour_gpc": True, "honour_dnt": False},
         "desk": {"online": False, "replies_in": None, "opens_at": None},
     }

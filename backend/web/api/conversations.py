@@ -218,7 +218,8 @@ def tell_that_somebody_is_typing(conversation_id: str, *, site: Site) -> None:
 
     The visitor's page shows it for some seconds; nothing is kept.
     """
-    operator_types(runtime(), site, conversation_id, _speaker().name)
+    speaker = _speaker()
+    operator_types(runtime(), site, conversation_id, None if speaker.id is None else speaker.name)
 
 
 def _conversation(site: Site, conversation_id: str) -> Conversation:

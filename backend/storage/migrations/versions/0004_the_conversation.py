@@ -124,6 +124,14 @@ def _talk() -> None:
         sa.PrimaryKeyConstraint("visitor_id", "id", name=op.f("pk_attachments")),
     )
     op.create_index("ix_attachments_id", "attachments", ["id"], unique=False)
+    op.create_index(
+        "ix_attachments_site_id_at",
+        "attachments",
+        ["site_id", "at"],
+        unique=False,
+        sqlite_where=sa.text("part_id IS NULL"),
+        postgresql_where=sa.text("part_id IS NULL"),
+    )
 
 
 def _desk() -> None:

@@ -5,7 +5,7 @@ import { when } from './moments.js';
 const SHOWN = 20;
 
 /** `open(id)` goes to a conversation, null: to a new one, or the one that goes on. */
-export function makeHome({ words, model, open, promise }) {
+export function makeHome({ words, model, talks, open, promise }) {
   const list = h('ul', { class: 'talks', 'aria-label': words.recent });
   const first = h('button', { class: 'button', type: 'button', click: () => open(null) }, words.write);
   const element = h(
@@ -19,13 +19,14 @@ export function makeHome({ words, model, open, promise }) {
   function row(each) {
     const part = each.parts[each.parts.length - 1] || {};
     const said = part.deleted ? words.deleted : part.text || (part.content || {}).title || words.file;
+    const { unread } = talks.state(each.id) || each;
     const name = each.operator || words.chat;
     return h(
       'li',
       {},
       h(
         'button',
-        { class: each.unread ? 'talk fresh' : 'talk', type: 'button', click: () => open(each.id) },
+        { class: unread ? 'talk fresh' : 'talk', type: 'button', click: () => open(each.id) },
         h('span', { class: 'face' }, each.operator ? [...name.trim()][0].toUpperCase() : icon(BUBBLE, 20)),
         h(
           'span',
@@ -35,7 +36,7 @@ export function makeHome({ words, model, open, promise }) {
             'span',
             { class: 'line' },
             h('span', { class: 'muted cut', dir: 'auto' }, part.author === 'visitor' ? `${words.you}: ${said}` : said),
-            each.unread ? h('span', { class: 'dot aside' }, h('span', { class: 'unseen' }, words.unread)) : each.state === 'closed' && h('span', { class: 'muted aside' }, words.closed),
+            unread ? h('span', { class: 'dot aside' }, h('span', { class: 'unseen' }, words.unread)) : each.state === 'closed' && h('span', { class: 'muted aside' }, words.closed),
           ),
         ),
       ),

@@ -62,7 +62,7 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
   function goHome() {
     if (view) view.leave();
     view = null;
-    home = makeHome({ words, model, open: (id) => goTo(id, true), promise: repliesIn(words, atDesk().replies_in) });
+    home = makeHome({ words, model, talks, open: (id) => goTo(id, true), promise: repliesIn(words, atDesk().replies_in) });
     back.hidden = true;
     body.replaceChildren(home.element);
     refresh();
@@ -119,7 +119,7 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
       if (told.gone) model.forget();
       else if (told.talks) model.meet(told.talks);
       else if (told.by) {
-        if (view && told.by === 'operator' && view.id() === told.conversation_id) view.typing(told.name);
+        if (view && told.by === 'operator' && view.id() === told.conversation_id) view.typing(told.name || words.us);
         return;
       } else if (told.conversation_id) {
         model.hear(told);

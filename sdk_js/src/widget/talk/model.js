@@ -6,16 +6,16 @@ export function makeModel({ context, thread, talks, changed, done }) {
   const { get } = context;
   let conversations = []; // the latest first
   let asked; // for whom they were asked for
-  let busy;
+  let missed; // what the stream told while they were asked for
 
   const find = (id) => conversations.find((each) => each.id === id);
   const last = ({ parts }) => (parts.length ? parts[parts.length - 1].number : 0);
 
   async function load(again) {
     const id = get('id');
-    if (busy || (asked === id && !again)) return done();
+    if (missed || (asked === id && !again)) return done();
     asked = id;
-    busy = true;
+    const heard = (missed = []);
     try {
       const response = await call(get, 'conversation');
       const { items, conversations: told } = await response.json();
@@ -24,6 +24,7 @@ export function makeModel({ context, thread, talks, changed, done }) {
       thread.weave(items || []);
       conversations = told || [];
       talks.meet(conversations.map((each) => ({ ...each, last: last(each) })));
+      heard.forEach(hear);
       settle();
       changed();
       return done();
@@ -31,7 +32,7 @@ export function makeModel({ context, thread, talks, changed, done }) {
       asked = null; // the next time
       return undefined;
     } finally {
-      busy = false;
+      missed = null;
     }
   }
 
@@ -43,6 +44,7 @@ export function makeModel({ context, thread, talks, changed, done }) {
   }
 
   function hear(told) {
+    if (missed && !missed.includes(told)) missed.push(told);
     let found = find(told.conversation_id);
     if (!told.author) {
       if (found) ['read', 'seen', 'state'].forEach((name) => told[name] !== undefined && (found[name] = told[name]));
@@ -52,9 +54,12 @@ export function makeModel({ context, thread, talks, changed, done }) {
       found = { id: told.conversation_id, parts: [], read: 0, seen: 0, rating: null };
       if (told.number > 1) load(true); // it began before we listened
     }
-    conversations = [found, ...conversations.filter((each) => each !== found)];
+    const before = last(found);
     found.parts = [...found.parts.filter((each) => each.id !== told.id), told].sort((a, b) => a.number - b.number);
-    found.state = 'open';
+    if (last(found) > before) {
+      found.state = 'open';
+      conversations = [found, ...conversations.filter((each) => each !== found)];
+    }
     if (told.author === 'operator') {
       found.operator = told.name || found.operator;
       found.read = Math.max(found.read, told.number);
@@ -93,7 +98,7 @@ export function makeModel({ context, thread, talks, changed, done }) {
         if (item.part) place = list.length;
         else if (item.created_at) {
           const later = list.findIndex((each) => each.at > item.created_at);
-          place = later < 0 ? list.length : later;
+          place = Math.max(place, later < 0 ? list.length : later); // what came in here stays in its order
         } else place = Math.min(place, list.length);
         list.splice(place, 0, { key: item.part || item.id || `${place} ${item.body}`, item, own: item.own, at: item.at || item.created_at, pending: !!item.part, files: item.files });
         place += 1;

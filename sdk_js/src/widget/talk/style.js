@@ -26,7 +26,7 @@ input { font: inherit; color: inherit; margin: 0; }
 .talks { list-style: none; margin: 0; padding: 0; display: grid; grid-template-columns: minmax(0, 1fr); gap: 4px; }
 .talk { display: flex; align-items: center; gap: 12px; width: 100%; padding: 10px 8px; border-radius: calc(var(--radius) * .75); text-align: start; }
 .talk:hover { background: var(--soft); }
-.talk .words { flex: 1; min-width: 0; display: grid; gap: 1px; }
+.talk .words { flex: 1; min-width: 0; display: grid; grid-template-columns: minmax(0, 1fr); gap: 1px; }
 .talk .line { display: flex; gap: 8px; align-items: center; justify-content: space-between; font-size: 14px; }
 .talk .name { font-weight: 600; font-size: 15px; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .talk .aside { flex: none; font-size: 12px; }

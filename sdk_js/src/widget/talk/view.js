@@ -39,7 +39,7 @@ export function makeView({ id, words, context, store, model, thread, talks, on, 
     const files = uploads.ready();
     if (!files) return put(text, words.uploading);
     const unanswered = model.entries(conversation).filter(({ own, part, item }) => !own && !part && item.id).pop();
-    const message = unanswered ? unanswered.item : thread.items.length || conversation ? null : thread.last();
+    const message = unanswered ? unanswered.item : null;
     if (!on.say(text, { to: message ? undefined : conversation || undefined, files }, message)) {
       put(text, words.consent);
       const agree = h('button', { class: 'link', type: 'button', click: () => allow(text) }, words.allow);
