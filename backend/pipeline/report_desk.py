@@ -5,9 +5,8 @@ from itertools import groupby
 from typing import Any
 
 from backend.domain.calendar.zone import instant, zone_of
+from backend.domain.desk import desk_of
 from backend.domain.desk_report import By, DeskReport
-from backend.domain.hours import ALWAYS, Hours, read_hours
-from backend.domain.mistakes import Mistakes
 from backend.domain.site import Site
 from backend.domain.working_clock import WorkingClock
 from backend.runtime import Runtime
@@ -60,21 +59,12 @@ class Clocks:
     """The working hours of a site's departments; `told`: whether any are told at all, else every hour is one."""
 
     def __init__(self, site: Site, documents: dict[str, dict[str, Any]]) -> None:
-        whole = getattr(site.policy, "hours", None)
-        self._site = WorkingClock(_hours(whole) or ALWAYS)
-        found = {name: _hours(document.get("hours")) for name, document in documents.items()}
-        self._departments = {name: WorkingClock(hours) for name, hours in found.items() if hours is not None}
-        self.told = whole is not None or bool(self._departments)
+        desk = desk_of(site.policy.desk)
+        own = {name: desk.of(document).hours for name, document in documents.items() if document.get("hours")}
+        self._site = WorkingClock(desk.hours)
+        self._departments = {name: WorkingClock(hours) for name, hours in own.items()}
+        self.told = bool((site.policy.desk or {}).get("hours")) or bool(own)
 
     def __call__(self, department_id: str | None) -> WorkingClock:
         """The clock of a department; of the site where it has no hours of its own."""
         return self._departments.get(department_id or "", self._site)
-
-
-def _hours(told: object) -> Hours | None:
-    """Hours as they were written; None where there are none that this version understands."""
-    if told is None or isinstance(told, Hours):
-        return told
-    mistakes = Mistakes(lenient=True)
-    found = read_hours(told, (), mistakes)
-    return None if mistakes else found

@@ -107,7 +107,7 @@ memberships = Table(
     Column("role", Text, nullable=False),
     Column("departments", Text, nullable=False, server_default="[]"),
     Column("capacity", Integer, nullable=False, server_default="10"),  # conversations at a time
-    Column("presence", Text, nullable=False, server_default="off"),  # online, away, off: as they chose
+    Column("presence", Text, nullable=False, server_default="online"),  # online, away, off: as they chose
     Column("given_at", BigInteger, nullable=False, server_default="0"),  # whose turn is the longest ago comes next
 )
 Index("ix_memberships_site_id", memberships.c.site_id)

@@ -7,6 +7,7 @@ from backend.web.console import (
     live_visitors,
     login,
     overview,
+    presence,
     rule_editor,
     rules,
     segments,
@@ -18,7 +19,10 @@ from backend.web.console import (
 )
 from backend.web.console.shell import blueprint
 
-PAGES = (login, inbox, thread, visitor_card, live_visitors, visitors, segments, rules, rule_editor, overview, settings)
+PAGES = (
+    *(login, presence, inbox, thread, visitor_card, live_visitors, visitors),
+    *(segments, rules, rule_editor, overview, settings),
+)
 """The modules that put their pages on the blueprint when they are imported."""
 
 

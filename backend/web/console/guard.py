@@ -18,6 +18,7 @@ from backend.domain.operator import Operator
 from backend.domain.site import Site
 from backend.errors import Forbidden, NotFound, Unauthorized
 from backend.pipeline.converse import Speaker
+from backend.pipeline.desk import beat
 from backend.storage import console_sessions, operators
 from backend.storage.console_sessions import ABSOLUTE, form_token
 from backend.storage.sites import get_site
@@ -70,6 +71,8 @@ def allow(right: Right) -> Callable[[View], View]:
                 raise Forbidden("Your role may not do this.")
             if "site" in kwargs and not g.principal.may(right):
                 raise Forbidden(f"Your role ({g.principal.role.replace('_', ' ')}) may not do this.")
+            if "site" in kwargs and (request.method not in SAFE or "HX-Request" not in request.headers):
+                beat(runtime(), kwargs["site"].id, operator.id, active=True)  # a page that renews itself is no activity
             return view(*args, **kwargs)
 
         guarded.__dict__["right"] = right

@@ -1,5 +1,6 @@
 """How operators come in and go: by password, by the administrator's token the first time, by an invitation."""
 
+from contextlib import suppress
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -9,9 +10,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from backend.domain.operator import LONGEST_NAME, SHORTEST_PASSWORD
 from backend.errors import ChimeinError, Invalid, NotFound
 from backend.pipeline import log_in
-from backend.storage import operators
+from backend.storage import operators, presence
 from backend.web.console import guard
-from backend.web.console.shell import blueprint, page
+from backend.web.console.shell import blueprint, my_sites, page
 from backend.web.context import runtime
 
 
@@ -72,10 +73,20 @@ def invited(text: str) -> BaseResponse:
 def logout() -> BaseResponse:
     """Ends the session, here and in the database."""
     if text := guard.cookie(guard.SESSION):
+        _leave()
         log_in.log_out(runtime(), text)
     response = redirect(url_for("console.login"), 303)
     guard.drop_cookie(response, guard.SESSION)
     return response
+
+
+def _leave() -> None:
+    """Notes that whoever logs out is at no desk any more."""
+    rt = runtime()
+    with suppress(ChimeinError):
+        operator = guard.seat()
+        for each in my_sites():
+            presence.leave(rt.redis, each.id, operator.id)
 
 
 def _seated(text: str, onward: str) -> BaseResponse:

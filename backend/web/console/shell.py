@@ -77,7 +77,7 @@ def _frame() -> dict[str, Any]:
         "site": site,
         "role": g.principal.role if site is not None else None,
         "entries": list(_entries()) if site is not None else [],
-        "my_sites": _my_sites,
+        "my_sites": my_sites,
         "asset": _asset,
         "live_url": runtime().settings.live_url,
         "now": runtime().clock(),
@@ -92,7 +92,7 @@ def _entries() -> Iterator[Entry]:
             yield each
 
 
-def _my_sites() -> list[Site]:
+def my_sites() -> list[Site]:
     """The sites on which whoever asks is something."""
     rt = runtime()
     with rt.db.read() as connection:
@@ -113,7 +113,7 @@ def _asset(name: str) -> str:
 def home() -> BaseResponse:
     """The first page of the first site."""
     operator = guard.seat()
-    if not (mine := _my_sites()):
+    if not (mine := my_sites()):
         return make_response(
             page("console/nothing.html", everywhere=any(each.site_id == EVERY_SITE for each in operator.memberships))
         )

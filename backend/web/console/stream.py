@@ -10,6 +10,7 @@ from flask import Blueprint, Response, g, request
 
 from backend.domain.site import Site
 from backend.errors import ChimeinError
+from backend.pipeline.desk import beat
 from backend.pipeline.tell import desk_of
 from backend.runtime import Runtime
 from backend.storage import console_sessions, operators
@@ -29,11 +30,13 @@ def stream(site: str) -> Response:
     """Frames of what operators of this site are told, until one side hangs up or may no longer listen."""
     rt = runtime()
     try:
-        found = guard.enter(guard.seat(), site)
+        operator = guard.seat()
+        found = guard.enter(operator, site)
+        beat(rt, found.id, operator.id, active=True)
         subscription = rt.live.subscribe([desk_of(found.id)])
     except ChimeinError as error:
         return _readable(answer(error))
-    frames = _frames(rt, found, guard.cookie(guard.SESSION), subscription)
+    frames = _frames(rt, found, operator.id, guard.cookie(guard.SESSION), subscription)
     reply = Response(frames, mimetype="text/event-stream")
     reply.call_on_close(lambda: rt.live.unsubscribe(subscription))
     reply.headers["Cache-Control"] = "no-store"
@@ -41,7 +44,7 @@ def stream(site: str) -> Response:
     return _readable(reply)
 
 
-def _frames(rt: Runtime, site: Site, text: str, subscription: Subscription) -> Iterator[str]:
+def _frames(rt: Runtime, site: Site, operator_id: str, text: str, subscription: Subscription) -> Iterator[str]:
     checked = rt.clock()
     try:
         yield f"retry: {RETRY_MS}\n\n: hello\n\n"
@@ -51,6 +54,7 @@ def _frames(rt: Runtime, site: Site, text: str, subscription: Subscription) -> I
                 checked = now
                 if not _still(rt, site, text):
                     return
+                beat(rt, site.id, operator_id, active=False)
             if note is None:
                 yield ": hb\n\n"
             else:

@@ -157,7 +157,7 @@ def _desk() -> None:
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("departments", sa.Text(), server_default="[]", nullable=False),
         sa.Column("capacity", sa.Integer(), server_default="10", nullable=False),
-        sa.Column("presence", sa.Text(), server_default="off", nullable=False),
+        sa.Column("presence", sa.Text(), server_default="online", nullable=False),
         sa.PrimaryKeyConstraint("operator_id", "site_id", name=op.f("pk_memberships")),
     )
     op.create_index("ix_memberships_site_id", "memberships", ["site_id"], unique=False)
