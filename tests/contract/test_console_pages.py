@@ -127,7 +127,7 @@ def test_the_table_of_this_test_names_every_route_of_the_inbox(app: Flask) -> No
     real = {
         (method, rule.rule.removeprefix("/console"))
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/console") and re.search("/inbox|/card|/why|/presence", rule.rule)
+        if rule.rule.startswith("/console") and re.search("/inbox|/card|visitor_id>/why|/presence", rule.rule)
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
     assert {case for case in real if case[1] not in BESIDE} == set(ROUTES)
