@@ -142,6 +142,8 @@ def having(conversation: Conversation, part: Part) -> Conversation:
     told: dict[str, Any] = {"last": part.number, "last_at": max(part.at, conversation.last_at)}
     if part.kind == "message":
         told |= {"preview": preview_of(part), "state": "open", "snoozed_until": None, "closed_at": None}
+        if part.author in ("bot", "system"):  # operators look for what a person said
+            told["preview"] = conversation.preview
         if part.author == "visitor":
             told["seen"] = part.number
             told["waiting_since"] = conversation.waiting_since or part.at

@@ -109,7 +109,7 @@ class Adapter:
             try:
                 asked = {**scope, "method": "GET", "query_string": b"limit=1"}
                 refused = await loop.run_in_executor(self._pool, self.answer, asked, b"")
-                answer = refused if refused[0] != 200 else await self._taken(scope, receive)
+                answer = refused if refused[0] != 200 else await self._taken(scope, receive, MAX_UPLOAD)
             finally:
                 self._uploads -= 1
         await _reply(answer, send)
@@ -127,9 +127,7 @@ class Adapter:
                 self._attachments -= 1
         await _reply(answer, send)
 
-    async def _taken(
-        self, scope: Message, receive: Callable[[], Awaitable[Message]], most: int = MAX_UPLOAD
-    ) -> Answer | None:
+    async def _taken(self, scope: Message, receive: Callable[[], Awaitable[Message]], most: int) -> Answer | None:
         """The answer to a file, once it is here; None where its sender has gone away."""
         with tempfile.SpooledTemporaryFile(MAX_BODY) as file:
             size, more = 0, True

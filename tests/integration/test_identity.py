@@ -291,7 +291,8 @@ def test_only_a_proven_user_is_told_that_there_is_a_conversation_and_what_of_it_
     laptop = proven(shop, "u", "laptop")
     assert note(**laptop) is None, "nothing was said yet: it waits, and comes as a message"
     report("Shown", first)
-    assert note(**laptop) == {"id": "conversation", "user_id": "u", "unread": [first.id]}
+    seen = {"id": "conversation", "user_id": "u", "anonymous_id": "laptop", "unread": [first.id], "talks": []}
+    assert note(**laptop) == seen
     claims = (
         {"anonymousId": "laptop", "userId": "u"},
         {"anonymousId": "phone", "userId": "u"},

@@ -24,6 +24,7 @@ from backend.pipeline.converse import Speaker
 from backend.pipeline.digest import send_digests
 from backend.pipeline.erase import erase
 from backend.storage import conversations, notices, webhooks
+from backend.storage.presence import beat
 from backend.storage.queue import WEBHOOKS
 from backend.storage.tables import memberships, operators
 from tests.core_fixtures import *  # noqa: F403 - fixtures
@@ -60,6 +61,7 @@ def staff(shop: Shop) -> None:
             connection.execute(operators.insert().values(**told, created_at=0, updated_at=0))
             member = {"operator_id": each.id, "site_id": "" if each is BERT else shop.site.id, "role": "operator"}
             connection.execute(memberships.insert().values(**member))
+            beat(shop.rt.redis, shop.site.id, each.id, shop.clock(), active=True)  # so that nothing is promised
 
 
 def api(shop: Shop, method: str, path: str, body: Any = None) -> Any:
