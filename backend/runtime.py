@@ -16,7 +16,7 @@ from backend.storage.queue import Queue
 from backend.storage.redis_client import connect
 from backend.storage.sites import SiteCache
 
-SELDOM = (50_000, 20, 50)
+SELDOM = (50_000, 10, 10)
 """How seldom Python looks for cycles: we make many objects and hardly a cycle (a simulation takes a fifth less)."""
 
 

@@ -124,10 +124,9 @@ def _believed(sites: Mapping[str, Ruleset | None], arrived: Sequence[Arrived]) -
         ruleset = sites[each.site_id]
         if ruleset is None:
             continue
-        event, reading = each.event, ruleset.reading
-        strict = ruleset.site.policy.require_signature
-        if not people.plain(event, reading) and people.questionable(event, strict, reading):
-            found = people.believed(each, ruleset.site, reading)
+        event, reading, site = each.event, ruleset.reading, ruleset.site
+        if not people.plain(event, reading) and people.questionable(event, site.policy.require_signature, reading):
+            found = people.believed(each, site, reading)
             if found is None:
                 nobody[index] = "It identifies nobody: its ids are placeholders."
                 continue

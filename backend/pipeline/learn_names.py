@@ -63,15 +63,6 @@ class NameLearner:
             log.warning("names_not_learned", reason=str(error)[:200])
             self._noted = {}
 
-    def rest(self) -> None:
-        """Writes what was noted where it is time to and nothing came: the last event of a quiet site is learned too."""
-        if not self._noted or time.monotonic() < self._write_at:
-            return
-        try:
-            self.write()
-        except Exception as error:
-            log.warning("names_not_learned", reason=str(error)[:200])
-
     def write(self) -> None:
         """Writes down what was noted."""
         self._write_at = time.monotonic() + WRITE_SECONDS

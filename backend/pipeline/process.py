@@ -131,7 +131,7 @@ class Processor:
             self._rest_until = time.monotonic() + PACE_SECONDS
         effects = self.take(read) if read.entries else self._fire(read.horizon)
         if not read.entries:
-            self.names.rest()
+            self.names.look(())  # the last event of a quiet site is learned too
         self.products.learn()
         if time.monotonic() - self._trimmed_at > TRIM_SECONDS:
             self._trim()

@@ -12,13 +12,12 @@ from typing import Any
 from backend.domain.fold import fold_into, working_copy
 from backend.domain.identifier import Reading
 from backend.domain.profile import Profile, new_profile
+from backend.pipeline.history import EVENTS_AT_ONCE
 from backend.storage import histories
 from backend.storage.database import Connection
 
 SHORTEST = 3
 """Texts that are shorter tell nothing of anybody, and stand in every other message."""
-
-EVENTS_AT_ONCE = 5_000
 
 _TELLING = ("traits", "identifiers", "forms", "searches")
 """The parts of a profile that a text may be taken over from."""

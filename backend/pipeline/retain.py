@@ -6,14 +6,15 @@ whom something was removed is noted: what they told may stand in what was said t
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from backend.domain.engine import Ruleset, without_history
 from backend.domain.identity import derive
+from backend.domain.profile import Profile
 from backend.domain.site import Site
+from backend.pipeline import persons as people
 from backend.pipeline.regroup import asked
 from backend.pipeline.rulesets import Rulesets
 from backend.runtime import Runtime
@@ -93,32 +94,26 @@ class Retainer:
                 names.setdefault(visitor_id, set()).add(name)
             names = {each: told for each, told in names.items() if ruleset.segments.looking_at(told)}
         # Before the events: whoever processes some locks people first, too.
-        people = _people(connection, names)
+        persons = people.load(connection, names)
         events.remove(connection, [(visitor_id, message_id) for visitor_id, message_id, _ in old])
-        if ruleset is not None and people:
-            _ask_anew(connection, ruleset, people, names, now)
+        profiles = {each: persons.profiles[each] for each in map(persons.of, names) if each in persons.profiles}
+        if ruleset is not None and profiles:
+            _ask_anew(connection, ruleset, profiles, names, now)
         thinned.note(connection, site_id, {visitor_id for visitor_id, _, _ in old}, now)
         return len(old)
 
 
-def _people(connection: Connection, ids: Collection[str]) -> dict[str, Stored]:
-    """The persons who these visitors are, locked."""
-    found: dict[str, Stored] = {}
-    wanted = {each.merged_into or key for key, each in visitors.load(connection, ids).items()} if ids else set()
-    while wanted:
-        locked = visitors.load(connection, wanted, lock=True)
-        found |= {key: each for key, each in locked.items() if each.merged_into is None}
-        wanted = {each.merged_into for each in locked.values() if each.merged_into is not None}
-    return found
-
-
 def _ask_anew(
-    connection: Connection, ruleset: Ruleset, people: Mapping[str, Stored], names: Mapping[str, set[str]], now: datetime
+    connection: Connection,
+    ruleset: Ruleset,
+    profiles: Mapping[str, Profile],
+    names: Mapping[str, set[str]],
+    now: datetime,
 ) -> None:
     """Lets memberships be what those events tell that are still there; nobody is addressed by that."""
     results = asked(
         connection,
-        {key: each.profile for key, each in people.items()},
+        profiles,
         lambda profile, past: without_history(
             ruleset,
             profile,
@@ -128,12 +123,12 @@ def _ask_anew(
         ),
     )
     changed = [
-        (people[key], result.profile)
+        (profiles[key], result.profile)
         for key, result in results.items()
-        if any(getattr(result.profile, part) != getattr(people[key].profile, part) for part in STANDING)
+        if any(getattr(result.profile, part) != getattr(profiles[key], part) for part in STANDING)
     ]
-    visitors.save(connection, [], [replace(stored, profile=profile) for stored, profile in changed])
-    segments.save_members(connection, [(stored.profile, profile) for stored, profile in changed])
+    visitors.save(connection, [], [Stored(profile, None) for _, profile in changed])
+    segments.save_members(connection, changed)
     staged = [(key, result.staged) for key, result in results.items() if result.staged]
     stage_entries.insert(connection, stage_entries.rows_of(ruleset.site.id, ruleset.site.funnel.revision, staged))
 

@@ -21,7 +21,7 @@ from backend.errors import Conflict, NotFound
 from backend.pipeline import persons as people
 from backend.pipeline.count import add_deltas
 from backend.pipeline.forget_elsewhere import forget_made
-from backend.pipeline.history import Life
+from backend.pipeline.history import EVENTS_AT_ONCE, Life
 from backend.pipeline.merge import insist, tell_moved
 from backend.pipeline.note_interests import renote
 from backend.pipeline.quotes import as_written, texts_of
@@ -43,7 +43,6 @@ from backend.storage.database import Connection
 from backend.storage.merges import Merge
 from backend.storage.visitors import Stored
 
-EVENTS_AT_ONCE = 5_000
 ASKED_AT_ONCE = 100_000
 """Events up to which memberships in segments are followed through time; with more they are asked as of now."""
 

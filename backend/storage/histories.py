@@ -53,9 +53,8 @@ def whole(connection: Connection, ids: Collection[str], until: datetime) -> dict
     suffix = f" AND timestamp <= {to_micros(until)} ORDER BY visitor_id, timestamp, arrival"
     rows = rows_of(connection, (events.c.visitor_id, *_EVENT), {events.c.visitor_id: ids}, suffix)
     found: dict[str, list[Event]] = {}
-    for visitor_id, message_id, kind, timestamp, received_at, arrival, body in rows:
-        event = event_of_row(message_id, kind, from_micros(timestamp), from_micros(received_at), arrival, body)
-        found.setdefault(visitor_id, []).append(event)
+    for visitor_id, *row in rows:
+        found.setdefault(visitor_id, []).append(_event(row))
     return found
 
 

@@ -1,17 +1,14 @@
 """Whose are these events? Browsers and the people they turn out to be; two people never become one."""
 
-from dataclasses import replace
-
 import pytest
 
 from backend.domain.identity import anonymous_visitor, known_visitor
 from backend.domain.signature import user_hash
-from backend.domain.site import Policy
 from backend.storage import visitors
-from backend.storage.sites import update_site
 from backend.storage.visitors import erase
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, at, call, identify, popup_rule
+from tests.integration.test_identity import policy
 
 ADDED = {"product_id": "kettle", "price": 30}
 
@@ -177,17 +174,14 @@ def test_performed_knows_what_the_browser_did_before_it_was_known(shop: Shop) ->
 
 def test_an_unsigned_claim_is_the_browsers_own_where_the_site_asks_for_signatures(each_shop: Shop) -> None:
     shop = each_shop
-    strict = replace(shop.site, policy=Policy(require_signature=True))
-    with shop.rt.db.begin() as connection:
-        update_site(connection, shop.rt.sites.vault, strict)
-    shop.rt.sites.forget()
+    policy(shop, require_signature=True)
     shop.send(identify("u", {"email": "guessed@example.com"}, context={"userHash": "0" * 64}))
     shop.send(call("Page Viewed", anonymousId="ann", userId="u"))
     assert shop.find(user_id="u") is None
     assert shop.profile("ann").user_id is None
     asks = {"trigger": {"event": "Page Viewed"}, "audience": {"field": "profile.user_id", "op": "is_set"}}
     assert shop.simulate(asks, until=at(hours=1)).summary["entered"] == 0, "a simulation believes no more"
-    signed = {"userHash": user_hash(strict.secret_key, "u")}
+    signed = {"userHash": user_hash(shop.site.secret_key, "u")}
     shop.send(identify("u", {"email": "u@example.com"}, anonymousId="bob", context=signed))
     shop.send(call("Order Completed", {"total": 1}, userId="u"))
     assert shop.profile("bob").user_id == "u", "signed"
@@ -197,11 +191,8 @@ def test_an_unsigned_claim_is_the_browsers_own_where_the_site_asks_for_signature
 
 def test_no_alias_links_a_browser_without_a_signature_where_the_site_asks_for_them(each_shop: Shop) -> None:
     shop = each_shop
-    strict = replace(shop.site, policy=Policy(require_signature=True))
-    with shop.rt.db.begin() as connection:
-        update_site(connection, shop.rt.sites.vault, strict)
-    shop.rt.sites.forget()
-    signed = {"userHash": user_hash(strict.secret_key, "u")}
+    policy(shop, require_signature=True)
+    signed = {"userHash": user_hash(shop.site.secret_key, "u")}
     shop.send(identify("u", {"email": "u@example.com"}, anonymousId="bob", context=signed), call("Page Viewed"))
     alias = {"type": "alias", "userId": "u", "previousId": "ann"}
     claims = ({}, {"anonymousId": "ann"}, {"anonymousId": "null"}, {"context": {"userHash": "0" * 64}})

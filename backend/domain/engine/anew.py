@@ -1,6 +1,6 @@
 """A profile is asked anew, at one moment and without a word: something else has changed, not the visitor."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from backend.domain.engine.result import Advance
@@ -17,16 +17,13 @@ def rebuild(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Adv
 
     Raises `PastNeeded` as `advance` does.
     """
-    walk = Walk(ruleset, profile, (), past, None)
-    try:
-        if profile.stages_built != ruleset.site.funnel.revision:
-            catch_up(walk)
+
+    def build(walk: Walk) -> None:
+        _catch_up(walk)
         if walk.membership is not None:
             walk.membership.build(at, END_OF_MOMENT)
-        walk.wakes.note()
-        return walk.result
-    finally:
-        walk.forget()
+
+    return _asked(ruleset, profile, past, build)
 
 
 def without_history(ruleset: Ruleset, profile: Profile, names: Collection[str], past: Past, at: datetime) -> Advance:
@@ -34,16 +31,13 @@ def without_history(ruleset: Ruleset, profile: Profile, names: Collection[str], 
 
     Raises `PastNeeded` as `advance` does.
     """
-    walk = Walk(ruleset, profile, (), past, None)
-    try:
-        if profile.stages_built != ruleset.site.funnel.revision:
-            catch_up(walk)
+
+    def look_back(walk: Walk) -> None:
+        _catch_up(walk)
         if walk.membership is not None:
             walk.membership.look_back(names, at)
-        walk.wakes.note()
-        return walk.result
-    finally:
-        walk.forget()
+
+    return _asked(ruleset, profile, past, look_back)
 
 
 def restaged(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Advance:
@@ -51,14 +45,27 @@ def restaged(ruleset: Ruleset, profile: Profile, past: Past, at: datetime) -> Ad
 
     Raises `PastNeeded` as `advance` does.
     """
-    walk = Walk(ruleset, profile, (), past, None)
-    try:
+
+    def restage(walk: Walk) -> None:
         if walk.membership is not None:
             walk.membership.restaged(at)
         else:
             walk.result.profile.__dict__["stage"] = stage_of(walk.result.profile)
         note_stage(walk, at)
+
+    return _asked(ruleset, profile, past, restage)
+
+
+def _asked(ruleset: Ruleset, profile: Profile, past: Past, ask: Callable[[Walk], None]) -> Advance:
+    walk = Walk(ruleset, profile, (), past, None)
+    try:
+        ask(walk)
         walk.wakes.note()
         return walk.result
     finally:
         walk.forget()
+
+
+def _catch_up(walk: Walk) -> None:
+    if walk.result.profile.stages_built != walk.ruleset.site.funnel.revision:
+        catch_up(walk)
