@@ -15,6 +15,8 @@ ARGS ?=
 
 export PIP_NO_INPUT := 1
 export npm_config_update_notifier := false
+# Tests start hundreds of processes: compiling our modules anew in each costs minutes.
+export PYTHONDONTWRITEBYTECODE :=
 # A machine without a home directory has nowhere else to keep what npm and pip download.
 ifeq ($(strip $(HOME)),)
 export HOME := $(CURDIR)/.tools/home
@@ -32,7 +34,7 @@ test: test-setup lint ## set up, then every test (those of `test-long` excepted)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long" tests/unit tests/contract tests/architecture
 	# These start and kill real processes and browsers, and mostly wait: side by side they fit a small machine. What
 	# fails for want of time on a busy one is asked again, and told.
-	$(BIN)/pytest -n 3 --dist loadfile --reruns 2 --reruns-delay 2 --rerun-show-tracebacks -rR -m "not long" tests/integration tests/e2e
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 --rerun-show-tracebacks -rR -m "not long" tests/integration tests/e2e
 
 test-long: test-setup ## the tests that take minutes
 	$(BIN)/pytest -m long --timeout 900 tests

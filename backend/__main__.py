@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backend.errors import ChimeinError
+from backend.memory import seek_cycles_seldom
 from backend.ops.children import watch_parent
 from backend.ops.operators_cli import operator
 from backend.ops.rules_cli import rules
@@ -50,6 +51,8 @@ class _Group(click.Group):
 @click.version_option(package_name="chimein-server", prog_name="chimein")
 def main() -> None:
     """Watches what each visitor of a site does and says one fitting thing at the right moment."""
+    # Before the imports of the command, which make objects by the ten thousand.
+    seek_cycles_seldom()
     watch_parent()
 
 

@@ -1,6 +1,5 @@
 """Everything a step needs, built once: settings, database, log, queue, live push and the clock."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 
 import redis
 
+from backend.memory import seek_cycles_seldom
 from backend.settings import Settings
 from backend.storage.database import Database
 from backend.storage.live import LiveBus
@@ -15,9 +15,6 @@ from backend.storage.log import Log
 from backend.storage.queue import Queue
 from backend.storage.redis_client import connect
 from backend.storage.sites import SiteCache
-
-SELDOM = (50_000, 10, 10)
-"""How seldom Python looks for cycles: we make many objects and hardly a cycle (a simulation takes a fifth less)."""
 
 
 def utc_now() -> datetime:
@@ -51,7 +48,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
 
 def build_runtime(settings: Settings) -> Runtime:
     """The runtime of this process, for servers that live as long as it does."""
-    gc.set_threshold(*SELDOM)
+    seek_cycles_seldom()
     db = Database(settings.database_url)
     client = connect(settings.redis_url)
     return Runtime(

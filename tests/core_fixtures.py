@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.engine import make_url
 
@@ -38,6 +39,8 @@ from backend.storage.dead import DeadEvent
 from backend.storage.rules import create_rule, set_status
 from backend.storage.sites import create_site, new_site
 from backend.storage.tables import metadata
+from backend.web import metrics
+from backend.web.context import KEY
 from tests.postgres import start_postgres
 from tests.redis_server import start_redis
 
@@ -105,7 +108,7 @@ class Shop:
     @cached_property
     def client(self) -> FlaskClient:
         """Calls the web application."""
-        return create_app(self.rt.settings, runtime=self.rt).test_client()
+        return _application(self.rt).test_client()
 
     @property
     def processor(self) -> Processor:
@@ -236,6 +239,20 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+_built: list[tuple[Flask, dict[str, Any]]] = []
+
+
+def _application(rt: Runtime) -> Flask:
+    """The application, as new, on this runtime; built once, as its OpenAPI document takes a quarter of a second."""
+    if not _built:
+        app = create_app(rt.settings, runtime=rt)
+        _built.append((app, {name: value for name, value in app.extensions.items() if value is not rt}))
+    app, extensions = _built[0]
+    app.extensions.clear()
+    app.extensions.update(extensions | {KEY: rt, metrics.KEY: metrics.build_registry("of the tests")})
+    return app
+
+
 @contextmanager
 def open_shop(database_url: str, redis_url: str, folder: Path, **settings: Any) -> Iterator[Shop]:
     """A shop in an empty database (its schema is there), with an empty Redis."""
@@ -301,8 +318,8 @@ def postgres_url(postgres_server: str) -> str:
     """The PostgreSQL database, emptied."""
     engine = sqlalchemy.create_engine(make_url(postgres_server))
     with engine.begin() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(sqlalchemy.text(f"TRUNCATE {names}"))
+        # Twenty times as fast as TRUNCATE, which makes new files for each table.
+        connection.exec_driver_sql("; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
     engine.dispose()
     return postgres_server
 

@@ -41,6 +41,7 @@ def bodies(number: int) -> list[dict[str, Any]]:
     return [event | {"messageId": f"{who}-{index}"} for index, event in enumerate(events)]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_kill_9_of_random_processes_twenty_times_loses_nothing_and_sends_nothing_twice(tmp_path: Path) -> None:
     dice = random.Random(20)
