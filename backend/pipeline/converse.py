@@ -278,7 +278,10 @@ def _text(text: str, *, empty: bool = False) -> str:
 def _add(connection: Connection, conversation: Conversation, said: Said) -> tuple[Conversation, Part]:
     part = numbered(conversation, said)
     after = having(conversation, part)
-    conversations.save(connection, after)
+    if conversation.last:
+        conversations.save(connection, after)
+    else:
+        conversations.insert(connection, [after])
     parts.insert(connection, part)
     Promises(connection, part.at).take(conversation, after, part)
     return after, part

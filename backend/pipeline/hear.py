@@ -3,7 +3,7 @@
 So a part that the collector has accepted is kept once, and in the order in which it was said, whoever dies when.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +31,9 @@ from backend.storage.database import Connection
 from backend.storage.webhooks import Ref
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+AT_ONCE = 200
+"""Persons whose conversations are read and written together."""
 
 MOST = 100
 """Conversations of a person among which the one that goes on is looked for."""
@@ -60,33 +63,82 @@ def hear(connection: Connection, profiles: Mapping[str, Profile], spoken: Sequen
     """Writes what was said, in order of time; returns the parts that are new."""
     groups: dict[str, list[Spoken]] = {}
     for each in sorted(spoken, key=lambda each: each.event.moment):
-        groups.setdefault(each.person_id, []).append(each)
-    heard: list[Heard] = []
+        if each.person_id in profiles:
+            groups.setdefault(each.person_id, []).append(each)
     promises = Promises(connection, max((each.event.received_at for each in spoken), default=LONG_AGO))
-    for person_id in sorted(groups):  # in one order, so that two workers cannot wait for each other
-        profile = profiles.get(person_id)
-        if profile is not None:
-            heard.extend(_Listener(connection, profile, promises).take(groups[person_id]))
+    heard: list[Heard] = []
+    persons = sorted(groups)  # in one order, so that two workers cannot wait for each other
+    for start in range(0, len(persons), AT_ONCE):
+        some = [(profiles[each], groups[each]) for each in persons[start : start + AT_ONCE]]
+        heard.extend(_hear(connection, some, promises))
     return heard
+
+
+def _hear(
+    connection: Connection, persons: Sequence[tuple[Profile, Sequence[Spoken]]], promises: Promises
+) -> list[Heard]:
+    """What these persons said, each in order of time."""
+    members = {profile.id: visitors.members_of(profile) for profile, _ in persons}
+    everybody = [each for own in members.values() for each in own]
+    found = conversations.lock_of_visitors(connection, everybody)
+    known = parts.known(connection, everybody, [each.event.message_id for _, told in persons for each in told])
+    ledger = _Ledger({each.id for own in found.values() for each in own})
+    for profile, told in persons:
+        own = [each for member in members[profile.id] for each in found.get(member, ())]
+        _Listener(connection, profile.id, members[profile.id], own, promises, ledger).take(told, known)
+    ledger.write(connection)
+    return ledger.heard
+
+
+class _Ledger:
+    """What a transaction adds to conversations, to be written at once; `stored` are the ids of those that are there."""
+
+    def __init__(self, stored: Collection[str]) -> None:
+        self.heard: list[Heard] = []
+        self._stored = stored
+        self._talks: dict[str, Conversation] = {}
+
+    def add(self, conversation: Conversation, part: Part, person_id: str, promised: Sequence[Ref]) -> None:
+        """Notes a part, and the conversation as it is with it."""
+        self._talks[conversation.id] = conversation
+        self.heard.append(Heard(conversation, part, person_id, promised))
+
+    def has(self, part_id: str) -> bool:
+        """Whether a part of this id is to be written."""
+        return any(each.part.id == part_id for each in self.heard)
+
+    def write(self, connection: Connection) -> None:
+        """Writes it all."""
+        fresh = [each for each in self._talks.values() if each.id not in self._stored]
+        conversations.insert(connection, fresh)
+        conversations.save(connection, *(each for each in self._talks.values() if each.id in self._stored))
+        parts.insert(connection, *(each.part for each in self.heard))
 
 
 class _Listener:
     """One person's conversations, locked, as they grow."""
 
-    def __init__(self, connection: Connection, profile: Profile, promises: Promises) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        person_id: str,
+        members: Sequence[str],
+        talks: Iterable[Conversation],
+        promises: Promises,
+        ledger: _Ledger,
+    ) -> None:
         self.connection = connection
-        self.person_id = profile.id
-        self.members = visitors.members_of(profile)
-        self.found = conversations.of_visitors(connection, self.members, MOST, lock=True)
-        self.heard: list[Heard] = []
+        self.person_id = person_id
+        self.members = members
+        self.found = sorted(talks, key=lambda each: (each.last_at, each.id), reverse=True)[:MOST]
         self.promises = promises
+        self.ledger = ledger
 
-    def take(self, spoken: Sequence[Spoken]) -> list[Heard]:
-        known = parts.known(self.connection, self.members, [each.event.message_id for each in spoken])
+    def take(self, spoken: Sequence[Spoken], known: Container[str]) -> None:
+        """Adds what was said, what is `known` excepted."""
         for each in spoken:
             if each.event.message_id not in known:
                 self._take(each)
-        return self.heard
 
     def _take(self, spoken: Spoken) -> None:
         event = spoken.event
@@ -150,6 +202,8 @@ class _Listener:
 
     def _quote(self, conversation: Conversation, message: Message) -> Conversation:
         """The conversation with the message that is answered, as what leads to the answer."""
+        if self.ledger.has(message.id):
+            return conversation
         if parts.find(self.connection, conversation.visitor_id, message.id) is not None:
             return conversation
         said = Said(
@@ -186,11 +240,8 @@ class _Listener:
     def _add(self, conversation: Conversation, said: Said) -> Conversation:
         part = numbered(conversation, said)
         after = having(conversation, part)
-        conversations.save(self.connection, after)
-        parts.insert(self.connection, part)
         self.found = [after, *(each for each in self.found if each.id != after.id)]
-        promised = self.promises.take(conversation, after, part)
-        self.heard.append(Heard(after, part, self.person_id, promised))
+        self.ledger.add(after, part, self.person_id, self.promises.take(conversation, after, part))
         return after
 
 

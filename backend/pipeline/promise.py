@@ -11,7 +11,7 @@ from typing import Any
 
 from backend.domain.conversation import Conversation, Part
 from backend.domain.hook import Hook, happened
-from backend.domain.notice import USELESS_AFTER, called
+from backend.domain.notice import USELESS_AFTER, Subscription, called
 from backend.domain.profile import Profile
 from backend.domain.reach import receiver_name
 from backend.domain.web_address import parse_web_address
@@ -31,6 +31,7 @@ class Promises:
         self._connection = connection
         self._now = now
         self._hooks: dict[str, list[Hook]] = {}
+        self._subscribed: dict[tuple[str, str | None], list[Subscription]] = {}
 
     def take(self, before: Conversation, after: Conversation, part: Part) -> list[Ref]:
         """Promises what a part that was just added is to be told to: hooks, and operators' browsers."""
@@ -75,7 +76,9 @@ class Promises:
     def _calls(self, before: Conversation, after: Conversation, part: Part) -> list[Webhook]:
         if not called(before, after, part):
             return []
-        found = notices.subscribed(self._connection, after.site_id, after.assignee_id)
+        key = after.site_id, after.assignee_id
+        if key not in self._subscribed:
+            self._subscribed[key] = notices.subscribed(self._connection, *key)
         return [
             Webhook(
                 id=webhook_id(after.visitor_id, each.id, f"push {part.id}"),
@@ -95,7 +98,7 @@ class Promises:
                 kind="push",
                 hook_id=each.id,
             )
-            for each in found
+            for each in self._subscribed[key]
         ]
 
 

@@ -1,11 +1,11 @@
 """The conversations: one row each, found by its id, by whose it is, and by the lists that operators look at."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, or_, select, update
 
 from backend.domain.conversation import PRIORITIES, Conversation
 from backend.storage.tables import conversations, parts
@@ -15,6 +15,12 @@ _BESIDE = {"mailed", "mail_due_at", "routed_at", "route_at"}
 """Columns that only mails and routing look at."""
 
 COLUMNS = tuple(each for each in conversations.c if each.name not in _BESIDE)
+
+_SAVE = (
+    update(conversations)
+    .where(conversations.c.visitor_id == bindparam("new_visitor_id"), conversations.c.id == bindparam("new_id"))
+    .values({each: bindparam(f"new_{each.name}") for each in COLUMNS if each.name not in {"visitor_id", "id"}})
+)
 
 Place = tuple[int, str]
 """Where a conversation stands in a list: the moment of its last part in µs, and its id."""
@@ -27,9 +33,7 @@ def find(connection: Connection, site_id: str, conversation_id: str, *, lock: bo
     return None if row is None else conversation_of(row)
 
 
-def of_visitors(
-    connection: Connection, members: Collection[str], limit: int, *, lock: bool = False
-) -> list[Conversation]:
+def of_visitors(connection: Connection, members: Collection[str], limit: int) -> list[Conversation]:
     """The conversations of these visitors, the latest first."""
     query = (
         select(*COLUMNS)
@@ -37,19 +41,34 @@ def of_visitors(
         .order_by(conversations.c.last_at.desc(), conversations.c.id.desc())
         .limit(limit)
     )
-    return [conversation_of(row) for row in connection.execute(query.with_for_update() if lock else query)]
+    return [conversation_of(row) for row in connection.execute(query)]
 
 
-def save(connection: Connection, conversation: Conversation) -> None:
-    """Writes a conversation as it stands now."""
-    values = _values(conversation)
-    changed = connection.execute(
-        update(conversations)
-        .where(conversations.c.visitor_id == conversation.visitor_id, conversations.c.id == conversation.id)
-        .values({name: value for name, value in values.items() if name not in {"visitor_id", "id"}})
-    ).rowcount
-    if not changed:
-        connection.execute(conversations.insert().values(values))
+def lock_of_visitors(connection: Connection, members: Collection[str]) -> dict[str, list[Conversation]]:
+    """All conversations of each of these visitors, locked in one order."""
+    query = (
+        select(*COLUMNS)
+        .where(conversations.c.visitor_id.in_(list(members)))
+        .order_by(conversations.c.visitor_id, conversations.c.id)
+        .with_for_update()
+    )
+    found: dict[str, list[Conversation]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.visitor_id, []).append(conversation_of(row))
+    return found
+
+
+def insert(connection: Connection, new: Sequence[Conversation]) -> None:
+    """Writes conversations that were not there."""
+    if new:
+        connection.execute(conversations.insert(), [_values(each) for each in new])
+
+
+def save(connection: Connection, *changed: Conversation) -> None:
+    """Writes conversations as they stand now; they must be there."""
+    if changed:
+        told = [{f"new_{name}": value for name, value in _values(each).items()} for each in changed]
+        connection.execute(_SAVE, told)
 
 
 def list_conversations(

@@ -12,9 +12,10 @@ from backend.storage.tables import conversations, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 
-def insert(connection: Connection, part: Part) -> None:
-    """Writes a new part; its number must be free."""
-    connection.execute(parts.insert().values(**_values(part)))
+def insert(connection: Connection, *new: Part) -> None:
+    """Writes new parts; their numbers must be free."""
+    if new:
+        connection.execute(parts.insert(), [_values(each) for each in new])
 
 
 def save(connection: Connection, part: Part) -> None:

@@ -10,7 +10,10 @@ import sys
 
 from tests.bench.report import Line, table
 
-PARTS = ("collector", "process", "deciding", "many_rules", "timers", "simulation", "live", "sdk_python", "scale")
+PARTS = (
+    *("collector", "process", "deciding", "many_rules", "timers", "simulation", "live", "conversation"),
+    *("sdk_python", "scale"),
+)
 
 
 def main(names: list[str]) -> None:
