@@ -11,6 +11,9 @@ from redis.sentinel import Sentinel
 REPLY_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 
+MOST_CONNECTIONS = 64
+"""Of one client. Whoever needs one more waits: thousands of streams have their heartbeat at the same moment."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -23,7 +26,14 @@ def connect(url: str) -> Any:
         return _cluster(url)
     if url.startswith("redis+sentinel://"):
         return _watched(url)
-    return redis.Redis.from_url(url, socket_timeout=REPLY_TIMEOUT, socket_connect_timeout=CONNECT_TIMEOUT)
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=MOST_CONNECTIONS,
+        timeout=REPLY_TIMEOUT,
+        socket_timeout=REPLY_TIMEOUT,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+    )
+    return redis.Redis.from_pool(pool)
 
 
 def _cluster(url: str) -> Any:
