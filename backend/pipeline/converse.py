@@ -55,7 +55,7 @@ def start(
             raise NotFound("There is no such visitor.")
         known = parts.find(connection, profile.id, said.id)
         if known is not None:
-            return _repeated(connection, site, known)
+            return _repeated(rt, connection, site, known, speaker)
         conversation = Conversation(
             id=uuid4().hex,
             site_id=site.id,
@@ -94,7 +94,7 @@ def say(
         conversation = _locked(connection, site, conversation_id)
         known = parts.find(connection, conversation.visitor_id, said.id)
         if known is not None:
-            return _repeated(connection, site, known)
+            return _repeated(rt, connection, site, known, speaker)
         if attached:
             said = _with_files(connection, conversation, said, attached)
         if kind == "message" and conversation.assignee_id is None and speaker.id is not None:
@@ -136,6 +136,15 @@ def change(
     for part in added:
         tell(rt, conversation, part, person_id, speaker.name)
     return conversation, added
+
+
+def let_go(rt: Runtime, site: Site, conversation_id: str, operator_id: str) -> list[Part]:
+    """Takes a conversation from an operator who is gone; nothing where it is not theirs any more."""
+    with rt.db.read() as connection:
+        found = conversations.find(connection, site.id, conversation_id)
+    if found is None or found.assignee_id != operator_id:
+        return []
+    return change(rt, site, conversation_id, {"assignee_id": None}, Speaker(None, "chimein"))[1]
 
 
 def awake(rt: Runtime) -> int:
@@ -291,9 +300,13 @@ def _locked(connection: Connection, site: Site, conversation_id: str) -> Convers
     return found
 
 
-def _repeated(connection: Connection, site: Site, part: Part) -> tuple[Conversation, Part]:
+def _repeated(
+    rt: Runtime, connection: Connection, site: Site, part: Part, speaker: Speaker
+) -> tuple[Conversation, Part]:
+    """What is there already. It is told again: who wrote it may have died between writing and telling."""
     conversation = conversations.find(connection, site.id, part.conversation_id)
     assert conversation is not None
+    tell(rt, conversation, part, _person(connection, conversation), speaker.name)
     return conversation, part
 
 
