@@ -187,7 +187,8 @@ class Visitor(Talker):
             async for event, data in opened:
                 if event == "part":
                     self._show(data)
-                    self.measured.arrived("to visitor", data["text"])
+                    if data["author"] == "operator":
+                        self.measured.arrived("to visitor", data["text"])
                 elif event == "conversation" and any(self._behind(each) for each in data["talks"]):
                     self._stale.set()
                 if self.over or time.monotonic() > reload_at:
@@ -248,7 +249,7 @@ class Operator(Talker):
         self.forms = {"Origin": self.web, "X-CSRF-Token": token, "Content-Type": "application/x-www-form-urlencoded"}
         self.shown: dict[str, dict[int, Told]] = {}
         self.answered: set[str] = set()
-        self.heard: set[str] = set()
+        self.reloading = True
         self._turn: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
 
@@ -265,7 +266,7 @@ class Operator(Talker):
                     self._hear(data["conversation"]["id"], data["part"])
                 if self.over:
                     return
-                if time.monotonic() > reload_at:  # the page is loaded again: nothing is on it
+                if self.reloading and time.monotonic() > reload_at:  # the page is loaded again: nothing is on it
                     self.shown = {each: {} for each in self.shown}
                     return
         finally:
