@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.sdk_fixtures import sdk_browser
 from tests.stack import Shop, Stack, stack, track, wait_for
+from tests.streams import Stream
 
 __all__ = ["sdk_browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -149,12 +150,15 @@ def test_what_a_visitor_writes_into_everything_runs_nowhere(page: Page, chimein:
     shop.send(track("Live Chat Conversation Rated", "eve", userId=XSS, properties=rated))
     expect(page.locator("#parts .happened")).to_contain_text("rated it 1 of 5", timeout=SOON)
     nothing_ran(page)
-    shop.post("inbox", shop.greeting("eve"), {"Content-Type": "text/plain"})
-    here = f"{chimein.url}/console/{shop.id}"
-    words = urllib.parse.quote(XSS)
+    here, words = f"{chimein.url}/console/{shop.id}", urllib.parse.quote(XSS)
+    with Stream(chimein.live_url, shop.greeting("eve", userId=XSS)) as stream:
+        stream.wait(lambda each: each.frames)
+        page.goto(f"{here}/live")
+        expect(page.locator("#watched")).to_contain_text("onerror=hacked()", timeout=SOON)
+        nothing_ran(page)
     for path in (
-        *(f"/visitors/{talk['visitor_id']}", f"/visitors?q={words}", "/live", f"/live?q={words}", "/overview"),
-        *(f"/inbox?q={words}", f"/inbox/{talk['id']}?view={words}", "/settings", "/segments", "/rules"),
+        *(f"/visitors/{talk['visitor_id']}", f"/visitors?q={words}", f"/live?q={words}", "/overview", "/segments"),
+        *(f"/inbox?q={words}", f"/inbox/{talk['id']}?view={words}", "/settings", "/rules"),
     ):
         page.goto(here + path)
         nothing_ran(page)
