@@ -91,8 +91,13 @@ def live() -> None:
 def process() -> None:
     """Run a processor: folds events and decides."""
     from backend.pipeline.process import run
+    from backend.pipeline.send_on import make_good
 
-    _until_told(run, "process folds events and decides")
+    def begin(rt: "Runtime", stop: "threading.Event") -> None:
+        make_good(rt)
+        run(rt, stop)
+
+    _until_told(begin, "process folds events and decides")
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """What is a hook? What a site wants its own systems to be told of conversations, as soon as it happens."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +65,9 @@ def happened(before: Conversation, after: Conversation, part: Part) -> tuple[str
     return tuple(found)
 
 
+_MENTION = re.compile(r"(?<![\w.+-])@(?=\w)")
+
+
 def slack_body(body: Mapping[str, Any], url: str) -> dict[str, str]:
     """What Slack and its like are told: a headline that leads to `url`, and what was said as a quotation.
 
@@ -81,5 +85,9 @@ def slack_body(body: Mapping[str, Any], url: str) -> dict[str, str]:
 
 
 def slack_escaped(text: str) -> str:
-    """The text without what Slack reads as its own: `&`, `<` and `>` written as Slack asks for."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """The text without what Slack reads as its own: `&`, `<` and `>` written as Slack asks for.
+
+    Others of its kind (Mattermost, Rocket.Chat) call whoever a bare `@name` means: with something invisible in it, it
+    is a text. Addresses of mail stay as they are.
+    """
+    return _MENTION.sub("@\u2060", text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))

@@ -55,19 +55,21 @@ def start(
             raise NotFound("There is no such visitor.")
         known = parts.find(connection, profile.id, said.id)
         if known is not None:
-            return _repeated(connection, site, known)
-        conversation = Conversation(
-            id=uuid4().hex,
-            site_id=site.id,
-            visitor_id=profile.id,
-            opened_by="operator",
-            created_at=now,
-            last_at=now,
-            anonymous_id=profile.anonymous_ids[-1] if profile.anonymous_ids and profile.user_id is None else None,
-            assignee_id=speaker.id,
-        )
-        conversation, part = _add(connection, conversation, said)
-    tell(rt, conversation, part, profile.id, speaker.name)
+            conversation, part = _repeated(connection, site, known)
+        else:
+            conversation = Conversation(
+                id=uuid4().hex,
+                site_id=site.id,
+                visitor_id=profile.id,
+                opened_by="operator",
+                created_at=now,
+                last_at=now,
+                anonymous_id=profile.anonymous_ids[-1] if profile.anonymous_ids and profile.user_id is None else None,
+                assignee_id=speaker.id,
+            )
+            conversation, part = _add(connection, conversation, said)
+    if known is None or part.author_id == speaker.id:
+        tell(rt, conversation, part, profile.id, speaker.name)
     return conversation, part
 
 
@@ -94,14 +96,16 @@ def say(
         conversation = _locked(connection, site, conversation_id)
         known = parts.find(connection, conversation.visitor_id, said.id)
         if known is not None:
-            return _repeated(connection, site, known)
-        if attached:
-            said = _with_files(connection, conversation, said, attached)
-        if kind == "message" and conversation.assignee_id is None and speaker.id is not None:
-            conversation = replace(conversation, assignee_id=speaker.id)
-        conversation, part = _add(connection, conversation, said)
+            conversation, part = _repeated(connection, site, known)
+        else:
+            if attached:
+                said = _with_files(connection, conversation, said, attached)
+            if kind == "message" and conversation.assignee_id is None and speaker.id is not None:
+                conversation = replace(conversation, assignee_id=speaker.id)
+            conversation, part = _add(connection, conversation, said)
         person_id = _person(connection, conversation)
-    tell(rt, conversation, part, person_id, speaker.name)
+    if known is None or part.author_id == speaker.id:  # told again: who wrote it may have died before it told
+        tell(rt, conversation, part, person_id, speaker.name)
     if speaker.id is not None:
         beat(rt, site.id, speaker.id, active=True)
     return conversation, part
@@ -136,6 +140,15 @@ def change(
     for part in added:
         tell(rt, conversation, part, person_id, speaker.name)
     return conversation, added
+
+
+def let_go(rt: Runtime, site: Site, conversation_id: str, operator_id: str) -> list[Part]:
+    """Takes a conversation from an operator who is gone; nothing where it is not theirs any more."""
+    with rt.db.read() as connection:
+        found = conversations.find(connection, site.id, conversation_id)
+    if found is None or found.assignee_id != operator_id:
+        return []
+    return change(rt, site, conversation_id, {"assignee_id": None}, Speaker(None, "chimein"))[1]
 
 
 def awake(rt: Runtime) -> int:

@@ -8,7 +8,7 @@ import structlog
 
 from backend.domain.operator import EVERY_SITE, Membership, Operator, email_of, weakness
 from backend.errors import Forbidden, Invalid, NotFound, TooManyRequests, Unauthorized
-from backend.pipeline.transfer import release
+from backend.pipeline.transfer import call_away, release
 from backend.runtime import Runtime
 from backend.storage import attempts, console_sessions, operators, passwords
 
@@ -76,7 +76,9 @@ def reset(rt: Runtime, operator_id: str) -> str:
             raise NotFound("There is no such operator.")
         operators.set_password(connection, operator_id, None, rt.clock())
         console_sessions.end_all(connection, operator_id)
-        return operators.invite(connection, rt.sites.vault, operator_id, rt.clock())
+        text = operators.invite(connection, rt.sites.vault, operator_id, rt.clock())
+    call_away(rt, operator_id)
+    return text
 
 
 def link_to(rt: Runtime, text: str, address: str | None = None) -> str:
@@ -96,6 +98,7 @@ def choose_password(rt: Runtime, text: str, password: str) -> Operator:
             raise NotFound("This link has been used.")
         operators.set_password(connection, found.id, kept, rt.clock())
         console_sessions.end_all(connection, found.id)
+    call_away(rt, found.id)
     return found
 
 
@@ -113,7 +116,10 @@ def disable(rt: Runtime, operator_id: str, *, off: bool = True) -> None:
 def log_out(rt: Runtime, text: str) -> None:
     """Ends the session of a cookie."""
     with rt.db.begin() as connection:
+        session = console_sessions.find(connection, rt.sites.vault, text, rt.clock())
         console_sessions.end(connection, rt.sites.vault, text)
+    if session is not None:
+        call_away(rt, session.operator_id)
 
 
 def expire(rt: Runtime) -> int:

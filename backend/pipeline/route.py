@@ -164,11 +164,16 @@ class Router:
 
 
 def route_heard(rt: Runtime, spoken: Iterable[Heard]) -> None:
-    """Looks at once at what visitors have just begun to wait for; what goes wrong is left to the next second."""
+    """Looks at once for whom visitors have begun to wait without having anybody; the rest is left to the next second.
+
+    That is little to do in a talk that goes on: the events of others wait for it.
+    """
     fresh = [
         Due(each.conversation.site_id, each.conversation.visitor_id, each.conversation.id)
         for each in spoken
-        if each.part.kind == "message" and each.conversation.waiting_since == each.part.at
+        if each.part.kind == "message"
+        and each.conversation.waiting_since == each.part.at
+        and each.conversation.assignee_id is None
     ]
     if not fresh:
         return

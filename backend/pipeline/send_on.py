@@ -7,7 +7,7 @@ from backend.domain.message import ON_SITE
 from backend.pipeline.apply import Effects
 from backend.pipeline.faults import point
 from backend.pipeline.route import route_heard
-from backend.pipeline.tell import tell_heard
+from backend.pipeline.tell import tell_again, tell_heard
 from backend.runtime import Runtime
 from backend.storage.queue import WEBHOOKS
 
@@ -32,3 +32,11 @@ def send_on(rt: Runtime, effects: Effects) -> None:
     except Exception as error:
         log.warning("bell_failed", reason=str(error)[:200])
     point("after_bell")
+
+
+def make_good(rt: Runtime) -> None:
+    """Tells streams and consoles what a processor that died may have left untold; what fails, they find themselves."""
+    try:
+        tell_again(rt)
+    except Exception as error:
+        log.warning("bell_failed", reason=str(error)[:200])

@@ -4,6 +4,7 @@ What is told is in SQL already: where Redis is gone, a page and a console find i
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -13,6 +14,11 @@ from backend.pipeline.attach import addressed
 from backend.pipeline.hear import Heard
 from backend.runtime import Runtime
 from backend.schemas.conversation import desk_note, page_part
+from backend.storage import conversations, operators, parts, visitors
+
+LATELY = timedelta(minutes=1)
+MOST_AGAIN = 500
+"""Parts that are told once more."""
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +26,11 @@ log = structlog.get_logger(__name__)
 def desk_of(site_id: str) -> str:
     """The name under which a site's operators listen."""
     return f"desk:{site_id}"
+
+
+def seat_of(operator_id: str) -> str:
+    """The name under which all consoles of one operator listen."""
+    return f"seat:{operator_id}"
 
 
 def tell(
@@ -32,6 +43,27 @@ def tell(
 def tell_heard(rt: Runtime, heard: Iterable[Heard]) -> None:
     """Tells of parts that visitors added."""
     publish(rt, [note for each in heard for note in _notes(rt, each.conversation, each.part, each.person_id, None)])
+
+
+def tell_again(rt: Runtime) -> int:
+    """Tells what was said just now once more, where whoever wrote it may have died before it told; returns how much.
+
+    Pages and consoles know parts by their numbers: what they were told already changes nothing.
+    """
+    with rt.db.read() as connection:
+        found = parts.said_since(connection, rt.clock() - LATELY, MOST_AGAIN)
+        whose = sorted({each.visitor_id for each in found})
+        talks = {each.id: each for each in conversations.of_visitors(connection, whose, 10 * MOST_AGAIN)}
+        profiles = visitors.load(connection, whose)
+        names = operators.names(connection, {each.author_id for each in found if each.author_id is not None})
+    notes: list[tuple[str, Mapping[str, Any]]] = []
+    for part in found:
+        conversation, stored = talks.get(part.conversation_id), profiles.get(part.visitor_id)
+        if conversation is not None and stored is not None:
+            person_id, name = stored.merged_into or part.visitor_id, names.get(part.author_id or "")
+            notes += _notes(rt, conversation, part, person_id, name)
+    publish(rt, notes)
+    return len(found)
 
 
 def tell_changed(rt: Runtime, conversation: Conversation, person_id: str) -> None:

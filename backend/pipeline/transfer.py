@@ -8,6 +8,7 @@ from backend.domain.site import Site
 from backend.errors import ChimeinError, Invalid
 from backend.pipeline import converse
 from backend.pipeline.converse import Speaker
+from backend.pipeline.tell import publish, seat_of
 from backend.runtime import Runtime
 from backend.storage import conversations, departments, operators
 
@@ -51,11 +52,22 @@ def check(rt: Runtime, site: Site, changes: Mapping[str, Any]) -> None:
 
 
 def release(rt: Runtime, operator_id: str) -> int:
-    """Gives back what an operator who is gone had yet to answer; returns how many."""
+    """Gives back what an operator had yet to answer where they may answer nobody any more; returns how many.
+
+    Their consoles are told to look whether they may go on.
+    """
     with rt.db.read() as connection:
-        held = conversations.held_by(connection, operator_id)
+        held, found = conversations.held_by(connection, operator_id), operators.find(connection, operator_id)
+    gone = 0
     for site_id, conversation_id in held:
-        site = rt.sites.by_id(site_id)
-        if site is not None:
-            converse.change(rt, site, conversation_id, {"assignee_id": None}, Speaker(None, "chimein"))
-    return len(held)
+        site, member = rt.sites.by_id(site_id), None if found is None else found.on(site_id)
+        if site is not None and (member is None or member.role == "read_only"):
+            # In between somebody else may have taken it.
+            gone += bool(converse.let_go(rt, site, conversation_id, operator_id))
+    call_away(rt, operator_id)
+    return gone
+
+
+def call_away(rt: Runtime, operator_id: str) -> None:
+    """Tells the streams of an operator's consoles that their session, or what they may, is another now."""
+    publish(rt, [(seat_of(operator_id), {"event": "moved", "data": {}})])

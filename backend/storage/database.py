@@ -1,6 +1,7 @@
 """The SQL database: one engine for SQLite, PostgreSQL or Citus, and how transactions begin."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +20,9 @@ __all__ = ["Connection", "Database", "is_poison", "is_transient", "migrate"]
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a SQLite writer waits for another."""
+
+LONGEST_PAUSE = 0.008
+"""Seconds after which it looks again at the latest."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -55,7 +59,7 @@ class Database:
         """
         with self.engine.connect() as connection:
             if self.dialect == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _take_write_lock(connection)
             with connection.begin() if self.dialect != "sqlite" else _sqlite_transaction(connection):
                 yield connection
 
@@ -158,6 +162,29 @@ def _normalised(url: str) -> URL:
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed
+
+
+def _take_write_lock(connection: Connection) -> None:
+    """BEGIN IMMEDIATE, looking again every few milliseconds; OperationalError after `BUSY_TIMEOUT`.
+
+    SQLite itself looks ten times a second: whoever writes now and then would wait for seconds behind who writes always.
+    """
+    driver: Any = connection.connection.driver_connection
+    until, pause = time.monotonic() + BUSY_TIMEOUT, 0.001
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < until:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT * 1000)}")
 
 
 def _sqlite_engine(url: URL) -> Engine:

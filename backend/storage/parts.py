@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, case, func, select, tuple_, update
 
 from backend.domain.conversation import Conversation, Part
 from backend.schemas.documents import decode_content, encode_content
-from backend.storage.tables import conversations, parts
+from backend.storage.tables import conversations, parts, sites
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 
@@ -106,6 +106,13 @@ def told(connection: Connection, found: Collection[Conversation]) -> dict[str, t
         .group_by(parts.c.conversation_id)
     )
     return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
+
+def said_since(connection: Connection, since: datetime, most: int) -> list[Part]:
+    """The latest parts of all conversations since a moment, in order of time."""
+    query = select(parts).where(parts.c.site_id.in_(select(sites.c.id)), parts.c.at > to_micros(since))
+    rows = connection.execute(query.order_by(parts.c.at.desc(), parts.c.number.desc()).limit(most)).all()
+    return [part_of(row) for row in reversed(rows)]
 
 
 Place = tuple[str, str, int]

@@ -6,6 +6,7 @@ from typing import Any
 from backend.domain.operator import EVERY_SITE, Membership, Operator
 from backend.errors import Forbidden, Invalid, NotFound
 from backend.pipeline import log_in
+from backend.pipeline.transfer import release
 from backend.schemas.operator import InvitedOut, OperatorIn, OperatorOut, OperatorPatch, operator_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.storage import console_sessions, departments, operators
@@ -81,6 +82,8 @@ def change_an_operator(body: Mapping[str, Any], operator_id: str) -> dict[str, A
             own = principal().site_id
             kept = [each for each in found.memberships if own is not None and each.site_id != own]
             operators.join(conn, found.id, [*kept, *given])
+    if "memberships" in body:
+        release(rt, found.id)
     if "disabled" in body:
         log_in.disable(rt, found.id, off=body["disabled"])
     link = log_in.link_to(rt, log_in.reset(rt, found.id)) if body.get("reset") else None
@@ -106,7 +109,9 @@ def remove_an_operator(operator_id: str) -> None:
         kept = [each for each in found.memberships if own is not None and each.site_id != own]
         operators.join(conn, found.id, kept)
         console_sessions.end_all(conn, found.id)
-    if not kept:
+    if kept:
+        release(rt, found.id)
+    else:
         log_in.disable(rt, found.id)
 
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, request
 from backend.domain.site import Site
 from backend.errors import ChimeinError
 from backend.pipeline.desk import beat
-from backend.pipeline.tell import desk_of
+from backend.pipeline.tell import desk_of, seat_of
 from backend.runtime import Runtime
 from backend.storage import console_sessions, operators
 from backend.storage.live import Subscription
@@ -33,7 +33,7 @@ def stream(site: str) -> Response:
         operator = guard.seat()
         found = guard.enter(operator, site)
         beat(rt, found.id, operator.id, active=True)
-        subscription = rt.live.subscribe([desk_of(found.id)])
+        subscription = rt.live.subscribe([desk_of(found.id), seat_of(operator.id)])
     except ChimeinError as error:
         return _readable(answer(error))
     frames = _frames(rt, found, operator.id, guard.cookie(guard.SESSION), subscription)
@@ -50,12 +50,15 @@ def _frames(rt: Runtime, site: Site, operator_id: str, text: str, subscription: 
         yield f"retry: {RETRY_MS}\n\n: hello\n\n"
         while not subscription.closed:
             note = subscription.next(HEARTBEAT_SECONDS)
+            moved = note is not None and note["event"] == "moved"  # they may be something else now, or nobody
+            if moved and not _still(rt, site, text):
+                return
             if (now := rt.clock()) and (now - checked).total_seconds() >= HEARTBEAT_SECONDS - 1:
                 checked = now
                 if not _still(rt, site, text):
                     return
                 beat(rt, site.id, operator_id, active=False)
-            if note is None:
+            if note is None or moved:
                 yield ": hb\n\n"
             else:
                 yield f"event: {note['event']}\ndata: {json.dumps(note['data'])}\n\n"

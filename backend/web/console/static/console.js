@@ -100,7 +100,7 @@
       clearInterval(poll);
       poll = 0;
       document.body.dataset.stream = "open";
-      if (failures) tell("look", {}); // what happened in between is not told again
+      tell("look", {}); // what happened since the page was made, or while the stream was gone, is not told again
       failures = 0;
     };
     source.onerror = () => {

@@ -84,8 +84,10 @@
   // -- opening a conversation ---------------------------------------------------------------------------------------
 
   let opening = 0;
+  const spoken = new Set(); // conversations of which something was told since one was opened
   async function open(row, quietly) {
     const mine = ++opening, address = row.getAttribute("href");
+    spoken.clear();
     keep();
     try {
       const answer = await ask(address);
@@ -99,6 +101,7 @@
       times($("#thread"));
       arrive();
       dress();
+      if (thread() && spoken.has(thread().dataset.id)) more(); // said while this was on its way
     } catch (error) { failed(error); }
   }
   function arrive() {
@@ -212,6 +215,7 @@
   on("part", (note) => {
     refresh();
     const here = thread();
+    spoken.add(note.conversation.id);
     if (!here || note.conversation.id !== here.dataset.id) return;
     if (note.again) replace(note.part.number).catch(() => {}); else more();
     if (note.part.kind === "event") head();
