@@ -19,6 +19,8 @@ from backend.domain.quoted import new_text
 from backend.domain.reply_address import is_token, tokens_in
 from backend.domain.unsubscribe import normalised_email
 from backend.errors import NotFound
+from backend.pipeline.faults import point
+from backend.pipeline.mail_files import keep_files, with_whole_text
 from backend.pipeline.mail_out import forget_address
 from backend.pipeline.mail_talk import Postbox, own_addresses
 from backend.pipeline.note import note
@@ -92,22 +94,27 @@ def _answer(rt: Runtime, who: Correspondent, mail: IncomingMail, part_id: str) -
         profile = visitors.load_profile(connection, who.visitor_id)
     if profile is None:
         raise NotFound("Whoever this was is gone.")
-    told = new_text(mail.text)[:LONGEST_TEXT] or mail.subject
-    files = [{"name": each.name, "type": each.type, "size": each.size} for each in mail.attached]
+    told = new_text(mail.text, empty=bool(mail.attached))
+    kept, refused = keep_files(rt, who, with_whole_text(mail, told), part_id)
+    point("after_mail_files")
     properties: dict[str, Any] = {
-        "message_body": told or ", ".join(each.name for each in mail.attached),
+        "message_body": told[:LONGEST_TEXT],
         "conversation_id": who.conversation_id,
         "channel": "email",
         "mail_id": mail.id,
+        "attachments": kept,
     }
-    if files:
-        properties["files"] = files
+    if not told and not kept:
+        properties["message_body"] = mail.subject or ", ".join(each["name"] for each in refused)
+    if refused:
+        properties["refused"] = refused
     if normalised_email(mail.sender) != who.address:
         properties["from"] = _from(mail)["from"]
-    if not properties["message_body"]:
+    if not properties["message_body"] and not kept:
         note(rt, who.site_id, who.conversation_id, part_id, {"event": "mail_empty", **_from(mail)})
     elif not send_signals(rt, who.site_id, SENT, None, [(profile, part_id, properties)]):
         raise NotFound("Whoever this was has no name any more.")
+    point("after_mail_taken")
 
 
 def _failed(rt: Runtime, who: Correspondent, mail: IncomingMail, part_id: str, nature: str) -> None:

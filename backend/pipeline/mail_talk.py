@@ -6,7 +6,7 @@ from datetime import datetime
 
 from backend.channels.email.letter import Sender
 from backend.channels.email.talk import Line, Talk
-from backend.domain.conversation import Conversation, Part
+from backend.domain.conversation import Conversation, Part, files_of, stranger_of
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, address_of, receiver_name
 from backend.domain.reply_address import LINK_LIFETIME, Link, reply_address, reply_token, seal_link
@@ -102,12 +102,12 @@ def compose(rt: Runtime, postbox: Postbox, connection: Connection, mail: StoredM
 
 
 def _line(part: Part, names: dict[str, str], site: Site) -> Line:
-    mine = part.author == "visitor"
-    attached = part.content.get("files")
-    files = [str(each.get("name")) for each in attached if isinstance(each, dict)] if isinstance(attached, list) else []
+    stranger = stranger_of(part)
+    mine = part.author == "visitor" and stranger is None
+    files = [str(each.get("name")) for each in files_of(part)]
     title = str(part.content.get("title") or "") if part.author == "rule" else ""
     return Line(
-        name=None if mine else names.get(part.author_id or "") or site.name,
+        name=None if mine else stranger or names.get(part.author_id or "") or site.name,
         text="\n".join(filter(None, (title, part.text))),
         at=part.at,
         files=files[:10],

@@ -10,6 +10,7 @@ from email.policy import compat32
 from email.utils import getaddresses
 from typing import cast
 
+from backend.domain.attachment import plain_name
 from backend.domain.incoming_mail import Attached, Failure, IncomingMail
 from backend.errors import TooLarge
 from backend.schemas.mail_text import text_of_html
@@ -31,6 +32,12 @@ BODY_BYTES = 300_000
 """Of the text that is looked at; what is longer is cut."""
 
 MOST_ATTACHED = 20
+MOST_NAMED = 50
+"""Files of which the name is read; the content only of the first `MOST_ATTACHED`."""
+
+_SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
+"""Parts that no person attached."""
+
 LONGEST_HEADER = 2_000
 
 _NESTING = re.compile(rb"(?i)(?:multipart/|message/)")
@@ -94,13 +101,15 @@ def _read(mail: Message) -> IncomingMail:
             failure = failure or _failure(part)
         elif kind in ("message/rfc822", "text/rfc822-headers"):
             returned += _returned(part)
+            if not _is_report(mail):
+                attached.append(_forwarded(part))
         elif kind in ("text/plain", "text/html") and not _is_file(part):
             if room > 0:
                 text = _text(part)[:room]
                 room -= len(text)
                 (plain if kind == "text/plain" else html).append(text)
-        elif not part.is_multipart():
-            attached.append(_attached(part))
+        elif not part.is_multipart() and kind not in _SIGNATURES and len(attached) < MOST_NAMED:
+            attached.append(_attached(part, kept=len(attached) < MOST_ATTACHED))
     body = "\n".join(plain) if any(each.strip() for each in plain) else "\n".join(map(text_of_html, html))
     name, sender = _from(mail)
     return IncomingMail(
@@ -113,7 +122,7 @@ def _read(mail: Message) -> IncomingMail:
         automatic=_automatic(mail),
         failure=failure if failure is not None or not _is_report(mail) else _told_failure(mail, body),
         returned=tuple(returned),
-        attached=tuple(attached[:MOST_ATTACHED]),
+        attached=tuple(attached[:MOST_NAMED]),
     )
 
 
@@ -233,17 +242,26 @@ def _automatic(mail: Message) -> str | None:
     return None
 
 
-def _attached(part: Message) -> Attached:
-    name = part.get_filename()
+def _attached(part: Message, *, kept: bool) -> Attached:
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
-    told = _decoded_header(name)[:200] if name else ""
+    unnamed = "image" if part.get_content_maintype() == "image" else "attachment"
     return Attached(
-        name=re.sub(r"[/\\]+", "_", told).lstrip(".") or "attachment",
+        name=_file_name(part) or unnamed,
         type=part.get_content_type()[:100],
         size=len(data),
-        data=data,
+        data=data if kept else None,
     )
+
+
+def _forwarded(part: Message) -> Attached:
+    """A mail within the mail: named, not kept."""
+    return Attached(name=_file_name(part) or "message.eml", type=part.get_content_type(), size=0)
+
+
+def _file_name(part: Message) -> str:
+    name = part.get_filename()
+    return plain_name(_decoded_header(name))[:200] if name else ""
 
 
 def _is_report(mail: Message) -> bool:

@@ -7,20 +7,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from backend.domain.attachment import Attachment
+from backend.storage.bulk import insert_rows
 from backend.storage.tables import attachments
 from backend.storage.times import from_micros, to_micros
 
 
 def insert(connection: Connection, attachment: Attachment) -> None:
-    """Writes a new one."""
-    connection.execute(
-        attachments.insert().values(
-            **{name: getattr(attachment, name) for name in ("visitor_id", "id", "site_id", "name", "type", "digest")},
-            size=attachment.size,
-            at=to_micros(attachment.at),
-            part_id=attachment.part_id,
-        )
-    )
+    """Writes a new one; the first of an id stays."""
+    told = {column.name: getattr(attachment, column.name) for column in attachments.columns}
+    told["at"] = to_micros(attachment.at)
+    insert_rows(connection, attachments, [tuple(told.values())], ignore=True)
 
 
 def find(connection: Connection, attachment_id: str) -> Attachment | None:

@@ -12,7 +12,9 @@ import structlog
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request
 
 from backend.channels.email.talk_texts import page_texts
+from backend.domain.conversation import Part, files_of, stranger_of
 from backend.errors import ChimeinError, Forbidden, Invalid, Malformed, Unauthorized
+from backend.pipeline.attach import address_of
 from backend.pipeline.mail_in import take
 from backend.pipeline.resume import Resumed, answer, is_heard, resume
 from backend.schemas.incoming_mail import LARGEST
@@ -73,14 +75,15 @@ def _page(found: Resumed) -> Response:
     language, texts = page_texts(locale)
     shown = [
         {
-            "mine": each.author == "visitor",
-            "name": texts["you"]
-            if each.author == "visitor"
-            else found.names.get(each.author_id or "") or found.site.name,
+            "mine": each.author == "visitor" and stranger_of(each) is None,
+            "name": stranger_of(each) or _name(each, found, texts["you"]),
             "text": texts["taken_back"] if each.deleted_at else each.text,
             "title": str(each.content.get("title") or "") if each.author == "rule" else "",
             "gone": each.deleted_at is not None,
-            "files": _files(each.content.get("files")),
+            "files": [
+                {"name": file["name"], "url": address_of(runtime(), file["id"], file["name"])}
+                for file in files_of(each)
+            ],
             "at": each.at,
         }
         for each in found.parts
@@ -97,8 +100,8 @@ def _page(found: Resumed) -> Response:
     return _private(make_response(render_template("talk.html", **told)), nonce)
 
 
-def _files(told: object) -> list[str]:
-    return [str(each.get("name")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+def _name(part: Part, found: Resumed, you: str) -> str:
+    return you if part.author == "visitor" else found.names.get(part.author_id or "") or found.site.name
 
 
 def _private(response: Response, nonce: str = "") -> Response:

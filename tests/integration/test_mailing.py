@@ -15,13 +15,15 @@ import pytest
 
 from backend.channels.email import EmailChannel
 from backend.channels.email.smtp import Timeouts
+from backend.domain.attachment import LARGEST
 from backend.domain.conversation import Conversation, Part
 from backend.domain.desk_policy import DeskPolicy
 from backend.ops.mail_server import run as serve
 from backend.pipeline import converse
+from backend.pipeline.attach import addressed, forget_unsaid
 from backend.pipeline.converse import Speaker
 from backend.pipeline.erase import erase
-from backend.pipeline.mail_in import MOST_AN_HOUR
+from backend.pipeline.mail_in import MOST_AN_HOUR, take
 from backend.pipeline.mail_out import Mailer
 from backend.pipeline.show import Viewer
 from backend.pipeline.threads import see
@@ -29,6 +31,7 @@ from backend.storage import sites, tables
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, call, identify
 from tests.integration.mail_world import MailServer, free_port, mail_server
+from tests.integration.test_attachments import PNG, lying
 from tests.integration.test_conversations import all_of, chat, said_in, texts
 
 ANNA = Speaker("a" * 32, "Anna")
@@ -420,3 +423,91 @@ def test_the_private_link_leads_to_this_conversation_alone_and_for_a_while(shop:
     shop.clock.forward(days=31)
     assert shop.client.get(path).status_code == 404
     assert shop.client.post(path, data={"body": "late", "key": "k"}).status_code == 404
+
+
+def with_files(
+    mail: EmailMessage, *files: tuple[str, str, bytes], text: str = "See here", **headers: str
+) -> EmailMessage:
+    """An answer with files: `(type, name, bytes)` of each; one without a name stands in the text."""
+    answer = written(mail, text, **headers)
+    for kind, name, data in files:
+        main, _, sub = kind.partition("/")
+        how = {"filename": name} if name else {"disposition": "inline", "cid": "<pasted@example.com>"}
+        answer.add_attachment(data, maintype=main, subtype=sub, **how)
+    return answer
+
+
+def test_files_of_a_mail_are_kept_once_and_those_that_are_not_are_named(each_shop: Shop, post: MailServer) -> None:
+    shop = each_shop
+    conversation, mail = out(shop, post)
+    answer = with_files(
+        mail,
+        ("image/png", "../../kit\u202echen.png", PNG),
+        ("image/png", "", PNG + b"\0"),
+        ("application/pdf", "bill.pdf", b"%PDF-1.7 bill"),
+        ("image/png", "not-a-picture.png", b"MZ\x90\0\x03"),
+        ("application/octet-stream", "virus.exe", b"MZ\x90\0\x03"),
+        ("application/pkcs7-signature", "smime.p7s", b"\x30\x80"),
+    )
+    for _ in range(3):
+        assert take(shop.rt, answer.as_bytes(policy=policy.SMTP), [address(mail)], ADA)["taken"] == "answer"
+    shop.processor.drain()
+    [part] = said_in(shop, conversation)[2:]
+    assert part.text == "See here"
+    assert [(each["name"], each["type"], each["size"]) for each in part.content["attachments"]] == [
+        ("kitchen.png", "image/png", len(PNG)),
+        ("image.png", "image/png", len(PNG) + 1),
+        ("bill.pdf", "application/pdf", 13),
+    ]
+    assert [(each["name"], each["why"]) for each in part.content["refused"]] == [
+        ("not-a-picture.png", "kind"),
+        ("virus.exe", "kind"),
+    ]
+    assert len(lying(shop)) == 3
+    assert shop.client.get(files_at(shop, part)[0]).data == PNG
+    converse.say(shop.rt, shop.site, conversation.id, "Thanks", ANNA)
+    shop.clock.forward(minutes=6)
+    assert mailer(shop, post.url).turn() == 1
+    plain = post.mails[-1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "Attached: kitchen.png, image.png, bill.pdf" in plain
+    assert forget_unsaid(shop.rt) == 0
+    assert erase(shop.rt, shop.site.id, conversation.visitor_id, ("desk", "administrator"))
+    assert lying(shop) == []
+
+
+def files_at(shop: Shop, part: Part) -> list[str]:
+    told = addressed(shop.rt, {"content": part.content})["content"]["attachments"]
+    return [each["url"].removeprefix(shop.rt.settings.public_url) for each in told]
+
+
+def test_a_mail_of_nothing_but_files_and_one_too_long_for_a_part_lose_nothing(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    bare = with_files(mail, ("image/png", "kettle.png", PNG), text="", Message_ID="<bare@example.com>")
+    many = with_files(
+        mail,
+        *(("text/plain", f"{number}.txt", b"%d" % number) for number in range(30)),
+        text="thirty",
+        Message_ID="<many@example.com>",
+    )
+    film = ("video/mp4", "film.mp4", b"\0" * (LARGEST + 1))
+    refused = with_files(mail, film, text="", Message_ID="<film@example.com>")
+    long = written(mail, "A word. " * 2_000, Message_ID="<long@example.com>")
+    forward = written(mail, "As told", Message_ID="<forward@example.com>")
+    forward.add_attachment(mail)
+    with listening(shop) as port:
+        for each in (bare, many, refused, long, forward):
+            assert bring(port, each, address(mail))[0] == 250
+            shop.processor.drain()
+    parts = said_in(shop, conversation)[2:]
+    names = [[each["name"] for each in part.content.get("attachments", [])] for part in parts]
+    assert names[0] == ["kettle.png"]
+    assert parts[0].text == ""
+    assert names[1] == [f"{number}.txt" for number in range(10)]
+    assert [each["name"] for each in parts[1].content["refused"]] == [f"{number}.txt" for number in range(10, 30)]
+    assert {each["why"] for each in parts[1].content["refused"]} == {"number"}
+    assert (parts[2].text, parts[2].content["refused"][0]["name"]) == (str(refused["Subject"]), "film.mp4")
+    assert parts[2].content["refused"][0]["why"] == "size"
+    assert names[3] == ["mail.txt"]
+    assert len(parts[3].text) > 9_990
+    assert shop.client.get(files_at(shop, parts[3])[0]).data.count(b"A word.") == 2_000
+    assert [each["name"] for each in parts[4].content["refused"]] == ["message.eml"]
