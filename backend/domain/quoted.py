@@ -148,7 +148,7 @@ def _between(lines: list[str]) -> list[str]:
 
 def _by_library(lines: list[str]) -> list[str]:
     """What the library takes for the latest answer; all of it where it is longer than it may look at."""
-    text = re.sub(r"\s*\n\s*\n\s*", "\n\n", "\n".join(lines).strip())
+    text = re.sub(r"\n\s*\n[ \t]*", "\n\n", "\n".join(lines).strip())
     if not text or len(text) > _FOR_LIBRARY or any(len(line) > _LIBRARY_LINE for line in text.split("\n")):
         return lines
     replies = EmailReplyParser(languages=_LANGUAGES).read(text).replies

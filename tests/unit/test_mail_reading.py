@@ -1,5 +1,6 @@
 """What of a mail is new, what kind of mail it is, and whose: a table of mails as programs write them."""
 
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -79,6 +80,16 @@ def test_what_is_quoted_and_the_signature_are_cut(text: str) -> None:
 )
 def test_words_of_the_writer_are_kept(text: str) -> None:
     assert new_text(text) == text
+
+
+def test_a_long_line_is_kept_and_none_takes_long() -> None:
+    paragraph = ("word " * 3_000).strip()
+    assert new_text(f"{paragraph}\n\n> old") == paragraph
+    began = time.process_time()
+    for made in ("--" + " " * 59_000 + "x", "Best" + " " * 59_000 + "x", "-" * 60_000, "=\n" * 30_000):
+        new_text(made)
+        new_text(made, empty=True)
+    assert time.process_time() - began < 20, "each of them took ten seconds"
 
 
 def test_who_sends_a_file_may_write_nothing_or_between_the_lines() -> None:
