@@ -18,7 +18,7 @@ from backend.domain.incoming_mail import IncomingMail, nature_of
 from backend.domain.quoted import new_text
 from backend.domain.reply_address import is_token, tokens_in
 from backend.domain.unsubscribe import normalised_email
-from backend.errors import NotFound
+from backend.errors import NotFound, TooManyRequests
 from backend.pipeline.faults import point
 from backend.pipeline.mail_files import keep_files, with_whole_text
 from backend.pipeline.mail_out import forget_address
@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 MOST_AN_HOUR = 30
 """Mails that one conversation takes in an hour: nobody writes more, two machines that answer each other do."""
+
+FLOOD = 2 * MOST_AN_HOUR
+"""From then on they are to come again later: they are not even read."""
 
 HOUR = timedelta(hours=1)
 
@@ -52,6 +55,11 @@ def addressee(rt: Runtime, addresses: Sequence[str]) -> tuple[str, Correspondent
     return None
 
 
+def is_flooded(rt: Runtime, conversation_id: str) -> bool:
+    """Whether a conversation got so many mails in this hour that further ones have to wait."""
+    return mail_counts.count(rt.redis, conversation_id) >= FLOOD
+
+
 def take(
     rt: Runtime, raw: bytes, recipients: Sequence[str], sender: str | None, *, only: str | None = None
 ) -> Mapping[str, str]:
@@ -59,7 +67,7 @@ def take(
 
     `recipients` and `sender` are of the envelope, None where it is not known; then the headers tell. With `only`, the
     id of a site, no other's are looked at. Raises `NotFound` for what is addressed to no conversation, `TooLarge`, and
-    `Unavailable` or the database's own errors where it should be sent again.
+    `TooManyRequests`, `Unavailable` or the database's own errors where it should be sent again.
     """
     mail = read_mail(raw)
     found = addressee(rt, recipients) or addressee(rt, (*mail.recipients, *mail.returned))
@@ -74,10 +82,10 @@ def take(
     nature = nature_of(mail, sender, own, own_addresses(Postbox.of(rt.settings)))
     part_id = derive("mail", token, mail.id or hashlib.sha256(raw).hexdigest())
     written = mail_counts.add(rt.redis, conversation.id, part_id, HOUR)
+    if written > FLOOD:
+        raise TooManyRequests("Too many mails for this conversation in an hour.", retry_after=3600)
     if written > MOST_AN_HOUR:
         nature = "loop"
-        if written > 2 * MOST_AN_HOUR:
-            return {"taken": "dropped", "conversation": conversation.id}
     log.info("mail_in", conversation=conversation.id, nature=nature)
     if nature == "answer":
         _answer(rt, who, mail, part_id)
