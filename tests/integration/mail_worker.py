@@ -1,4 +1,4 @@
-"""A process for tests to kill: `mail_worker.py NOW` takes one turn at the mails of conversations; set up by CHIMEIN_*."""
+"""A process for tests to kill: `mail_worker.py NOW` takes a turn at the mails of conversations; set up by CHIMEIN_*."""
 
 import sys
 from dataclasses import replace
