@@ -1,4 +1,4 @@
-"""How many mails a conversation got lately: counted in Redis, each once, for an hour."""
+"""What is remembered of incoming mails for a while, in Redis: how many a conversation got, and signatures."""
 
 import time
 from datetime import timedelta
@@ -21,3 +21,9 @@ def add(client: redis.Redis, conversation_id: str, mail_id: str, span: timedelta
 def count(client: redis.Redis, conversation_id: str) -> int:
     """How many were counted lately."""
     return int(client.zcard(f"{PREFIX}{conversation_id}"))
+
+
+def first(client: redis.Redis, token: str, content: str, span: timedelta) -> bool:
+    """Whether a provider's token comes for the first time in this span, or again with the same content."""
+    key = f"{PREFIX}token:{token}"
+    return bool(client.set(key, content, ex=int(span.total_seconds()), nx=True)) or client.get(key) == content.encode()

@@ -1,5 +1,7 @@
 """A conversation goes on by mail: out at most once, in exactly once, and nobody gets in who was not written to."""
 
+import hashlib
+import hmac
 import re
 import smtplib
 import threading
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from email import policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,13 +32,14 @@ from backend.pipeline.show import Viewer
 from backend.pipeline.threads import see
 from backend.storage import sites, tables
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import Shop, call, identify
+from tests.core_fixtures import Shop, call, identify, open_shop
 from tests.integration.mail_world import MailServer, free_port, mail_server
 from tests.integration.test_attachments import PNG, lying
 from tests.integration.test_conversations import all_of, chat, said_in, texts
 
 ANNA = Speaker("a" * 32, "Anna")
 ADA = "ada@example.com"
+INBOUND = "what a provider of the tests signs with"
 
 
 @pytest.fixture
@@ -397,6 +401,46 @@ def test_a_provider_brings_mails_with_the_secret_only(shop: Shop, post: MailServ
     assert shop.client.post(path, json={"RawEmail": raw.decode()}, auth=good["auth"]).json["taken"] == "answer"
     shop.processor.drain()
     assert texts(shop, conversation)[2:] == ["Yes please"]
+
+
+def signed(raw: bytes, at: float, token: str = "a" * 50, secret: str = INBOUND, **fields: str) -> dict[str, str]:
+    """A mail in the form of Mailgun."""
+    stamp = str(int(at))
+    signature = hmac.new(secret.encode(), f"{stamp}{token}".encode(), hashlib.sha256).hexdigest()
+    told = {"timestamp": stamp, "token": token, "signature": signature, "body-mime": raw.decode()}
+    return told | {"sender": ADA} | fields
+
+
+def test_a_signature_is_good_for_one_mail_and_a_while(
+    sqlite_url: str, redis_url: str, tmp_path: Path, post: MailServer
+) -> None:
+    with open_shop(sqlite_url, redis_url, tmp_path, mail_in_secret=INBOUND) as shop:
+        conversation, mail = out(shop, post)
+        raw, now = written(mail).as_bytes(), shop.clock().timestamp()
+
+        def bring_in(told: dict[str, str]) -> int:
+            return int(shop.client.post("/v1/mail/inbound", data=told).status_code)
+
+        good = signed(raw, now)
+        for wrong in (
+            signed(raw, now, secret="another secret of somebody"),
+            signed(raw, now - 901),
+            signed(raw, now + 901),
+            good | {"signature": good["signature"][:-1] + "x"},
+            good | {"timestamp": str(int(now) + 1)},
+            good | {"timestamp": "²"},
+            good | {"token": "b" * 50},
+            good | {"signature": ""},
+        ):
+            assert bring_in(wrong) == 401, wrong
+        assert [bring_in(good), bring_in(good)] == [200, 200], "a provider that missed the answer asks again"
+        forged = written(mail, "Send it to Eve", Message_ID="<eve@evil.example>").as_bytes()
+        assert bring_in(good | {"body-mime": forged.decode()}) == 403
+        assert bring_in(good | {"sender": ""}) == 403
+        assert bring_in(signed(forged, now, token="c" * 50)) == 200
+        assert shop.client.get("/v1/mail/inbound", headers={"Authorization": "Basic \xff"}).status_code == 401
+        shop.processor.drain()
+        assert texts(shop, conversation)[2:] == ["Yes please", "Send it to Eve"]
 
 
 def test_the_private_link_leads_to_this_conversation_alone_and_for_a_while(shop: Shop, post: MailServer) -> None:
