@@ -114,6 +114,8 @@ def _answer(rt: Runtime, who: Correspondent, mail: IncomingMail, part_id: str) -
     }
     if not told and not kept:
         properties["message_body"] = mail.subject or ", ".join(each["name"] for each in refused)
+    if mail.unnamed:
+        refused.append({"name": f"+{mail.unnamed}", "size": 0, "why": "number"})
     if refused:
         properties["refused"] = refused
     if normalised_email(mail.sender) != who.address:
@@ -129,7 +131,8 @@ def _failed(rt: Runtime, who: Correspondent, mail: IncomingMail, part_id: str, n
     """Tells of a mail that did not arrive; an address at which none ever will is written to no more."""
     assert mail.failure is not None
     failure = mail.failure
-    lasts = nature == "failure" and failure.lasts
+    mine = not failure.recipient or normalised_email(failure.recipient) == who.address
+    lasts = nature == "failure" and failure.lasts and mine
     content = {"event": "mail_bounced" if nature == "failure" else "mail_delayed", "to": who.address, "lasts": lasts}
     reason = " ".join(filter(None, (failure.status, failure.told)))
     note(rt, who.site_id, who.conversation_id, part_id, content | ({"reason": reason} if reason else {}))

@@ -27,7 +27,6 @@ MOST_BOUNDARIES = 2_000
 MOST_NESTED = 60
 """Of what may hold further parts; with the boundaries they bound what a reader has to do."""
 
-MOST_PARTS = 300
 BODY_BYTES = 300_000
 """Of the text that is looked at; what is longer is cut."""
 
@@ -43,6 +42,10 @@ LONGEST_HEADER = 2_000
 _NESTING = re.compile(rb"(?i)(?:multipart/|message/)")
 _ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_NAMED = re.compile(r"<([^<>\s@]{1,64}@[^<>\s@]{1,255})>")
+_BOUNCED = re.compile(
+    r"(?i)\b(?:failure notice|undeliver|returned mail|delivery (?:has |status notification )?\(?fail)"
+)
 _UNFIT = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 """Codecs of Python that no mail is written in, and that take long or tell nothing."""
 
@@ -95,21 +98,24 @@ def _read(mail: Message) -> IncomingMail:
     room = BODY_BYTES
     failure: Failure | None = None
     returned: list[str] = []
+    unnamed = 0
     for part in _parts(mail):
         kind = part.get_content_type()
         if kind == "message/delivery-status":
             failure = failure or _failure(part)
         elif kind in ("message/rfc822", "text/rfc822-headers"):
             returned += _returned(part)
-            if not _is_report(mail):
+            if not _is_report(mail) and len(attached) < MOST_NAMED:
                 attached.append(_forwarded(part))
         elif kind in ("text/plain", "text/html") and not _is_file(part):
             if room > 0:
                 text = _text(part)[:room]
                 room -= len(text)
                 (plain if kind == "text/plain" else html).append(text)
-        elif not part.is_multipart() and kind not in _SIGNATURES and len(attached) < MOST_NAMED:
-            attached.append(_attached(part, kept=len(attached) < MOST_ATTACHED))
+        elif not part.is_multipart() and kind not in _SIGNATURES:
+            unnamed += len(attached) >= MOST_NAMED
+            if len(attached) < MOST_NAMED:
+                attached.append(_attached(part, kept=len(attached) < MOST_ATTACHED))
     body = "\n".join(plain) if any(each.strip() for each in plain) else "\n".join(map(text_of_html, html))
     name, sender = _from(mail)
     return IncomingMail(
@@ -120,9 +126,10 @@ def _read(mail: Message) -> IncomingMail:
         recipients=_recipients(mail),
         text=clean(body),
         automatic=_automatic(mail),
-        failure=failure if failure is not None or not _is_report(mail) else _told_failure(mail, body),
+        failure=failure or (_told_failure(mail, body) if _is_report(mail) or _is_bounce(mail, sender) else None),
         returned=tuple(returned),
-        attached=tuple(attached[:MOST_NAMED]),
+        attached=tuple(attached),
+        unnamed=unnamed,
     )
 
 
@@ -150,7 +157,7 @@ def _parts(mail: Message) -> list[Message]:
     """The parts in order, those of a returned or forwarded mail left out."""
     found: list[Message] = []
     waiting: list[Message] = [mail]
-    while waiting and len(found) < MOST_PARTS:
+    while waiting:
         part = waiting.pop()
         payload = part.get_payload()
         found.append(part)
@@ -268,6 +275,15 @@ def _is_report(mail: Message) -> bool:
     return mail.get_content_type() == "multipart/report" and str(mail.get_param("report-type", "")) == "delivery-status"
 
 
+def _is_bounce(mail: Message, sender: str) -> bool:
+    """Whether a mail server tells in its own words that something could not be delivered (Exim, qmail)."""
+    if mail.get("x-failed-recipients") is not None:
+        return True
+    return sender.lower().startswith(("mailer-daemon@", "postmaster@")) and bool(
+        _BOUNCED.search(_header(mail, "subject"))
+    )
+
+
 def _failure(part: Message) -> Failure | None:
     """The first recipient of a delivery status that has failed, else the first."""
     payload = part.get_payload()
@@ -285,9 +301,11 @@ def _failure(part: Message) -> Failure | None:
 
 
 def _told_failure(mail: Message, body: str) -> Failure:
-    """A report without its machine's part: that it failed is sure, for whom is not."""
+    """A failure that is told to people only: that it failed is sure, for whom is not."""
     status = _STATUS.search(body[:20_000])
     recipient = _decoded_header(mail.get("x-failed-recipients", ""))[:320]
+    if not recipient and (named := _NAMED.search(body[:20_000])):
+        recipient = named[1]
     return Failure(recipient=recipient, action="failed", status=status[1] if status else "", told="")
 
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import smtplib
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,16 +22,17 @@ from backend.channels.email.smtp import Timeouts
 from backend.domain.attachment import LARGEST
 from backend.domain.conversation import Conversation, Part
 from backend.domain.desk_policy import DeskPolicy
+from backend.errors import TooManyRequests
 from backend.ops.mail_server import run as serve
 from backend.pipeline import converse
 from backend.pipeline.attach import addressed, forget_unsaid
 from backend.pipeline.converse import Speaker
 from backend.pipeline.erase import erase
-from backend.pipeline.mail_in import MOST_AN_HOUR, take
+from backend.pipeline.mail_in import FLOOD, MOST_AN_HOUR, take
 from backend.pipeline.mail_out import Mailer
 from backend.pipeline.show import Viewer
 from backend.pipeline.threads import see
-from backend.storage import sites, tables
+from backend.storage import mail_counts, sites, tables
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, call, identify, open_shop
 from tests.integration.mail_world import MailServer, free_port, mail_server
@@ -358,6 +360,7 @@ def test_what_is_forged_large_or_broken_does_no_harm(shop: Shop, post: MailServe
     forged = "reply+" + "a" * 32 + "@in.shop.example"
     with listening(shop) as port:
         assert bring(port, written(mail), forged)[0] == 550
+        assert bring(port, written(mail), address(mail)[:-18] + "@in.shop.example")[0] == 550
         assert bring(port, written(mail), "postmaster@in.shop.example")[0] == 550
         big = b"Subject: x\r\n\r\n" + b"x" * 76 * 2**10
         assert bring(port, big + (b"y" * 74 + b"\r\n") * (50 * 2**20 // 76), address(mail))[0] == 552
@@ -380,6 +383,49 @@ def test_what_is_forged_large_or_broken_does_no_harm(shop: Shop, post: MailServe
     assert erase(shop.rt, shop.site.id, conversation.visitor_id, ("desk", "administrator"))
     with listening(shop) as port:
         assert bring(port, written(mail), address(mail))[0] == 550
+
+
+def test_a_failure_of_somebody_else_ends_no_address(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    other = DSN.format(to=address(mail), status="5.1.1").replace("ada@example.com", "eve@evil.example")
+    assert take(shop.rt, other.encode(), [address(mail)], "")["taken"] == "failure"
+    assert [each.content.get("lasts") for each in events_of(shop, conversation)] == [None, False]
+    converse.say(shop.rt, shop.site, conversation.id, "Hello?", ANNA)
+    shop.clock.forward(minutes=6)
+    assert mailer(shop, post.url).turn() == 1
+
+
+def test_a_flood_waits_and_what_came_before_keeps_its_place(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    made = [written(mail, f"{at}", Message_ID=f"<{at}@example.com>").as_bytes() for at in range(FLOOD + 1)]
+    natures = [take(shop.rt, raw, [address(mail)], ADA)["taken"] for raw in made[:-1]]
+    assert natures == ["answer"] * MOST_AN_HOUR + ["loop"] * (FLOOD - MOST_AN_HOUR)
+    with pytest.raises(TooManyRequests):
+        take(shop.rt, made[-1], [address(mail)], ADA)
+    assert take(shop.rt, made[0], [address(mail)], ADA)["taken"] == "answer", "a provider that asks again"
+    with listening(shop) as port:
+        assert bring(port, made[-1], address(mail))[0] == 451
+        shop.rt.redis.delete(f"{mail_counts.PREFIX}{conversation.id}")  # as after an hour
+        assert bring(port, made[-1], address(mail))[0] == 250
+    shop.processor.drain()
+    assert texts(shop, conversation)[2:] == [*map(str, range(MOST_AN_HOUR)), str(FLOOD)]
+
+
+def test_only_a_dot_on_a_line_of_its_own_ends_a_mail(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    text = "one\n.\nMAIL FROM:<eve@evil.example>\r.\r\n..two " + "x" * 5_000
+    raw = f"From: {ADA}\r\nMessage-ID: <dots@example.com>\r\n\r\n{text}\r\n.\r\nQUIT\r\n".encode()
+    with listening(shop) as port, socket.create_connection(("127.0.0.1", port), 20) as wire:
+        answers = wire.makefile("rb")
+        answers.readline()
+        for said in ("HELO me", f"MAIL FROM:<{ADA}>", f"RCPT TO:<{address(mail)}>", "DATA"):
+            wire.sendall(f"{said}\r\n".encode())
+            assert answers.readline()[:1] in b"23"
+        wire.sendall(raw)
+        assert [answers.readline()[:3] for _ in range(2)] == [b"250", b"221"]
+    shop.processor.drain()
+    [part] = said_in(shop, conversation)[2:]
+    assert part.text == "one\n.\nMAIL FROM:<eve@evil.example>\n.\n.two " + "x" * 5_000
 
 
 def test_a_provider_brings_mails_with_the_secret_only(shop: Shop, post: MailServer) -> None:
