@@ -1,5 +1,6 @@
 """A conversation as a mail: what an operator said, what was said before, and where to go on."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,10 +99,15 @@ def _shown(line: Line, texts: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": one_line(line.name)[:LONGEST_NAME] if line.name is not None else texts["you"],
         "mine": line.name is None,
-        "lines": text.splitlines(),
+        "lines": [_printable(each) for each in text.splitlines()],
         "at": line.at.strftime("%Y-%m-%d %H:%M"),
         "files": [one_line(each)[:LONGEST_NAME] for each in line.files],
     }
+
+
+def _printable(line: str) -> str:
+    """The line without what mail servers refuse: control characters, and halves of characters."""
+    return "".join(each for each in line if each == "\t" or unicodedata.category(each) not in ("Cc", "Cs"))
 
 
 def _plain(told: Mapping[str, Any]) -> str:
