@@ -92,7 +92,7 @@ def _page(found: Resumed) -> Response:
     told = {
         "language": language,
         "texts": texts,
-        "site": found.site.name,
+        "site": found.site.called,
         "parts": shown,
         "key": secrets.token_urlsafe(16),
         "sent": request.args.get("sent") == "1",
@@ -102,7 +102,7 @@ def _page(found: Resumed) -> Response:
 
 
 def _name(part: Part, found: Resumed, you: str) -> str:
-    return you if part.author == "visitor" else found.names.get(part.author_id or "") or found.site.name
+    return you if part.author == "visitor" else found.names.get(part.author_id or "") or found.site.called
 
 
 def _private(response: Response, nonce: str = "") -> Response:

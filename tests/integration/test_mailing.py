@@ -10,24 +10,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from backend.channels.email import EmailChannel
 from backend.channels.email.smtp import Timeouts
 from backend.domain.attachment import LARGEST
 from backend.domain.conversation import Conversation, Part
 from backend.domain.desk_policy import DeskPolicy
-from backend.errors import TooManyRequests
+from backend.errors import NotFound, TooManyRequests
 from backend.ops.mail_server import run as serve
 from backend.pipeline import converse
 from backend.pipeline.attach import addressed, forget_unsaid
 from backend.pipeline.converse import Speaker
 from backend.pipeline.erase import erase
+from backend.pipeline.let_go import let_go
 from backend.pipeline.mail_in import FLOOD, MOST_AN_HOUR, take
 from backend.pipeline.mail_out import Mailer
 from backend.pipeline.show import Viewer
@@ -164,7 +167,7 @@ def test_what_was_not_seen_goes_out_once_with_what_was_said_before(each_shop: Sh
         assert text.index("Shall I keep one") < text.index("Is the kettle in stock?")
         assert "secret" not in text
     assert "&lt;b&gt;It is&lt;/b&gt;" in html
-    assert str(mail["From"]) == '"Anna (shop)" <hello@shop.example>'
+    assert str(mail["From"]) == '"Anna (Shop)" <hello@shop.example>'
     assert re.fullmatch(r"reply\+[a-z2-7]{32}@in\.shop\.example", address(mail))
     assert len(address(mail).split("@")[0]) <= 64
     assert (mail["Auto-Submitted"], mail["List-Unsubscribe"]) == (None, None)
@@ -601,3 +604,56 @@ def test_a_mail_of_nothing_but_files_and_one_too_long_for_a_part_lose_nothing(sh
     assert len(parts[3].text) > 9_990
     assert shop.client.get(files_at(shop, parts[3])[0]).data.count(b"A word.") == 2_000
     assert [each["name"] for each in parts[4].content["refused"]] == ["message.eml"]
+
+
+def erased_tables(shop: Shop) -> dict[str, int]:
+    with shop.rt.db.read() as connection:
+        return {
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables.PER_VISITOR
+        }
+
+
+def test_nothing_of_a_talk_by_mail_is_left_of_who_is_erased(each_shop: Shop, post: MailServer) -> None:
+    shop = each_shop
+    conversation, mail = out(shop, post)
+    answer = with_files(mail, ("image/png", "kitchen.png", PNG), text="It is a secret")
+    assert take(shop.rt, answer.as_bytes(), [address(mail)], ADA)["taken"] == "answer"
+    shop.processor.drain()
+    converse.say(shop.rt, shop.site, conversation.id, "I keep it", ANNA)
+    shop.clock.forward(minutes=6)
+    sender = mailer(shop, post.url)
+    assert sender.promise() == 1
+    talk = {"conversations", "parts", "attachments", "mail_addresses", "conversation_mails"}
+    assert all(erased_tables(shop)[name] for name in talk)
+    assert erase(shop.rt, shop.site.id, conversation.visitor_id, ("desk", "administrator"))
+    assert set(erased_tables(shop).values()) == {0}
+    assert lying(shop) == []
+    assert sender.send() == 0
+    with pytest.raises(NotFound):
+        take(shop.rt, written(mail).as_bytes(), [address(mail)], ADA)
+    with shop.rt.db.read() as connection:
+        left = repr([connection.execute(select(table)).all() for table in tables.metadata.sorted_tables])
+    for value in (ADA, "It is a secret", "I keep it", "kitchen.png", address(mail), conversation.id):
+        assert value not in left
+
+
+def test_a_conversation_goes_when_its_site_keeps_it_no_longer(each_shop: Shop, post: MailServer) -> None:
+    shop = each_shop
+    mail = out(shop, post)[1]
+    assert take(shop.rt, with_files(mail, ("image/png", "a.png", PNG)).as_bytes(), [address(mail)], ADA)
+    shop.processor.drain()
+    assert let_go(shop.rt) == 0, "who says nothing keeps all"
+    with shop.rt.db.begin() as connection:
+        policy = replace(shop.site.policy, conversation=DeskPolicy(keep=timedelta(days=30)))
+        sites.update_site(connection, shop.rt.sites.vault, replace(shop.site, policy=policy))
+    shop.rt.sites.forget()
+    shop.clock.forward(days=20)
+    shop.send(chat("And now?", anonymousId="bob"))
+    shop.clock.forward(days=11)
+    assert [let_go(shop.rt), let_go(shop.rt)] == [1, 0]
+    assert [each.anonymous_id for each in all_of(shop)] == ["bob"]
+    left = erased_tables(shop)
+    assert [left[name] for name in ("attachments", "mail_addresses", "conversation_mails", "parts")] == [0, 0, 0, 1]
+    assert lying(shop) == []
+    with pytest.raises(NotFound):
+        take(shop.rt, written(mail).as_bytes(), [address(mail)], ADA)
