@@ -6,6 +6,7 @@ from datetime import datetime
 
 from backend.channels.email.letter import Sender
 from backend.channels.email.talk import Line, Talk
+from backend.domain.calendar import zone_of
 from backend.domain.conversation import Conversation, Part, files_of, stranger_of
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, address_of, receiver_name
@@ -98,6 +99,7 @@ def compose(rt: Runtime, postbox: Postbox, connection: Connection, mail: StoredM
         earlier=_thread(connection, conversation, mail),
         locale=_locale(profile),
         at=now,
+        zone=zone_of(site.timezone),
     )
 
 
@@ -122,7 +124,7 @@ def _thread(connection: Connection, conversation: Conversation, mail: StoredMail
         told = part.content.get("mail_id")
         if part.author == "visitor" and isinstance(told, str) and told.startswith("<"):
             found.append((part.at, told))
-    ids = [each for _, each in sorted(found)]
+    ids = [each for _, each in sorted(found, key=lambda each: (each[0], each[1].startswith("<")))]
     return ids if len(ids) <= 20 else [ids[0], *ids[-19:]]
 
 

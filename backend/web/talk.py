@@ -12,6 +12,7 @@ import structlog
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request
 
 from backend.channels.email.talk_texts import page_texts
+from backend.domain.calendar import zone_of
 from backend.domain.conversation import Part, files_of, stranger_of
 from backend.errors import ChimeinError, Forbidden, Invalid, Malformed, Unauthorized
 from backend.pipeline.attach import address_of
@@ -85,7 +86,7 @@ def _page(found: Resumed) -> Response:
                 {"name": file["name"], "url": address_of(runtime(), file["id"], file["name"])}
                 for file in files_of(each)
             ],
-            "at": each.at,
+            "at": each.at.astimezone(zone_of(found.site.timezone)),
         }
         for each in found.parts
     ]

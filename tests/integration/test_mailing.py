@@ -263,7 +263,10 @@ def test_an_answer_becomes_one_part_however_often_it_comes(each_shop: Shop, post
     converse.say(shop.rt, shop.site, conversation.id, "Done", ANNA)
     shop.clock.forward(minutes=6)
     assert mailer(shop, post.url).turn() == 1
-    assert post.mails[-1]["In-Reply-To"] == "<answer-2@example.com>"
+    last = post.mails[-1]
+    assert last["In-Reply-To"] == "<answer-2@example.com>"
+    assert str(last["References"]).split() == [mail["Message-ID"], "<answer-1@example.com>", "<answer-2@example.com>"]
+    assert last["Message-ID"] not in (mail["Message-ID"], *str(last["References"]).split())
 
 
 def test_a_stranger_with_the_mail_speaks_as_a_stranger_and_is_not_learned(shop: Shop, post: MailServer) -> None:
