@@ -156,7 +156,8 @@ def preview_of(part: Part) -> str:
     if part.deleted_at is not None:
         return ""
     told = part.text or str(part.content.get("title") or "")
-    return " ".join(told.split())[:200]
+    stranger = stranger_of(part)
+    return " ".join((told if stranger is None else f"{stranger}: {told}").split())[:200]
 
 
 def having(conversation: Conversation, part: Part) -> Conversation:
