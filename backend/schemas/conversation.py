@@ -39,7 +39,9 @@ class PartOut(StrictSchema):
         keys=fields.String(),
         metadata={
             "description": "A rule's message as it was shown, `attachments`, or of an event `event` with its values. "
-            "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no address)."
+            "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no "
+            "address). Of a mail `from`, where it came from another address than it was written to, and `refused`: the "
+            "files that were not kept, with `why` (kind, size, number, day)."
         },
     )
     at = Moment()
