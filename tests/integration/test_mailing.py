@@ -40,6 +40,7 @@ from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, call, identify, open_shop
 from tests.integration.mail_world import MailServer, free_port, mail_server
 from tests.integration.test_attachments import PNG, lying
+from tests.integration.test_console_pages import sit_down
 from tests.integration.test_conversations import all_of, chat, said_in, texts
 
 ANNA = Speaker("a" * 32, "Anna")
@@ -660,3 +661,24 @@ def test_a_conversation_goes_when_its_site_keeps_it_no_longer(each_shop: Shop, p
     assert lying(shop) == []
     with pytest.raises(NotFound):
         take(shop.rt, written(mail).as_bytes(), [address(mail)], ADA)
+
+
+def test_what_a_mail_holds_stays_text_in_the_console_and_on_the_private_page(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    stranger = written(mail, evil, From=f'"{evil}" <eve@evil.example>', Message_ID="<evil@evil.example>")
+    stranger.add_attachment(PNG, maintype="image", subtype="png", filename=f"{evil}.png")
+    stranger.add_attachment(b"MZ\0", maintype="application", subtype="x-dosexec", filename=f"{evil}.exe")
+    away = written(mail, evil, Message_ID="<away@evil.example>", Auto_Submitted="auto-replied")
+    for each in (stranger, away, DSN.format(to=address(mail), status="5.1.1").replace(": no", evil).encode()):
+        raw = each if isinstance(each, bytes) else each.as_bytes(policy=policy.SMTP)
+        assert take(shop.rt, raw, [address(mail)], ADA)
+    shop.processor.drain()
+    page = sit_down(shop, "operator").get(f"/inbox/{conversation.id}").text
+    for line in ("another address", "not kept: files of this kind", "An automatic reply came from", "came back"):
+        assert line in page
+    [path] = re.findall(r"/t/[\w-]+", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    for text in (page, shop.client.get(path).text):
+        assert "eve@evil.example" in text
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text
