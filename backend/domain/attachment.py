@@ -91,9 +91,7 @@ def _is_text(data: bytes) -> bool:
 
 def name_of(told: str | None, ending: str) -> str:
     """The file's name as it is shown: one line, without a path, hidden characters or an ending that belies it."""
-    name = re.split(r"[/\\]", told or "")[-1]
-    name = "".join(each for each in name if each.isprintable() and each not in '<>:"|?*')
-    name = re.sub(r"[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", "", name).strip(" .")
+    name = plain_name(told)
     stem, dot, claimed = name.rpartition(".")
     if not dot:
         stem, claimed = name, ""
@@ -101,6 +99,13 @@ def name_of(told: str | None, ending: str) -> str:
         stem, claimed = name, ending
     stem = stem[: LONGEST_NAME - len(claimed) - 1].strip(" .") or "file"
     return f"{stem}.{claimed}"
+
+
+def plain_name(told: str | None) -> str:
+    """A name on one line, without a path and hidden characters; empty where nothing is left of it."""
+    name = re.split(r"[/\\]", told or "")[-1]
+    name = "".join(each for each in name if each.isprintable() and each not in '<>:"|?*')
+    return re.sub(r"[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", "", name).strip(" .")
 
 
 def told_of(attachment: Attachment) -> dict[str, Any]:

@@ -82,7 +82,8 @@ class Part:
 
     `author_id` is the id of an operator, of a rule, or of the visitor as whom somebody spoke; `channel` the way by
     which it came (chat, popup, email, api); `content` what it has beside text: a rule's rendered message,
-    `attachments`, or of an event its `event` and values.
+    `attachments`, of a mail also `mail_id`, the files of it that were `refused`, and `from` where it came from another
+    address than it was written to; or of an event its `event` and values.
     """
 
     id: str
@@ -129,12 +130,34 @@ def text_of(properties: Mapping[str, Any]) -> str:
     return ""
 
 
+def files_of(part: Part) -> list[Mapping[str, Any]]:
+    """What is attached to a part: `id`, `name`, `type` and `size` of each; nothing where it was taken back."""
+    told = part.content.get("attachments") if part.deleted_at is None else None
+    return [each for each in told if isinstance(each, Mapping)] if isinstance(told, list) else []
+
+
+def refused_of(part: Part) -> list[Mapping[str, Any]]:
+    """What came with a part and was not kept: `name`, `size`, and `why`."""
+    told = part.content.get("refused") if part.deleted_at is None else None
+    return [each for each in told if isinstance(each, Mapping)] if isinstance(told, list) else []
+
+
+def stranger_of(part: Part) -> str | None:
+    """Who answered a mail that was not to them, by what their mail says; None where the visitor speaks themselves."""
+    told = part.content.get("from") if part.author == "visitor" else None
+    if not isinstance(told, Mapping):
+        return None
+    name, address = (str(told.get(each) or "").strip() for each in ("name", "address"))
+    return f"{name} <{address}>" if name and address else name or address or "?"
+
+
 def preview_of(part: Part) -> str:
     """The beginning of a part, for lists."""
     if part.deleted_at is not None:
         return ""
     told = part.text or str(part.content.get("title") or "")
-    return " ".join(told.split())[:200]
+    stranger = stranger_of(part)
+    return " ".join((told if stranger is None else f"{stranger}: {told}").split())[:200]
 
 
 def having(conversation: Conversation, part: Part) -> Conversation:

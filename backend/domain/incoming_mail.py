@@ -45,7 +45,8 @@ class IncomingMail:
     """A mail as it was read: everything in it was written by others, and is plain text of bounded length.
 
     `id` is its Message-ID with angle brackets, empty where it has none; `recipients` are addresses from its headers,
-    `told` the addresses that a returned mail carries. `automatic` is the header that says that no person wrote it.
+    `returned` those that a returned mail carries, `unnamed` how many more files it had. `automatic` is the header that
+    says that no person wrote it.
     """
 
     id: str
@@ -58,6 +59,7 @@ class IncomingMail:
     failure: Failure | None = None
     returned: tuple[str, ...] = ()
     attached: tuple[Attached, ...] = ()
+    unnamed: int = 0
 
 
 def nature_of(

@@ -10,7 +10,9 @@ MARK = "##-"
 LONGEST = 60_000
 """Characters of a mail that are looked at: who writes more by hand writes a file."""
 
-_LONGEST_LINE = 2_000
+_LONGEST_HEADER = 500
+"""Characters of a line that may say that a quote or a signature begins: the patterns would take long for more."""
+
 _FOR_LIBRARY, _LIBRARY_LINE = 4_000, 1_000
 """Its patterns look back and forth, for minutes on a text made for that: they get what a person writes, no more."""
 
@@ -70,16 +72,16 @@ _SIGNATURE_LINES = 8
 """So many lines may follow a closing formula; what is longer is no signature."""
 
 
-def new_text(text: str) -> str:
+def new_text(text: str, *, empty: bool = False) -> str:
     """What somebody wrote in a mail, without what it answers and without their signature.
 
-    Where nothing is left of it, less is cut, and at last nothing: a word too much is better than one too few.
+    Where nothing is left of it, less is cut, and at last nothing: a word too much is better than one too few. With
+    `empty` they may have written nothing: then what they wrote between the lines that they answer still counts.
     """
-    lines = [
-        line[:_LONGEST_LINE].rstrip() for line in text[:LONGEST].replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    ]
+    lines = [line.rstrip() for line in text[:LONGEST].replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     above = _above(lines)
-    for told in (_unsigned(_by_library(_unquoted(above))), _unquoted(above), _unquoted(lines), lines):
+    last = [_between(lines)] if empty else [_unquoted(lines), lines]
+    for told in (_unsigned(_by_library(_unquoted(above))), _unquoted(above), *last):
         found = re.sub(r"\n{3,}", "\n\n", "\n".join(told)).strip()
         if found:
             return found
@@ -92,7 +94,7 @@ def _above(lines: list[str]) -> list[str]:
         bare = line.lstrip("> \t")
         if bare.startswith(MARK):
             return _without_header(lines[:at])
-        if _SEPARATOR.match(line) or _wrote(lines, at) or _fields(lines, at):
+        if _says(_SEPARATOR, line) or _wrote(lines, at) or _fields(lines, at):
             return lines[:at]
     return lines
 
@@ -113,16 +115,16 @@ def _wrote(lines: list[str], at: int) -> bool:
 
 def _fields(lines: list[str], at: int) -> bool:
     """Whether at least three fields such as "From: …" stand here, as Outlook writes them above what is quoted."""
-    if not _FIELD.match(lines[at]):
+    if not _says(_FIELD, lines[at]):
         return False
     following = [each for each in lines[at : at + 8] if each.strip()]
-    return sum(1 for each in following if _FIELD.match(each)) >= 3
+    return sum(1 for each in following if _says(_FIELD, each)) >= 3
 
 
 def _without_header(lines: list[str]) -> list[str]:
     """What is above our mark, without the header that a mail program wrote there."""
     for at in range(max(0, len(lines) - 6), len(lines)):
-        if _wrote(lines, at) or _fields(lines, at) or _SEPARATOR.match(lines[at]):
+        if _wrote(lines, at) or _fields(lines, at) or _says(_SEPARATOR, lines[at]):
             return lines[:at]
     told = [at for at, line in enumerate(lines) if line.strip()]
     if told and lines[told[-1]].rstrip().endswith((":", "：")):
@@ -130,13 +132,23 @@ def _without_header(lines: list[str]) -> list[str]:
     return lines
 
 
+def _says(pattern: re.Pattern[str], line: str) -> bool:
+    return len(line) <= _LONGEST_HEADER and pattern.match(line) is not None
+
+
 def _unquoted(lines: list[str]) -> list[str]:
     return [line for line in lines if not _QUOTED.match(line)]
 
 
+def _between(lines: list[str]) -> list[str]:
+    """What is neither quoted nor the header of what is."""
+    told = [line for at, line in enumerate(lines) if not _wrote(lines, at) and not _says(_SEPARATOR, line)]
+    return [line for line in _unquoted(told) if not line.startswith(MARK) and line.strip() not in ("--", "—")]
+
+
 def _by_library(lines: list[str]) -> list[str]:
     """What the library takes for the latest answer; all of it where it is longer than it may look at."""
-    text = re.sub(r"\s*\n\s*\n\s*", "\n\n", "\n".join(lines).strip())
+    text = re.sub(r"\n\s*\n[ \t]*", "\n\n", "\n".join(lines).strip())
     if not text or len(text) > _FOR_LIBRARY or any(len(line) > _LIBRARY_LINE for line in text.split("\n")):
         return lines
     replies = EmailReplyParser(languages=_LANGUAGES).read(text).replies
@@ -149,8 +161,8 @@ def _unsigned(lines: list[str]) -> list[str]:
     for at, line in enumerate(lines):
         if at and line.strip() in ("--", "—", "__"):
             return lines[:at]
-        if _SENT_FROM.match(line) and at >= len(lines) - 4:
+        if _says(_SENT_FROM, line) and at >= len(lines) - 4:
             return lines[:at]
-        if at and _CLOSING.match(line) and len([each for each in lines[at:] if each.strip()]) <= _SIGNATURE_LINES:
+        if at and _says(_CLOSING, line) and len([each for each in lines[at:] if each.strip()]) <= _SIGNATURE_LINES:
             return lines[:at]
     return lines

@@ -72,7 +72,7 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """One site; `secret_key` signs user ids and never leaves towards a page."""
+    """One site; `secret_key` signs user ids and never leaves towards a page. `title` is its name as people read it."""
 
     id: str
     name: str
@@ -85,3 +85,9 @@ class Site:
     policy: Policy = Policy()
     capture: Mapping[str, Any] = field(default_factory=dict)
     attention: Attention = Attention()
+    title: str | None = None
+
+    @property
+    def called(self) -> str:
+        """Its name where people read it: in mails, and on pages that they lead to."""
+        return self.title or self.name

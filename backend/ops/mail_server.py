@@ -8,29 +8,29 @@ import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from backend.errors import Busy, NotFound, StartError, TooLarge, Unavailable
-from backend.pipeline.mail_in import addressee, take
+from backend.errors import Busy, NotFound, TooLarge, Unavailable
+from backend.ops.mail_session import session_of
+from backend.ops.ports import listen_for_mail, mail_address
+from backend.pipeline.mail_in import addressee, is_flooded, take
 from backend.runtime import Runtime
 from backend.schemas.incoming_mail import LARGEST
 from backend.storage.database import is_transient
 
 log = structlog.get_logger(__name__)
 
-DEFAULT = "smtp://127.0.0.1:2525"
 MOST_CONNECTIONS = 20
-"""At once; with the largest mail they bound the memory."""
+"""At once."""
 
 SECONDS = 60.0
 """So long a client may be silent."""
 
-AT_WORK = 4
-"""Mails that are read at the same time."""
+AT_WORK = 2
+"""Mails that are read at the same time: each takes several times its size."""
 
 TAKEN = "250 2.0.0 taken"
 LATER = "451 4.3.0 not now, please come again"
@@ -42,7 +42,8 @@ class Receiver:
 
     def __init__(self, rt: Runtime) -> None:
         self.rt = rt
-        self._room = asyncio.Semaphore(AT_WORK)
+        self._mails = asyncio.Semaphore(AT_WORK)
+        self._questions = asyncio.Semaphore(2 * AT_WORK)
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -50,7 +51,7 @@ class Receiver:
         """Lets only addresses pass that we gave out: for all others the sender's own server has to tell them."""
         if envelope.rcpt_tos:
             return "452 4.5.3 one recipient at a time"
-        answer = await self._done(lambda: TAKEN if addressee(self.rt, [address]) is not None else NOBODY)
+        answer = await self._done(self._questions, lambda: self._may(address))
         if answer == TAKEN:
             envelope.rcpt_tos.append(address)
             return "250 2.1.5 fine"
@@ -58,17 +59,24 @@ class Receiver:
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Takes the mail itself."""
-        raw = envelope.original_content or b""
+        file: Any = envelope.content
         sender, recipients = (envelope.mail_from or "").strip("<>"), list(envelope.rcpt_tos)
 
         def work() -> str:
-            take(self.rt, raw, recipients, sender)
+            file.seek(0)
+            take(self.rt, file.read(), recipients, sender)
             return TAKEN
 
-        return await self._done(work)
+        return await self._done(self._mails, work)
 
-    async def _done(self, work: Callable[[], str]) -> str:
-        async with self._room:
+    def _may(self, address: str) -> str:
+        found = addressee(self.rt, [address])
+        if found is None:
+            return NOBODY
+        return LATER if is_flooded(self.rt, found[1].conversation_id) else TAKEN
+
+    async def _done(self, room: asyncio.Semaphore, work: Callable[[], str]) -> str:
+        async with room:
             try:
                 return await asyncio.to_thread(work)
             except NotFound:
@@ -91,11 +99,9 @@ def run(rt: Runtime, stop: threading.Event) -> None:
 
 
 async def _serve(rt: Runtime, stop: threading.Event) -> None:
-    parsed = urlsplit(rt.settings.mail_in or DEFAULT)
-    host, port = parsed.hostname or "127.0.0.1", parsed.port or 2525
+    scheme = mail_address(rt.settings)[0]
     receiver = Receiver(rt)
-    open_now: set[asyncio.BaseTransport] = set()
-    make = _limited(LMTP if parsed.scheme == "lmtp" else SMTP, open_now)
+    make = session_of(LMTP if scheme == "lmtp" else SMTP, MOST_CONNECTIONS, LARGEST)
     loop = asyncio.get_running_loop()
 
     def protocol() -> Any:
@@ -103,35 +109,10 @@ async def _serve(rt: Runtime, stop: threading.Event) -> None:
             receiver, data_size_limit=LARGEST, enable_SMTPUTF8=True, timeout=SECONDS, ident="chimein", loop=loop
         )
 
-    try:
-        server = await loop.create_server(protocol, host, port)
-    except OSError as error:
-        raise StartError(f"mail-in cannot listen on {host}:{port}: {error.strerror or error}.") from None
+    server = await loop.create_server(protocol, sock=listen_for_mail(rt.settings))
     async with server:
         while not stop.is_set():
             await asyncio.sleep(0.2)
         server.close()
-        for transport in list(open_now):
+        for transport in list(make.others):
             transport.close()
-
-
-def _limited(kind: Any, open_now: set[asyncio.BaseTransport]) -> Any:
-    class Limited(kind):  # type: ignore[misc]
-        """Hangs up where too many are there already."""
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            if len(open_now) >= MOST_CONNECTIONS:
-                transport.write(b"421 4.3.2 too many connections\r\n")  # type: ignore[attr-defined]
-                transport.close()
-                return
-            open_now.add(transport)
-            self.chimein_transport = transport
-            super().connection_made(transport)
-
-        def connection_lost(self, error: Exception | None) -> None:
-            transport = getattr(self, "chimein_transport", None)
-            if transport is not None:
-                open_now.discard(transport)
-                super().connection_lost(error)
-
-    return Limited

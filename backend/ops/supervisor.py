@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -16,7 +17,7 @@ from backend.ops import state
 from backend.ops.embedded import EmbeddedRedis, check_server, find_server
 from backend.ops.firstrun import make_data_dir, make_secrets
 from backend.ops.part import Part, Plan
-from backend.ops.ports import listen
+from backend.ops.ports import listen, listen_for_mail
 from backend.ops.screen import Screen
 from backend.settings import Settings
 
@@ -154,12 +155,15 @@ def up(settings: Settings, screen: Screen, make_plans: Callable[[Settings], Sequ
 
 
 def _wait_for_ports(settings: Settings) -> None:
-    """Sees that both ports are free; processes of an `up` that was killed have a moment to let go of them."""
+    """Sees that the ports are free; processes of an `up` that was killed have a moment to let go of them."""
     deadline = time.monotonic() + LEFTOVER_SECONDS
-    for port in (settings.port, settings.live_port):
+    ports = [partial(listen, settings.host, port) for port in (settings.port, settings.live_port)]
+    if settings.mail_in:
+        ports.append(partial(listen_for_mail, settings))
+    for take in ports:
         while True:
             try:
-                listen(settings.host, port).close()
+                take().close()
                 break
             except StartError:
                 if time.monotonic() > deadline or not state.has_leftovers(settings.data_dir):

@@ -35,8 +35,13 @@ AT_ONCE = 200
 log = structlog.get_logger(__name__)
 
 
-def attach(rt: Runtime, site_id: str, visitor_id: str, name: str | None, data: bytes) -> Attachment:
-    """Takes a file. TooLarge, Invalid where it is none that is taken, TooManyRequests, Unavailable."""
+def attach(
+    rt: Runtime, site_id: str, visitor_id: str, name: str | None, data: bytes, file_id: str | None = None
+) -> Attachment:
+    """Takes a file; with a `file_id` of the caller's once, however often it comes.
+
+    TooLarge, Invalid where it is none that is taken, TooManyRequests, Unavailable.
+    """
     if len(data) > LARGEST:
         raise TooLarge(f"A file may have {LARGEST // 2**20} MB.")
     kind = kind_of(data)
@@ -49,9 +54,14 @@ def attach(rt: Runtime, site_id: str, visitor_id: str, name: str | None, data: b
                 ]
             },
         )
+    if file_id is not None:
+        with rt.db.read() as connection:
+            known = attachments.find(connection, file_id)
+        if known is not None:
+            return known
     now = rt.clock()
     made = Attachment(
-        id=uuid4().hex,
+        id=file_id or uuid4().hex,
         site_id=site_id,
         visitor_id=visitor_id,
         name=name_of(name, kind[1]),

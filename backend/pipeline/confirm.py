@@ -67,7 +67,7 @@ def _message(rt: Runtime, site: Site, profile: Profile, address: str, texts: Map
     now = rt.clock()
     expires_at = now + LIFETIME
     asked = Confirmation(site_id=site.id, visitor_id=profile.id, kind="email", value=address, expires_at=expires_at)
-    said = {name: texts.get(name) or text.replace("{site}", site.name) for name, text in TEXTS.items()}
+    said = {name: texts.get(name) or text.replace("{site}", site.called) for name, text in TEXTS.items()}
     link = {"text": said["button"], "url": f"{rt.settings.public_url}/c/{seal(rt.settings.secret_key, asked)}"}
     hour = str(int(now.timestamp() // PAUSE.total_seconds()))
     return Message(

@@ -249,7 +249,9 @@ def _by_mail(event: Event) -> tuple[str, dict[str, Any]]:
     """The channel by which it came, and what a mail has beside its text: told by ourselves only, never by a page."""
     if event.type != SIGNAL or event.properties.get("channel") != "email":
         return "chat", {}
-    return "email", {name: event.properties[name] for name in ("mail_id", "files", "from") if name in event.properties}
+    return "email", {
+        name: event.properties[name] for name in ("mail_id", "refused", "from") if name in event.properties
+    }
 
 
 def _attached(event: Event) -> list[str]:

@@ -18,7 +18,9 @@ from backend.domain.incoming_mail import IncomingMail, nature_of
 from backend.domain.quoted import new_text
 from backend.domain.reply_address import is_token, tokens_in
 from backend.domain.unsubscribe import normalised_email
-from backend.errors import NotFound
+from backend.errors import NotFound, TooManyRequests
+from backend.pipeline.faults import point
+from backend.pipeline.mail_files import keep_files, with_whole_text
 from backend.pipeline.mail_out import forget_address
 from backend.pipeline.mail_talk import Postbox, own_addresses
 from backend.pipeline.note import note
@@ -32,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 MOST_AN_HOUR = 30
 """Mails that one conversation takes in an hour: nobody writes more, two machines that answer each other do."""
+
+FLOOD = 2 * MOST_AN_HOUR
+"""From then on they are to come again later: they are not even read."""
 
 HOUR = timedelta(hours=1)
 
@@ -50,6 +55,11 @@ def addressee(rt: Runtime, addresses: Sequence[str]) -> tuple[str, Correspondent
     return None
 
 
+def is_flooded(rt: Runtime, conversation_id: str) -> bool:
+    """Whether a conversation got so many mails in this hour that further ones have to wait."""
+    return mail_counts.count(rt.redis, conversation_id) >= FLOOD
+
+
 def take(
     rt: Runtime, raw: bytes, recipients: Sequence[str], sender: str | None, *, only: str | None = None
 ) -> Mapping[str, str]:
@@ -57,7 +67,7 @@ def take(
 
     `recipients` and `sender` are of the envelope, None where it is not known; then the headers tell. With `only`, the
     id of a site, no other's are looked at. Raises `NotFound` for what is addressed to no conversation, `TooLarge`, and
-    `Unavailable` or the database's own errors where it should be sent again.
+    `TooManyRequests`, `Unavailable` or the database's own errors where it should be sent again.
     """
     mail = read_mail(raw)
     found = addressee(rt, recipients) or addressee(rt, (*mail.recipients, *mail.returned))
@@ -72,10 +82,10 @@ def take(
     nature = nature_of(mail, sender, own, own_addresses(Postbox.of(rt.settings)))
     part_id = derive("mail", token, mail.id or hashlib.sha256(raw).hexdigest())
     written = mail_counts.add(rt.redis, conversation.id, part_id, HOUR)
+    if written > FLOOD:
+        raise TooManyRequests("Too many mails for this conversation in an hour.", retry_after=3600)
     if written > MOST_AN_HOUR:
         nature = "loop"
-        if written > 2 * MOST_AN_HOUR:
-            return {"taken": "dropped", "conversation": conversation.id}
     log.info("mail_in", conversation=conversation.id, nature=nature)
     if nature == "answer":
         _answer(rt, who, mail, part_id)
@@ -92,29 +102,37 @@ def _answer(rt: Runtime, who: Correspondent, mail: IncomingMail, part_id: str) -
         profile = visitors.load_profile(connection, who.visitor_id)
     if profile is None:
         raise NotFound("Whoever this was is gone.")
-    told = new_text(mail.text)[:LONGEST_TEXT] or mail.subject
-    files = [{"name": each.name, "type": each.type, "size": each.size} for each in mail.attached]
+    told = new_text(mail.text, empty=bool(mail.attached))
+    kept, refused = keep_files(rt, who, with_whole_text(mail, told), part_id)
+    point("after_mail_files")
     properties: dict[str, Any] = {
-        "message_body": told or ", ".join(each.name for each in mail.attached),
+        "message_body": told[:LONGEST_TEXT],
         "conversation_id": who.conversation_id,
         "channel": "email",
         "mail_id": mail.id,
+        "attachments": kept,
     }
-    if files:
-        properties["files"] = files
+    if not told and not kept:
+        properties["message_body"] = mail.subject or ", ".join(each["name"] for each in refused)
+    if mail.unnamed:
+        refused.append({"name": f"+{mail.unnamed}", "size": 0, "why": "number"})
+    if refused:
+        properties["refused"] = refused
     if normalised_email(mail.sender) != who.address:
         properties["from"] = _from(mail)["from"]
-    if not properties["message_body"]:
+    if not properties["message_body"] and not kept:
         note(rt, who.site_id, who.conversation_id, part_id, {"event": "mail_empty", **_from(mail)})
     elif not send_signals(rt, who.site_id, SENT, None, [(profile, part_id, properties)]):
         raise NotFound("Whoever this was has no name any more.")
+    point("after_mail_taken")
 
 
 def _failed(rt: Runtime, who: Correspondent, mail: IncomingMail, part_id: str, nature: str) -> None:
     """Tells of a mail that did not arrive; an address at which none ever will is written to no more."""
     assert mail.failure is not None
     failure = mail.failure
-    lasts = nature == "failure" and failure.lasts
+    mine = not failure.recipient or normalised_email(failure.recipient) == who.address
+    lasts = nature == "failure" and failure.lasts and mine
     content = {"event": "mail_bounced" if nature == "failure" else "mail_delayed", "to": who.address, "lasts": lasts}
     reason = " ".join(filter(None, (failure.status, failure.told)))
     note(rt, who.site_id, who.conversation_id, part_id, content | ({"reason": reason} if reason else {}))

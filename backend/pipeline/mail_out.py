@@ -66,6 +66,7 @@ class Mailer:
         """One turn: returns how many mails were sent."""
         self._recover()
         self.promise()
+        point("after_mail_promise")
         return self.send()
 
     def promise(self) -> int:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from backend.channels.email.letter import Sender
 from backend.channels.email.talk import Line, Talk
-from backend.domain.conversation import Conversation, Part
+from backend.domain.calendar import zone_of
+from backend.domain.conversation import Conversation, Part, files_of, stranger_of
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, address_of, receiver_name
 from backend.domain.reply_address import LINK_LIFETIME, Link, reply_address, reply_token, seal_link
@@ -80,7 +81,7 @@ def compose(rt: Runtime, postbox: Postbox, connection: Connection, mail: StoredM
     before = [each for each in told if each.number < new[0].number][-HISTORY:]
     speakers = {each.author_id for each in told if each.author == "operator" and each.author_id is not None}
     names = operators.names(connection, speakers)
-    domain = postbox.domain
+    domain, called = postbox.domain, site.title or postbox.sender.name or site.name
     link = Link(site_id=site.id, conversation_id=conversation.id, expires_at=mail.created_at + LINK_LIFETIME)
     who = Correspondent(
         site_id=site.id, visitor_id=mail.visitor_id, conversation_id=mail.conversation_id, address=mail.address
@@ -89,25 +90,26 @@ def compose(rt: Runtime, postbox: Postbox, connection: Connection, mail: StoredM
         id=mail.id,
         address=mail.address,
         receiver=receiver_name(profile.traits),
-        site=site.name,
+        site=called,
         operator=names.get(new[-1].author_id or "", ""),
-        new=[_line(each, names, site) for each in new],
-        before=[_line(each, names, site) for each in before],
+        new=[_line(each, names, called) for each in new],
+        before=[_line(each, names, called) for each in before],
         link=f"{rt.settings.public_url}/t/{seal_link(rt.settings.secret_key, link)}",
         reply_to=None if domain is None else reply_address(token_of(rt, who), domain),
         earlier=_thread(connection, conversation, mail),
         locale=_locale(profile),
         at=now,
+        zone=zone_of(site.timezone),
     )
 
 
-def _line(part: Part, names: dict[str, str], site: Site) -> Line:
-    mine = part.author == "visitor"
-    attached = part.content.get("files")
-    files = [str(each.get("name")) for each in attached if isinstance(each, dict)] if isinstance(attached, list) else []
+def _line(part: Part, names: dict[str, str], called: str) -> Line:
+    stranger = stranger_of(part)
+    mine = part.author == "visitor" and stranger is None
+    files = [str(each.get("name")) for each in files_of(part)]
     title = str(part.content.get("title") or "") if part.author == "rule" else ""
     return Line(
-        name=None if mine else names.get(part.author_id or "") or site.name,
+        name=None if mine else stranger or names.get(part.author_id or "") or called,
         text="\n".join(filter(None, (title, part.text))),
         at=part.at,
         files=files[:10],
@@ -122,7 +124,7 @@ def _thread(connection: Connection, conversation: Conversation, mail: StoredMail
         told = part.content.get("mail_id")
         if part.author == "visitor" and isinstance(told, str) and told.startswith("<"):
             found.append((part.at, told))
-    ids = [each for _, each in sorted(found)]
+    ids = [each for _, each in sorted(found, key=lambda each: (each[0], each[1].startswith("<")))]
     return ids if len(ids) <= 20 else [ids[0], *ids[-19:]]
 
 

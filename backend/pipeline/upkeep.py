@@ -22,6 +22,7 @@ from backend.pipeline.erase import scrub
 from backend.pipeline.fallback import Fallback
 from backend.pipeline.fetch_feeds import Fetcher
 from backend.pipeline.learn_intervals import IntervalLearner
+from backend.pipeline.let_go import let_go
 from backend.pipeline.relate import Relater
 from backend.pipeline.retain import Retainer
 from backend.pipeline.route import Router
@@ -84,6 +85,7 @@ def run(rt: Runtime, stop: threading.Event) -> None:
         Task("access", 1, lambda: access.bring_in(rt)),
         Task("expire_access", 600, lambda: access.expire(rt)),
         Task("retain", 5, Retainer(rt).run),
+        Task("let_go", 60, lambda: let_go(rt)),
         Task("scrub", 10, lambda: scrub(rt)),
     ]
     while not stop.is_set():

@@ -16,6 +16,7 @@ from backend.domain.conversation import (
     STATES,
     Conversation,
     Part,
+    stranger_of,
 )
 from backend.schemas.fields import Line, Moment, StrictSchema, Whole, format_moment
 from backend.schemas.page import LARGEST, USUAL, Limit, PageQuery
@@ -38,7 +39,9 @@ class PartOut(StrictSchema):
         keys=fields.String(),
         metadata={
             "description": "A rule's message as it was shown, `attachments`, or of an event `event` with its values. "
-            "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no address)."
+            "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no "
+            "address). Of a mail `from`, where it came from another address than it was written to, and `refused`: the "
+            "files that were not kept, with `why` (kind, size, number, day)."
         },
     )
     at = Moment()
@@ -218,13 +221,14 @@ def page_thread(
 
 def page_part(part: Part, name: str | None) -> dict[str, Any]:
     """The part as a page is told of it; `name` is who speaks for the site, where that is somebody."""
-    content = {key: part.content[key] for key in (*_RULES, "attachments") if key in part.content}
+    content = {key: part.content[key] for key in (*_RULES, "attachments", "refused") if key in part.content}
+    stranger = stranger_of(part)
     return {
         "id": part.id,
         "conversation_id": part.conversation_id,
         "number": part.number,
-        "author": part.author,
-        "name": name if part.author == "operator" else None,
+        "author": part.author if stranger is None else "stranger",
+        "name": name if part.author == "operator" else stranger,
         "channel": part.channel,
         "text": part.text,
         "content": content,

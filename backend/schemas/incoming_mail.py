@@ -1,17 +1,18 @@
 """How a mail is read: any bytes, however broken, become an `IncomingMail`, or are refused as too large a thing."""
 
-import codecs
 import re
 from email import message_from_bytes
 from email.errors import HeaderParseError, MessageError
-from email.header import decode_header
 from email.message import Message
 from email.policy import compat32
 from email.utils import getaddresses
 from typing import cast
 
+from backend.domain.attachment import plain_name
 from backend.domain.incoming_mail import Attached, Failure, IncomingMail
 from backend.errors import TooLarge
+from backend.schemas.mail_failure import failure_of, is_report, reported_failure
+from backend.schemas.mail_headers import LONGEST_HEADER, clean, decoded, decoded_header, header
 from backend.schemas.mail_text import text_of_html
 
 LARGEST = 25 * 2**20
@@ -26,22 +27,18 @@ MOST_BOUNDARIES = 2_000
 MOST_NESTED = 60
 """Of what may hold further parts; with the boundaries they bound what a reader has to do."""
 
-MOST_PARTS = 300
 BODY_BYTES = 300_000
 """Of the text that is looked at; what is longer is cut."""
 
 MOST_ATTACHED = 20
-LONGEST_HEADER = 2_000
+MOST_NAMED = 50
+"""Files of which the name is read; the content only of the first `MOST_ATTACHED`."""
+
+_SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
+"""Parts that no person attached."""
 
 _NESTING = re.compile(rb"(?i)(?:multipart/|message/)")
 _ID = re.compile(r"<[!-;=?-~]{1,250}>")
-_STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
-_UNFIT = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
-"""Codecs of Python that no mail is written in, and that take long or tell nothing."""
-
-_WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "ks_c_5601-1987": "cp949", "shift_jis": "cp932", "sjis": "cp932"}
-"""What programs write that mean more than they say."""
-
 _AUTOMATIC = (
     ("auto-submitted", re.compile(r"(?i)\s*(?!no\b)\S")),
     ("precedence", re.compile(r"(?i)\s*(bulk|junk|list|auto_reply|auto-reply)")),
@@ -88,32 +85,38 @@ def _read(mail: Message) -> IncomingMail:
     room = BODY_BYTES
     failure: Failure | None = None
     returned: list[str] = []
+    unnamed = 0
     for part in _parts(mail):
         kind = part.get_content_type()
         if kind == "message/delivery-status":
-            failure = failure or _failure(part)
+            failure = failure or reported_failure(part)
         elif kind in ("message/rfc822", "text/rfc822-headers"):
             returned += _returned(part)
+            if not is_report(mail) and len(attached) < MOST_NAMED:
+                attached.append(_forwarded(part))
         elif kind in ("text/plain", "text/html") and not _is_file(part):
             if room > 0:
                 text = _text(part)[:room]
                 room -= len(text)
                 (plain if kind == "text/plain" else html).append(text)
-        elif not part.is_multipart():
-            attached.append(_attached(part))
+        elif not part.is_multipart() and kind not in _SIGNATURES:
+            unnamed += len(attached) >= MOST_NAMED
+            if len(attached) < MOST_NAMED:
+                attached.append(_attached(part, kept=len(attached) < MOST_ATTACHED))
     body = "\n".join(plain) if any(each.strip() for each in plain) else "\n".join(map(text_of_html, html))
     name, sender = _from(mail)
     return IncomingMail(
         id=_message_id(mail),
         sender=sender,
         sender_name=name,
-        subject=_header(mail, "subject")[:300],
+        subject=header(mail, "subject")[:300],
         recipients=_recipients(mail),
         text=clean(body),
         automatic=_automatic(mail),
-        failure=failure if failure is not None or not _is_report(mail) else _told_failure(mail, body),
+        failure=failure_of(mail, failure, sender, body),
         returned=tuple(returned),
-        attached=tuple(attached[:MOST_ATTACHED]),
+        attached=tuple(attached),
+        unnamed=unnamed,
     )
 
 
@@ -141,7 +144,7 @@ def _parts(mail: Message) -> list[Message]:
     """The parts in order, those of a returned or forwarded mail left out."""
     found: list[Message] = []
     waiting: list[Message] = [mail]
-    while waiting and len(found) < MOST_PARTS:
+    while waiting:
         part = waiting.pop()
         payload = part.get_payload()
         found.append(part)
@@ -161,57 +164,12 @@ def _text(part: Message) -> str:
     return decoded(data, charset)
 
 
-def decoded(data: bytes, charset: str) -> str:
-    """The text in these bytes, as their sender says that it is written, or as it most likely is; never an error."""
-    for name in (_WIDER.get(charset, charset), "utf-8"):
-        try:
-            codec = codecs.lookup(name)
-            if codec.name in _UNFIT or not getattr(codec, "_is_text_encoding", True):
-                continue
-            return data.decode(codec.name)
-        except (LookupError, ValueError):
-            continue
-    name = _WIDER.get(charset, charset)
-    try:
-        codec = codecs.lookup(name)
-        fit = codec.name not in _UNFIT and getattr(codec, "_is_text_encoding", True)
-        return data.decode(codec.name if fit and codec.name != "ascii" else "utf-8", "replace")
-    except (LookupError, ValueError):
-        return data.decode("utf-8", "replace")
-
-
-def clean(text: str) -> str:
-    """The text without control characters, half characters and marks that turn the direction of what follows."""
-    told = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u00a0", " ")
-    return "".join(each for each in told if each in "\n\t" or (each.isprintable() or each in _JOINERS))
-
-
-_JOINERS = frozenset("\u200c\u200d\u3000\u2009\u202f")
-"""Not printable to Python, and needed in emoji, Persian and Japanese."""
-
-
-def _header(mail: Message, name: str) -> str:
-    return _decoded_header(mail.get(name, ""))
-
-
-def _decoded_header(raw: object) -> str:
-    told = str(raw)[:LONGEST_HEADER]
-    try:
-        pieces = decode_header(told)
-        text = "".join(
-            piece if isinstance(piece, str) else decoded(piece, (charset or "").lower()) for piece, charset in pieces
-        )
-    except (HeaderParseError, ValueError, LookupError):
-        text = told
-    return " ".join(clean(text.encode("utf-8", "replace").decode("utf-8", "replace")).split())
-
-
 def _from(mail: Message) -> tuple[str, str]:
     """Name and address of whoever it says it is from."""
     raw = str(mail.get("from", "") or mail.get("sender", ""))[:LONGEST_HEADER]
     for name, address in getaddresses([raw]):
         if "@" in address:
-            return _decoded_header(name)[:100], clean(_decoded_header(address))[:320]
+            return decoded_header(name)[:100], clean(decoded_header(address))[:320]
     return "", ""
 
 
@@ -233,49 +191,26 @@ def _automatic(mail: Message) -> str | None:
     return None
 
 
-def _attached(part: Message) -> Attached:
-    name = part.get_filename()
+def _attached(part: Message, *, kept: bool) -> Attached:
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
-    told = _decoded_header(name)[:200] if name else ""
+    unnamed = "image" if part.get_content_maintype() == "image" else "attachment"
     return Attached(
-        name=re.sub(r"[/\\]+", "_", told).lstrip(".") or "attachment",
+        name=_file_name(part) or unnamed,
         type=part.get_content_type()[:100],
         size=len(data),
-        data=data,
+        data=data if kept else None,
     )
 
 
-def _is_report(mail: Message) -> bool:
-    return mail.get_content_type() == "multipart/report" and str(mail.get_param("report-type", "")) == "delivery-status"
+def _forwarded(part: Message) -> Attached:
+    """A mail within the mail: named, not kept."""
+    return Attached(name=_file_name(part) or "message.eml", type=part.get_content_type(), size=0)
 
 
-def _failure(part: Message) -> Failure | None:
-    """The first recipient of a delivery status that has failed, else the first."""
-    payload = part.get_payload()
-    blocks = [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
-    found: list[Failure] = []
-    for block in blocks[:50]:
-        action = str(block.get("action", "")).strip().lower()[:20]
-        recipient = _typed(block.get("original-recipient")) or _typed(block.get("final-recipient"))
-        if not action or not recipient:
-            continue
-        status = _STATUS.search(str(block.get("status", ""))[:100])
-        told = _typed(block.get("diagnostic-code"))[:300]
-        found.append(Failure(recipient=recipient, action=action, status=status[1] if status else "", told=told))
-    return next((each for each in found if each.action == "failed"), next(iter(found), None))
-
-
-def _told_failure(mail: Message, body: str) -> Failure:
-    """A report without its machine's part: that it failed is sure, for whom is not."""
-    status = _STATUS.search(body[:20_000])
-    recipient = _decoded_header(mail.get("x-failed-recipients", ""))[:320]
-    return Failure(recipient=recipient, action="failed", status=status[1] if status else "", told="")
-
-
-def _typed(raw: object) -> str:
-    """The value behind the type of a field such as `rfc822; ada@shop.example`."""
-    return _decoded_header(raw or "").partition(";")[2].strip().strip("<>")[:320]
+def _file_name(part: Message) -> str:
+    name = part.get_filename()
+    return plain_name(decoded_header(name))[:200] if name else ""
 
 
 def _returned(part: Message) -> list[str]:

@@ -100,6 +100,15 @@ class DeskFields(StrictSchema):
             "example": "5m",
         },
     )
+    keep = Duration(
+        allow_none=True,
+        validate=_a_day,
+        metadata={
+            "description": "So long after the last thing in it a conversation goes, with its files and mails; null: it "
+            "stays. Events go by `retention`.",
+            "example": "730d",
+        },
+    )
 
 
 class PolicyFields(StrictSchema):

@@ -48,6 +48,13 @@ class SiteFields(StrictSchema):
     """What can be set on a site."""
 
     name = Line(also=_name, metadata={"description": "Unique; stands in addresses.", "example": "shop"})
+    title = Line(
+        allow_none=True,
+        metadata={
+            "description": "Its name as people read it, in mails and on pages that they lead to; null: `name`.",
+            "example": "The Kettle Shop",
+        },
+    )
     write_key = fields.String(
         validate=_KEY,
         metadata={"description": "Public: lets a page report. Made where left out."},
@@ -136,7 +143,7 @@ class _Document(SiteFields):
     attention = fields.Nested(AttentionFields, unknown=EXCLUDE)
 
     class Meta:
-        fields = ("origins", "timezone", "currency", "stages", "policy", "capture", "attention")
+        fields = ("title", "origins", "timezone", "currency", "stages", "policy", "capture", "attention")
         unknown = EXCLUDE
 
 
@@ -199,7 +206,10 @@ def _attention(told: Mapping[str, Any]) -> dict[str, Any]:
 def site_view(site: Site) -> dict[str, Any]:
     """The site as `SiteOut` dumps it, secrets included: leave those out for whoever may not see them."""
     return {
-        **{name: getattr(site, name) for name in ("id", "name", "write_key", "secret_key", "timezone", "currency")},
+        **{
+            name: getattr(site, name)
+            for name in ("id", "name", "title", "write_key", "secret_key", "timezone", "currency")
+        },
         "webhook_secret": webhook_secret(site.secret_key),
         "origins": list(site.origins),
         "stages": list(site.funnel.document),

@@ -7,20 +7,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from backend.domain.attachment import Attachment
-from backend.storage.tables import attachments
+from backend.domain.conversation import Conversation
+from backend.storage.bulk import insert_rows
+from backend.storage.tables import attachments, parts
 from backend.storage.times import from_micros, to_micros
 
 
 def insert(connection: Connection, attachment: Attachment) -> None:
-    """Writes a new one."""
-    connection.execute(
-        attachments.insert().values(
-            **{name: getattr(attachment, name) for name in ("visitor_id", "id", "site_id", "name", "type", "digest")},
-            size=attachment.size,
-            at=to_micros(attachment.at),
-            part_id=attachment.part_id,
-        )
-    )
+    """Writes a new one; the first of an id stays."""
+    told = {column.name: getattr(attachment, column.name) for column in attachments.columns}
+    told["at"] = to_micros(attachment.at)
+    insert_rows(connection, attachments, [tuple(told.values())], ignore=True)
 
 
 def find(connection: Connection, attachment_id: str) -> Attachment | None:
@@ -60,6 +57,14 @@ def unsaid(connection: Connection, site_id: str) -> int:
 def of_part(connection: Connection, visitor_id: str, part_id: str) -> list[Attachment]:
     """Those that were said with a part."""
     query = select(attachments).where(attachments.c.visitor_id == visitor_id, attachments.c.part_id == part_id)
+    return [attachment_of(row) for row in connection.execute(query)]
+
+
+def of_conversation(connection: Connection, members: Collection[str], conversation: Conversation) -> list[Attachment]:
+    """Those of these visitors that were said in a conversation."""
+    mine = (parts.c.visitor_id == conversation.visitor_id, parts.c.conversation_id == conversation.id)
+    said = attachments.c.part_id.in_(select(parts.c.id).where(*mine))
+    query = select(attachments).where(attachments.c.visitor_id.in_(list(members)), said)
     return [attachment_of(row) for row in connection.execute(query)]
 
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select, update
 
-from backend.domain.conversation import PRIORITIES, Conversation
-from backend.storage.tables import conversations, parts
+from backend.domain.conversation import PRIORITIES, STATES, Conversation
+from backend.storage.tables import conversation_mails, conversations, mail_addresses, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
 _BESIDE = {"mailed", "mail_due_at", "routed_at", "route_at"}
@@ -69,6 +69,22 @@ def save(connection: Connection, *changed: Conversation) -> None:
     if changed:
         told = [{f"new_{name}": value for name, value in _values(each).items()} for each in changed]
         connection.execute(_SAVE, told)
+
+
+def silent_since(connection: Connection, site_id: str, before: datetime, limit: int) -> list[Conversation]:
+    """Conversations of a site in which nothing was said since then, the oldest first."""
+    old = (conversations.c.state.in_(STATES), conversations.c.last_at < to_micros(before))
+    query = select(*COLUMNS).where(conversations.c.site_id == site_id, *old).order_by(conversations.c.last_at)
+    return [conversation_of(row) for row in connection.execute(query.limit(limit))]
+
+
+def remove(connection: Connection, conversation: Conversation) -> None:
+    """Removes a conversation with what was said in it and mailed of it."""
+    mine = (conversations.c.visitor_id == conversation.visitor_id, conversations.c.id == conversation.id)
+    for table in (parts, conversation_mails, mail_addresses):
+        of_it = (table.c.visitor_id == conversation.visitor_id, table.c.conversation_id == conversation.id)
+        connection.execute(delete(table).where(*of_it))
+    connection.execute(delete(conversations).where(*mine))
 
 
 def list_conversations(

@@ -132,9 +132,11 @@ def recover(connection: Connection, now: datetime, *, idempotent: bool) -> tuple
 
 
 def ids_of(connection: Connection, conversation: Conversation, limit: int = 50) -> list[tuple[str, datetime]]:
-    """The ids of the latest mails of a conversation, and when they were made, oldest first."""
+    """The ids of the latest mails of a conversation that may have left, and when they were made, oldest first."""
     query = select(mails.c.id, mails.c.created_at).where(
-        mails.c.visitor_id == conversation.visitor_id, mails.c.conversation_id == conversation.id
+        mails.c.visitor_id == conversation.visitor_id,
+        mails.c.conversation_id == conversation.id,
+        mails.c.status.not_in(("skipped", "failed")),
     )
     rows = connection.execute(query.order_by(mails.c.number.desc()).limit(limit)).all()
     return [(row.id, from_micros(row.created_at)) for row in reversed(rows)]

@@ -15,7 +15,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from backend.domain.site import Site
 from backend.errors import Conflict, Unavailable
 from backend.schemas.site import dump_document, load_document
-from backend.storage import catalogue_tables, learned_tables, tables
+from backend.storage import catalogue_tables as catalogue_tables
+from backend.storage import learned_tables as learned_tables
+from backend.storage import tables
 from backend.storage.database import Database, is_transient
 from backend.storage.tables import sites
 from backend.storage.times import from_micros, to_micros
@@ -25,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST = 200
 """Characters; no id, name or write key has as many."""
+
+PER_SITE = tuple(table for table in tables.metadata.sorted_tables if "site_id" in table.c)
+"""Everything that is kept of one site, of its visitors too; nothing of it outlives the site."""
 
 _Row = Row[tuple[str, str, str, str, str, int]]
 
@@ -117,18 +122,7 @@ def clear_site(conn: Connection, site_id: str, limit: int) -> int:
 
 def delete_site(conn: Connection, site_id: str) -> bool:
     """Removes the site and what is kept by its id alone; False where there is none."""
-    kept = (
-        *(tables.messages, tables.webhooks, tables.enrolments, tables.events, tables.unsubscribes),
-        *(tables.dead_events, tables.tallies, tables.contests, tables.stage_entries, tables.sweeps),
-        *(learned_tables.product_intervals, learned_tables.property_catalogue),
-        *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld, tables.thinned),
-        *(tables.tombstones, tables.erasures, tables.access_log, tables.withheld),
-        *(tables.hooks, tables.push_subscriptions),
-        *(catalogue_tables.products, catalogue_tables.relations, catalogue_tables.interests),
-        *(catalogue_tables.feeds, catalogue_tables.catalogues),
-        *(tables.memberships, tables.departments, tables.canned_replies),
-    )
-    for table in kept:
+    for table in PER_SITE:
         conn.execute(delete(table).where(table.c.site_id == site_id))
     silence_site(conn, site_id)
     return conn.execute(delete(sites).where(sites.c.id == site_id)).rowcount > 0

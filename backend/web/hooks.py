@@ -104,7 +104,7 @@ def _page(
             template,
             state=state,
             nonce=nonce,
-            site=None if site is None else site.name,
+            site=None if site is None else site.called,
             address=None if subscription is None else masked(subscription.value),
         ),
         status,

@@ -1,21 +1,25 @@
 """`/t/TOKEN`: a conversation by its private link; and `/v1/mail/inbound`, where a mail provider brings answers."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
 import time
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request
 
 from backend.channels.email.talk_texts import page_texts
+from backend.domain.calendar import zone_of
+from backend.domain.conversation import Part, files_of, stranger_of
 from backend.errors import ChimeinError, Forbidden, Invalid, Malformed, Unauthorized
+from backend.pipeline.attach import address_of
 from backend.pipeline.mail_in import take
 from backend.pipeline.resume import Resumed, answer, is_heard, resume
 from backend.schemas.incoming_mail import LARGEST
+from backend.storage import mail_counts
 from backend.web.auth import is_secret
 from backend.web.context import runtime
 
@@ -73,22 +77,23 @@ def _page(found: Resumed) -> Response:
     language, texts = page_texts(locale)
     shown = [
         {
-            "mine": each.author == "visitor",
-            "name": texts["you"]
-            if each.author == "visitor"
-            else found.names.get(each.author_id or "") or found.site.name,
+            "mine": each.author == "visitor" and stranger_of(each) is None,
+            "name": stranger_of(each) or _name(each, found, texts["you"]),
             "text": texts["taken_back"] if each.deleted_at else each.text,
             "title": str(each.content.get("title") or "") if each.author == "rule" else "",
             "gone": each.deleted_at is not None,
-            "files": _files(each.content.get("files")),
-            "at": each.at,
+            "files": [
+                {"name": file["name"], "url": address_of(runtime(), file["id"], file["name"])}
+                for file in files_of(each)
+            ],
+            "at": each.at.astimezone(zone_of(found.site.timezone)),
         }
         for each in found.parts
     ]
     told = {
         "language": language,
         "texts": texts,
-        "site": found.site.name,
+        "site": found.site.called,
         "parts": shown,
         "key": secrets.token_urlsafe(16),
         "sent": request.args.get("sent") == "1",
@@ -97,8 +102,8 @@ def _page(found: Resumed) -> Response:
     return _private(make_response(render_template("talk.html", **told)), nonce)
 
 
-def _files(told: object) -> list[str]:
-    return [str(each.get("name")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+def _name(part: Part, found: Resumed, you: str) -> str:
+    return you if part.author == "visitor" else found.names.get(part.author_id or "") or found.site.called
 
 
 def _private(response: Response, nonce: str = "") -> Response:
@@ -133,9 +138,9 @@ def inbound() -> Response:
     request.max_form_memory_size = LARGEST + 2**20
     kind = request.mimetype
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        only = _let_in(signed=_signed())
         raw = request.form.get("body-mime", "").encode("utf-8", "surrogateescape")
         recipient, sender = request.form.get("recipient"), request.form.get("sender")
+        only = _let_in(signed=_signed(raw, recipient, sender))
     else:
         only = _let_in()
         recipient, sender = request.args.get("recipient"), request.args.get("sender")
@@ -156,16 +161,24 @@ def _text(told: Any, name: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _signed() -> bool:
-    """Whether a form is signed with our secret, as Mailgun does it: HMAC-SHA256 of timestamp and token."""
+def _signed(raw: bytes, recipient: str | None, sender: str | None) -> bool:
+    """Whether a form is signed with our secret, as Mailgun does it: HMAC-SHA256 of timestamp and token.
+
+    That says nothing about the mail: so a signature is good for one mail, which may come again as it was.
+    """
     secret = runtime().settings.mail_in_secret
     stamp, token, given = (request.form.get(name, "") for name in ("timestamp", "token", "signature"))
-    if not secret or not given or not stamp.isdigit() or len(stamp) > 12:
+    if not secret or not given or not (stamp.isascii() and stamp.isdigit()) or len(stamp) > 12:
         return False
     if abs(runtime().clock().timestamp() - int(stamp)) > SIGNED_FOR:
         return False
     made = hmac.new(secret.encode(), f"{stamp}{token}".encode(), hashlib.sha256).hexdigest()
-    return hmac.compare_digest(made.encode(), given.encode("utf-8", "replace"))
+    if not hmac.compare_digest(made.encode(), given.encode("utf-8", "replace")):
+        return False
+    told = hashlib.sha256(b"\0".join([raw, *((each or "").encode("utf-8", "replace") for each in (recipient, sender))]))
+    if not mail_counts.first(runtime().redis, made, told.hexdigest(), 2 * timedelta(seconds=SIGNED_FOR)):
+        raise Forbidden("This signature came before, with another mail.")
+    return True
 
 
 def _let_in(*, signed: bool = False) -> str | None:
@@ -177,7 +190,7 @@ def _let_in(*, signed: bool = False) -> str | None:
     if scheme.lower() == "basic":
         try:
             user, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             secret = ""
     if not secret:
         raise Unauthorized("Mails are brought with CHIMEIN_MAIL_IN_SECRET, or with a site's write key and secret key.")

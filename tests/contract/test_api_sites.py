@@ -29,6 +29,7 @@ def test_a_new_site_gets_keys_and_defaults(api: Api) -> None:
 def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
     wanted = {
         "name": "shop",
+        "title": "The Kettle Shop",
         "write_key": "my-key",
         "secret_key": "s" * 32,
         "origins": ["https://shop.example", "http://localhost:3000"],
@@ -45,7 +46,7 @@ def test_everything_can_be_set_at_once_and_read_back(api: Api) -> None:
             "retention": {"Page Viewed": "90d", "*": "400d"},
             "hide_query": ["email"],
             "access_log_kept": "30d",
-            "conversation": {"mail_after": "10m"},
+            "conversation": {"mail_after": "10m", "keep": "365d"},
             "phone_region": "AT",
             "placeholders": ["no-id"],
             "caps": [{"count": 1, "per": "session", "channels": ["popup", "chat"]}, {"count": 3, "within": "7d"}],

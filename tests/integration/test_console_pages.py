@@ -269,9 +269,11 @@ def test_a_visitor_is_found_by_address_user_id_browser_and_own_id(shop: Shop, kn
 def test_settings_are_changed_or_refused_with_the_place_of_the_mistake(shop: Shop) -> None:
     desk = sit_down(shop, "administrator")
     fine = {"name": "shop", "timezone": "Europe/Vienna", "currency": "eur", "origins": "https://shop.example"}
+    fine["title"] = " The Kettle Shop "
     assert desk.post("/settings/site", **fine, honour_gpc="on").status_code == 303
     kept = shop.site_now()
     assert (kept.timezone, kept.currency, kept.origins) == ("Europe/Vienna", "EUR", ("https://shop.example",))
+    assert kept.called == "The Kettle Shop"
     assert (kept.policy.honour_gpc, kept.policy.require_signature) == (True, False)
     answer = desk.post("/settings/site", **fine | {"timezone": "Europe/Nowhere"})
     assert "timezone" in answer.text

@@ -1,38 +1,51 @@
 """A conversation goes on by mail: out at most once, in exactly once, and nobody gets in who was not written to."""
 
+import hashlib
+import hmac
 import re
 import smtplib
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from email import policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from backend.channels.email import EmailChannel
 from backend.channels.email.smtp import Timeouts
+from backend.domain.attachment import LARGEST
 from backend.domain.conversation import Conversation, Part
 from backend.domain.desk_policy import DeskPolicy
+from backend.errors import NotFound, TooManyRequests
 from backend.ops.mail_server import run as serve
 from backend.pipeline import converse
+from backend.pipeline.attach import addressed, forget_unsaid
 from backend.pipeline.converse import Speaker
 from backend.pipeline.erase import erase
-from backend.pipeline.mail_in import MOST_AN_HOUR
+from backend.pipeline.let_go import let_go
+from backend.pipeline.mail_in import FLOOD, MOST_AN_HOUR, take
 from backend.pipeline.mail_out import Mailer
 from backend.pipeline.show import Viewer
 from backend.pipeline.threads import see
-from backend.storage import sites, tables
+from backend.storage import mail_counts, sites, tables
 from tests.core_fixtures import *  # noqa: F403 - fixtures
-from tests.core_fixtures import Shop, call, identify
+from tests.core_fixtures import Shop, call, identify, open_shop
 from tests.integration.mail_world import MailServer, free_port, mail_server
+from tests.integration.test_attachments import PNG, lying
+from tests.integration.test_console_pages import sit_down
 from tests.integration.test_conversations import all_of, chat, said_in, texts
 
 ANNA = Speaker("a" * 32, "Anna")
 ADA = "ada@example.com"
+INBOUND = "what a provider of the tests signs with"
 
 
 @pytest.fixture
@@ -155,7 +168,7 @@ def test_what_was_not_seen_goes_out_once_with_what_was_said_before(each_shop: Sh
         assert text.index("Shall I keep one") < text.index("Is the kettle in stock?")
         assert "secret" not in text
     assert "&lt;b&gt;It is&lt;/b&gt;" in html
-    assert str(mail["From"]) == '"Anna (shop)" <hello@shop.example>'
+    assert str(mail["From"]) == '"Anna (Shop)" <hello@shop.example>'
     assert re.fullmatch(r"reply\+[a-z2-7]{32}@in\.shop\.example", address(mail))
     assert len(address(mail).split("@")[0]) <= 64
     assert (mail["Auto-Submitted"], mail["List-Unsubscribe"]) == (None, None)
@@ -251,7 +264,10 @@ def test_an_answer_becomes_one_part_however_often_it_comes(each_shop: Shop, post
     converse.say(shop.rt, shop.site, conversation.id, "Done", ANNA)
     shop.clock.forward(minutes=6)
     assert mailer(shop, post.url).turn() == 1
-    assert post.mails[-1]["In-Reply-To"] == "<answer-2@example.com>"
+    last = post.mails[-1]
+    assert last["In-Reply-To"] == "<answer-2@example.com>"
+    assert str(last["References"]).split() == [mail["Message-ID"], "<answer-1@example.com>", "<answer-2@example.com>"]
+    assert last["Message-ID"] not in (mail["Message-ID"], *str(last["References"]).split())
 
 
 def test_a_stranger_with_the_mail_speaks_as_a_stranger_and_is_not_learned(shop: Shop, post: MailServer) -> None:
@@ -351,6 +367,7 @@ def test_what_is_forged_large_or_broken_does_no_harm(shop: Shop, post: MailServe
     forged = "reply+" + "a" * 32 + "@in.shop.example"
     with listening(shop) as port:
         assert bring(port, written(mail), forged)[0] == 550
+        assert bring(port, written(mail), address(mail)[:-18] + "@in.shop.example")[0] == 550
         assert bring(port, written(mail), "postmaster@in.shop.example")[0] == 550
         big = b"Subject: x\r\n\r\n" + b"x" * 76 * 2**10
         assert bring(port, big + (b"y" * 74 + b"\r\n") * (50 * 2**20 // 76), address(mail))[0] == 552
@@ -375,6 +392,49 @@ def test_what_is_forged_large_or_broken_does_no_harm(shop: Shop, post: MailServe
         assert bring(port, written(mail), address(mail))[0] == 550
 
 
+def test_a_failure_of_somebody_else_ends_no_address(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    other = DSN.format(to=address(mail), status="5.1.1").replace("ada@example.com", "eve@evil.example")
+    assert take(shop.rt, other.encode(), [address(mail)], "")["taken"] == "failure"
+    assert [each.content.get("lasts") for each in events_of(shop, conversation)] == [None, False]
+    converse.say(shop.rt, shop.site, conversation.id, "Hello?", ANNA)
+    shop.clock.forward(minutes=6)
+    assert mailer(shop, post.url).turn() == 1
+
+
+def test_a_flood_waits_and_what_came_before_keeps_its_place(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    made = [written(mail, f"{at}", Message_ID=f"<{at}@example.com>").as_bytes() for at in range(FLOOD + 1)]
+    natures = [take(shop.rt, raw, [address(mail)], ADA)["taken"] for raw in made[:-1]]
+    assert natures == ["answer"] * MOST_AN_HOUR + ["loop"] * (FLOOD - MOST_AN_HOUR)
+    with pytest.raises(TooManyRequests):
+        take(shop.rt, made[-1], [address(mail)], ADA)
+    assert take(shop.rt, made[0], [address(mail)], ADA)["taken"] == "answer", "a provider that asks again"
+    with listening(shop) as port:
+        assert bring(port, made[-1], address(mail))[0] == 451
+        shop.rt.redis.delete(f"{mail_counts.PREFIX}{conversation.id}")  # as after an hour
+        assert bring(port, made[-1], address(mail))[0] == 250
+    shop.processor.drain()
+    assert texts(shop, conversation)[2:] == [*map(str, range(MOST_AN_HOUR)), str(FLOOD)]
+
+
+def test_only_a_dot_on_a_line_of_its_own_ends_a_mail(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    text = "one\n.\nMAIL FROM:<eve@evil.example>\r.\r\n..two " + "x" * 5_000
+    raw = f"From: {ADA}\r\nMessage-ID: <dots@example.com>\r\n\r\n{text}\r\n.\r\nQUIT\r\n".encode()
+    with listening(shop) as port, socket.create_connection(("127.0.0.1", port), 20) as wire:
+        answers = wire.makefile("rb")
+        answers.readline()
+        for said in ("HELO me", f"MAIL FROM:<{ADA}>", f"RCPT TO:<{address(mail)}>", "DATA"):
+            wire.sendall(f"{said}\r\n".encode())
+            assert answers.readline()[:1] in b"23"
+        wire.sendall(raw)
+        assert [answers.readline()[:3] for _ in range(2)] == [b"250", b"221"]
+    shop.processor.drain()
+    [part] = said_in(shop, conversation)[2:]
+    assert part.text == "one\n.\nMAIL FROM:<eve@evil.example>\n.\n.two " + "x" * 5_000
+
+
 def test_a_provider_brings_mails_with_the_secret_only(shop: Shop, post: MailServer) -> None:
     conversation, mail = out(shop, post)
     raw = written(mail).as_bytes()
@@ -394,6 +454,46 @@ def test_a_provider_brings_mails_with_the_secret_only(shop: Shop, post: MailServ
     assert shop.client.post(path, json={"RawEmail": raw.decode()}, auth=good["auth"]).json["taken"] == "answer"
     shop.processor.drain()
     assert texts(shop, conversation)[2:] == ["Yes please"]
+
+
+def signed(raw: bytes, at: float, token: str = "a" * 50, secret: str = INBOUND, **fields: str) -> dict[str, str]:
+    """A mail in the form of Mailgun."""
+    stamp = str(int(at))
+    signature = hmac.new(secret.encode(), f"{stamp}{token}".encode(), hashlib.sha256).hexdigest()
+    told = {"timestamp": stamp, "token": token, "signature": signature, "body-mime": raw.decode()}
+    return told | {"sender": ADA} | fields
+
+
+def test_a_signature_is_good_for_one_mail_and_a_while(
+    sqlite_url: str, redis_url: str, tmp_path: Path, post: MailServer
+) -> None:
+    with open_shop(sqlite_url, redis_url, tmp_path, mail_in_secret=INBOUND) as shop:
+        conversation, mail = out(shop, post)
+        raw, now = written(mail).as_bytes(), shop.clock().timestamp()
+
+        def bring_in(told: dict[str, str]) -> int:
+            return int(shop.client.post("/v1/mail/inbound", data=told).status_code)
+
+        good = signed(raw, now)
+        for wrong in (
+            signed(raw, now, secret="another secret of somebody"),
+            signed(raw, now - 901),
+            signed(raw, now + 901),
+            good | {"signature": good["signature"][:-1] + "x"},
+            good | {"timestamp": str(int(now) + 1)},
+            good | {"timestamp": "²"},
+            good | {"token": "b" * 50},
+            good | {"signature": ""},
+        ):
+            assert bring_in(wrong) == 401, wrong
+        assert [bring_in(good), bring_in(good)] == [200, 200], "a provider that missed the answer asks again"
+        forged = written(mail, "Send it to Eve", Message_ID="<eve@evil.example>").as_bytes()
+        assert bring_in(good | {"body-mime": forged.decode()}) == 403
+        assert bring_in(good | {"sender": ""}) == 403
+        assert bring_in(signed(forged, now, token="c" * 50)) == 200
+        assert shop.client.get("/v1/mail/inbound", headers={"Authorization": "Basic \xff"}).status_code == 401
+        shop.processor.drain()
+        assert texts(shop, conversation)[2:] == ["Yes please", "Send it to Eve"]
 
 
 def test_the_private_link_leads_to_this_conversation_alone_and_for_a_while(shop: Shop, post: MailServer) -> None:
@@ -420,3 +520,165 @@ def test_the_private_link_leads_to_this_conversation_alone_and_for_a_while(shop:
     shop.clock.forward(days=31)
     assert shop.client.get(path).status_code == 404
     assert shop.client.post(path, data={"body": "late", "key": "k"}).status_code == 404
+
+
+def with_files(
+    mail: EmailMessage, *files: tuple[str, str, bytes], text: str = "See here", **headers: str
+) -> EmailMessage:
+    """An answer with files: `(type, name, bytes)` of each; one without a name stands in the text."""
+    answer = written(mail, text, **headers)
+    for kind, name, data in files:
+        main, _, sub = kind.partition("/")
+        how = {"filename": name} if name else {"disposition": "inline", "cid": "<pasted@example.com>"}
+        answer.add_attachment(data, maintype=main, subtype=sub, **how)
+    return answer
+
+
+def test_files_of_a_mail_are_kept_once_and_those_that_are_not_are_named(each_shop: Shop, post: MailServer) -> None:
+    shop = each_shop
+    conversation, mail = out(shop, post)
+    answer = with_files(
+        mail,
+        ("image/png", "../../kit\u202echen.png", PNG),
+        ("image/png", "", PNG + b"\0"),
+        ("application/pdf", "bill.pdf", b"%PDF-1.7 bill"),
+        ("image/png", "not-a-picture.png", b"MZ\x90\0\x03"),
+        ("application/octet-stream", "virus.exe", b"MZ\x90\0\x03"),
+        ("application/pkcs7-signature", "smime.p7s", b"\x30\x80"),
+    )
+    for _ in range(3):
+        assert take(shop.rt, answer.as_bytes(policy=policy.SMTP), [address(mail)], ADA)["taken"] == "answer"
+    shop.processor.drain()
+    [part] = said_in(shop, conversation)[2:]
+    assert part.text == "See here"
+    assert [(each["name"], each["type"], each["size"]) for each in part.content["attachments"]] == [
+        ("kitchen.png", "image/png", len(PNG)),
+        ("image.png", "image/png", len(PNG) + 1),
+        ("bill.pdf", "application/pdf", 13),
+    ]
+    assert [(each["name"], each["why"]) for each in part.content["refused"]] == [
+        ("not-a-picture.png", "kind"),
+        ("virus.exe", "kind"),
+    ]
+    assert len(lying(shop)) == 3
+    assert shop.client.get(files_at(shop, part)[0]).data == PNG
+    converse.say(shop.rt, shop.site, conversation.id, "Thanks", ANNA)
+    shop.clock.forward(minutes=6)
+    assert mailer(shop, post.url).turn() == 1
+    plain = post.mails[-1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "Attached: kitchen.png, image.png, bill.pdf" in plain
+    assert forget_unsaid(shop.rt) == 0
+    assert erase(shop.rt, shop.site.id, conversation.visitor_id, ("desk", "administrator"))
+    assert lying(shop) == []
+
+
+def files_at(shop: Shop, part: Part) -> list[str]:
+    told = addressed(shop.rt, {"content": part.content})["content"]["attachments"]
+    return [each["url"].removeprefix(shop.rt.settings.public_url) for each in told]
+
+
+def test_a_mail_of_nothing_but_files_and_one_too_long_for_a_part_lose_nothing(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    bare = with_files(mail, ("image/png", "kettle.png", PNG), text="", Message_ID="<bare@example.com>")
+    many = with_files(
+        mail,
+        *(("text/plain", f"{number}.txt", b"%d" % number) for number in range(30)),
+        text="thirty",
+        Message_ID="<many@example.com>",
+    )
+    film = ("video/mp4", "film.mp4", b"\0" * (LARGEST + 1))
+    refused = with_files(mail, film, text="", Message_ID="<film@example.com>")
+    long = written(mail, "A word. " * 2_000, Message_ID="<long@example.com>")
+    forward = written(mail, "As told", Message_ID="<forward@example.com>")
+    forward.add_attachment(mail)
+    with listening(shop) as port:
+        for each in (bare, many, refused, long, forward):
+            assert bring(port, each, address(mail))[0] == 250
+            shop.processor.drain()
+    parts = said_in(shop, conversation)[2:]
+    names = [[each["name"] for each in part.content.get("attachments", [])] for part in parts]
+    assert names[0] == ["kettle.png"]
+    assert parts[0].text == ""
+    assert names[1] == [f"{number}.txt" for number in range(10)]
+    assert [each["name"] for each in parts[1].content["refused"]] == [f"{number}.txt" for number in range(10, 30)]
+    assert {each["why"] for each in parts[1].content["refused"]} == {"number"}
+    assert (parts[2].text, parts[2].content["refused"][0]["name"]) == (str(refused["Subject"]), "film.mp4")
+    assert parts[2].content["refused"][0]["why"] == "size"
+    assert names[3] == ["mail.txt"]
+    assert len(parts[3].text) > 9_990
+    assert shop.client.get(files_at(shop, parts[3])[0]).data.count(b"A word.") == 2_000
+    assert [each["name"] for each in parts[4].content["refused"]] == ["message.eml"]
+
+
+def erased_tables(shop: Shop) -> dict[str, int]:
+    with shop.rt.db.read() as connection:
+        return {
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables.PER_VISITOR
+        }
+
+
+def test_nothing_of_a_talk_by_mail_is_left_of_who_is_erased(each_shop: Shop, post: MailServer) -> None:
+    shop = each_shop
+    conversation, mail = out(shop, post)
+    answer = with_files(mail, ("image/png", "kitchen.png", PNG), text="It is a secret")
+    assert take(shop.rt, answer.as_bytes(), [address(mail)], ADA)["taken"] == "answer"
+    shop.processor.drain()
+    converse.say(shop.rt, shop.site, conversation.id, "I keep it", ANNA)
+    shop.clock.forward(minutes=6)
+    sender = mailer(shop, post.url)
+    assert sender.promise() == 1
+    talk = {"conversations", "parts", "attachments", "mail_addresses", "conversation_mails"}
+    assert all(erased_tables(shop)[name] for name in talk)
+    assert erase(shop.rt, shop.site.id, conversation.visitor_id, ("desk", "administrator"))
+    assert set(erased_tables(shop).values()) == {0}
+    assert lying(shop) == []
+    assert sender.send() == 0
+    with pytest.raises(NotFound):
+        take(shop.rt, written(mail).as_bytes(), [address(mail)], ADA)
+    with shop.rt.db.read() as connection:
+        left = repr([connection.execute(select(table)).all() for table in tables.metadata.sorted_tables])
+    for value in (ADA, "It is a secret", "I keep it", "kitchen.png", address(mail), conversation.id):
+        assert value not in left
+
+
+def test_a_conversation_goes_when_its_site_keeps_it_no_longer(each_shop: Shop, post: MailServer) -> None:
+    shop = each_shop
+    mail = out(shop, post)[1]
+    assert take(shop.rt, with_files(mail, ("image/png", "a.png", PNG)).as_bytes(), [address(mail)], ADA)
+    shop.processor.drain()
+    assert let_go(shop.rt) == 0, "who says nothing keeps all"
+    with shop.rt.db.begin() as connection:
+        policy = replace(shop.site.policy, conversation=DeskPolicy(keep=timedelta(days=30)))
+        sites.update_site(connection, shop.rt.sites.vault, replace(shop.site, policy=policy))
+    shop.rt.sites.forget()
+    shop.clock.forward(days=20)
+    shop.send(chat("And now?", anonymousId="bob"))
+    shop.clock.forward(days=11)
+    assert [let_go(shop.rt), let_go(shop.rt)] == [1, 0]
+    assert [each.anonymous_id for each in all_of(shop)] == ["bob"]
+    left = erased_tables(shop)
+    assert [left[name] for name in ("attachments", "mail_addresses", "conversation_mails", "parts")] == [0, 0, 0, 1]
+    assert lying(shop) == []
+    with pytest.raises(NotFound):
+        take(shop.rt, written(mail).as_bytes(), [address(mail)], ADA)
+
+
+def test_what_a_mail_holds_stays_text_in_the_console_and_on_the_private_page(shop: Shop, post: MailServer) -> None:
+    conversation, mail = out(shop, post)
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    stranger = written(mail, evil, From=f'"{evil}" <eve@evil.example>', Message_ID="<evil@evil.example>")
+    stranger.add_attachment(PNG, maintype="image", subtype="png", filename=f"{evil}.png")
+    stranger.add_attachment(b"MZ\0", maintype="application", subtype="x-dosexec", filename=f"{evil}.exe")
+    away = written(mail, evil, Message_ID="<away@evil.example>", Auto_Submitted="auto-replied")
+    for each in (stranger, away, DSN.format(to=address(mail), status="5.1.1").replace(": no", evil).encode()):
+        raw = each if isinstance(each, bytes) else each.as_bytes(policy=policy.SMTP)
+        assert take(shop.rt, raw, [address(mail)], ADA)
+    shop.processor.drain()
+    page = sit_down(shop, "operator").get(f"/inbox/{conversation.id}").text
+    for line in ("another address", "not kept: files of this kind", "An automatic reply came from", "came back"):
+        assert line in page
+    [path] = re.findall(r"/t/[\w-]+", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    for text in (page, shop.client.get(path).text):
+        assert "eve@evil.example" in text
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
 import time
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from backend.ops.part import FIRST_PAUSE, LONGEST_PAUSE, Part, Plan
 from backend.ops.screen import Screen
 from backend.ops.sender import Sender, encode
 from backend.ops.supervisor import Supervisor
+from tests.integration.mail_world import wait_until
 from tests.up_process import Up, wait_until_gone
 
 PARTS = {"redis", "web", "live", "process", "work", "tick"}
@@ -194,3 +198,55 @@ def test_the_commands_of_other_processes_say_what_they_miss(tmp_path: Path) -> N
         assert ran.returncode == 1
         assert sentence in ran.stderr
         assert "Traceback" not in ran.stderr
+
+
+def test_up_takes_mails_in_into_the_conversation_and_names_a_port_that_it_cannot_have(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Up(data_dir, CHIMEIN_MAIL_IN=f"smtp://127.0.0.1:{port}") as up:
+            assert up.process.wait(20) != 0
+            assert f"Mails cannot come in at CHIMEIN_MAIL_IN: Port {port} on 127.0.0.1 is taken" in up.output
+            assert "Traceback" not in up.output
+    mail_from = "Shop <hello@shop.example>"
+    where = {"CHIMEIN_MAIL_IN": f"smtp://127.0.0.1:{port}", "CHIMEIN_MAIL_FROM": mail_from}
+    with Up(data_dir, **where) as up:
+        up.wait_until_ready()
+        assert set(up.state["pids"]) == PARTS | {"mail-in"}
+        up.call("PATCH", "/sites/demo", {"policy": {"conversation": {"mail_after": "1s"}}})
+        asked = {"type": "track", "event": "Live Chat Message Sent", "properties": {"message_body": "Is it in stock?"}}
+        known = {"type": "identify", "traits": {"email": "ada@example.com"}}
+        sender = Sender(up.url, "demo")
+        sender.send(b'{"batch":[%s,%s]}' % tuple(encode({**each, "userId": "ada"}) for each in (known, asked)))
+        sender.close()
+        up.wait_until_folded()
+        [found] = up.call("GET", "/sites/demo/conversations")["items"]
+        talk = f"/sites/demo/conversations/{found['id']}/parts"
+        up.call("POST", talk, {"body": "It is."})
+        outbox = data_dir / "outbox"
+        wait_until(lambda: list(outbox.glob("*.eml")), 30)
+        mail = message_from_bytes(next(outbox.glob("*.eml")).read_bytes(), policy=policy.default)
+        answer = EmailMessage()
+        answer["From"], answer["To"], answer["Message-ID"] = "ada@example.com", mail["Reply-To"], "<a@example.com>"
+        answer.set_content("Then I take it.")
+        answer.add_attachment(b"%PDF-1.7 x", maintype="application", subtype="pdf", filename="order.pdf")
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as smtp:
+            smtp.send_message(answer)
+        wait_until(lambda: len([e for e in up.call("GET", talk)["items"] if e["kind"] == "message"]) == 3, 30)
+        part = up.call("GET", talk)["items"][-1]
+        assert (part["author"], part["channel"], part["text"]) == ("visitor", "email", "Then I take it.")
+        assert [each["name"] for each in part["content"]["attachments"]] == ["order.pdf"]
+        pid = up.state["pids"]["mail-in"]
+        before = most_memory(pid)
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as smtp:
+            smtp.ehlo()
+            assert smtp.docmd("MAIL", f"FROM:<ada@example.com> SIZE={50 * 2**20}")[0] == 552
+            assert smtp.mail("ada@example.com")[0] == 250
+            assert smtp.rcpt(mail["Reply-To"].addresses[0].addr_spec)[0] == 250
+            assert smtp.data((b"y" * 998 + b"\r\n") * (50 * 2**20 // 1000))[0] == 552
+        assert most_memory(pid) - before < 8 * 2**10, "kB: it goes to the disk, and then nowhere"
+
+
+def most_memory(pid: int) -> int:
+    """The most memory that a process ever had, in kB."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in told.splitlines() if line.startswith("VmHWM")))

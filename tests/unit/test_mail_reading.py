@@ -1,5 +1,6 @@
 """What of a mail is new, what kind of mail it is, and whose: a table of mails as programs write them."""
 
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -81,6 +82,23 @@ def test_words_of_the_writer_are_kept(text: str) -> None:
     assert new_text(text) == text
 
 
+def test_a_long_line_is_kept_and_none_takes_long() -> None:
+    paragraph = ("word " * 3_000).strip()
+    assert new_text(f"{paragraph}\n\n> old") == paragraph
+    began = time.process_time()
+    for made in ("--" + " " * 59_000 + "x", "Best" + " " * 59_000 + "x", "-" * 60_000, "=\n" * 30_000):
+        new_text(made)
+        new_text(made, empty=True)
+    assert time.process_time() - began < 20, "each of them took ten seconds"
+
+
+def test_who_sends_a_file_may_write_nothing_or_between_the_lines() -> None:
+    quoted = "On Sun, 1 Mar 2026 at 09:06, Anna (shop) wrote:\n> Which one?\n"
+    assert new_text(f"\n\n{quoted}", empty=True) == ""
+    assert new_text(f"{quoted}\nThe red one\n> And when?\nToday", empty=True) == "The red one\nToday"
+    assert new_text(f"Here\n\n{quoted}", empty=True) == "Here"
+
+
 def test_html_is_read_as_text_without_what_it_quotes() -> None:
     html = (
         "<html><head><style>p{}</style><title>t</title></head><body><p>Yes&nbsp;<b>please</b> &lt;3</p>"
@@ -119,7 +137,7 @@ def test_files_keep_their_names_and_nothing_of_a_path() -> None:
     made = mail()
     made.add_attachment(b"x" * 10, maintype="image", subtype="png", filename="../../чек.png")
     [attached] = read_mail(made.as_bytes()).attached
-    assert (attached.name, attached.type, attached.size) == ("_.._чек.png", "image/png", 10)
+    assert (attached.name, attached.type, attached.size) == ("чек.png", "image/png", 10)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +161,89 @@ def test_machines_are_told_from_people(headers: dict[str, str], sender: str | No
         del made[name.replace("_", "-")]
         made[name.replace("_", "-")] = value
     assert nature_of(read_mail(made.as_bytes()), sender, {"ours"}, {"hello@shop.example"}) == nature
+
+
+EXIM = b"""From: Mail Delivery System <Mailer-Daemon@mx.example>
+To: reply+x@in.shop.example
+X-Failed-Recipients: ada@example.com
+Auto-Submitted: auto-replied
+Subject: Mail delivery failed: returning message to sender
+
+This message was created automatically by mail delivery software.
+  ada@example.com
+    host mx.example [192.0.2.1]
+    SMTP error from remote mail server after RCPT TO:<ada@example.com>:
+    550 5.1.1 <ada@example.com>: Recipient address rejected: User unknown
+"""
+
+QMAIL = b"""From: MAILER-DAEMON@mx.example
+To: reply+x@in.shop.example
+Subject: failure notice
+
+Hi. This is the qmail-send program at mx.example.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+
+<ada@example.com>:
+192.0.2.1 does not like recipient.
+Remote host said: 550 5.1.1 unknown user
+"""
+
+LATE = b"""From: MAILER-DAEMON@mx.example
+Subject: Delayed Mail (still being retried)
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example
+
+Final-Recipient: rfc822; ada@example.com
+Original-Recipient: rfc822;ada@example.com
+Action: delayed
+Status: 4.4.1
+Diagnostic-Code: X-Postfix; connect to mx.example: Connection timed out
+
+--b--
+"""
+
+BARE = b"""From: postmaster@mx.example
+Subject: Undeliverable: Your conversation
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+
+It could not be delivered to <ada@example.com>. 5.1.10 RecipientNotFound
+--b--
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "nature", "status", "lasts"),
+    [
+        (EXIM, "failure", "5.1.1", True),
+        (QMAIL, "failure", "5.1.1", True),
+        (BARE, "failure", "5.1.10", True),
+        (LATE, "delay", "4.4.1", False),
+        (QMAIL.replace(b"550 5.1.1 unknown user", b"552 5.2.2 mailbox full"), "failure", "5.2.2", False),
+    ],
+)
+def test_failures_are_read_however_a_mail_server_tells_them(raw: bytes, nature: str, status: str, lasts: bool) -> None:
+    read = read_mail(raw)
+    assert read.failure is not None
+    told = (nature_of(read, "", set(), set()), read.failure.status, read.failure.lasts, read.failure.recipient)
+    assert told == (nature, status, lasts, "ada@example.com")
+
+
+def test_a_mail_of_a_thousand_parts_is_read_and_what_is_not_named_is_counted() -> None:
+    part = b"--b\r\nContent-Type: image/png; name=%d.png\r\n\r\nx\r\n"
+    head = b"From: a@b.c\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n"
+    read = read_mail(head + b"".join(part % number for number in range(1_000)) + b"--b--")
+    assert (read.text.strip(), len(read.attached), read.unnamed) == ("hi", 50, 950)
+    assert sum(each.data is not None for each in read.attached) == 20
+
+
+def test_who_only_writes_about_a_failure_is_a_person() -> None:
+    assert read_mail(mail("It was undeliverable", Subject="failure notice").as_bytes()).failure is None
 
 
 @pytest.mark.parametrize(

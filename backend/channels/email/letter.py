@@ -78,15 +78,15 @@ def write(delivery: Delivery, sender: Sender) -> Letter:
         "paragraphs": _paragraphs(content.get("body")),
         "button": _button(content.get("button"), delivery.page_url),
         "image": absolute(content.get("image"), delivery.page_url),
-        "site": delivery.site.name,
+        "site": delivery.site.called,
         "unsubscribe_url": delivery.unsubscribe_url,
     }
     # 7bit: not every server takes 8-bit text, and one that rewrites a mail breaks its signature.
     mail = EmailMessage(EmailPolicy(linesep="\r\n", cte_type="7bit", utf8=utf8, header_factory=header_factory))
-    mail["From"] = Address(sender.name or one_line(delivery.site.name)[:LONGEST_NAME], addr_spec=sender.address)
+    mail["From"] = Address(sender.name or one_line(delivery.site.called)[:LONGEST_NAME], addr_spec=sender.address)
     mail["To"] = Address(one_line(delivery.name)[:LONGEST_NAME], *recipient.rsplit("@", 1))
     mail["Subject"] = (
-        one_line(content.get("subject"))[:LONGEST_SUBJECT] or title[:LONGEST_SUBJECT] or delivery.site.name
+        one_line(content.get("subject"))[:LONGEST_SUBJECT] or title[:LONGEST_SUBJECT] or delivery.site.called
     )
     mail["Date"] = format_datetime(delivery.now)
     mail["Message-ID"] = f"<{message.id}@{sender.domain}>"

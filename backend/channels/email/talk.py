@@ -1,8 +1,10 @@
 """A conversation as a mail: what an operator said, what was said before, and where to go on."""
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -20,6 +22,8 @@ from backend.channels.email.letter import (
     recipient_of,
 )
 from backend.channels.email.talk_texts import mark_line, texts_for
+
+_ADDRESS = re.compile(r"""(https?://[^\s<>"'`]{1,2000}[^\s<>"'`.,:;!?)\]}])""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +58,7 @@ class Talk:
     earlier: Sequence[str]
     locale: str | None
     at: datetime
+    zone: tzinfo = UTC
 
 
 def write_talk(talk: Talk, sender: Sender) -> Letter:
@@ -80,8 +85,8 @@ def write_talk(talk: Talk, sender: Sender) -> Letter:
         "texts": texts,
         "mark": mark_line(texts) if talk.reply_to is not None else None,
         "title": texts["wrote"].format(name=operator or site),
-        "new": [_shown(each, texts) for each in talk.new],
-        "before": [_shown(each, texts) for each in talk.before],
+        "new": [_shown(each, texts, talk.zone) for each in talk.new],
+        "before": [_shown(each, texts, talk.zone) for each in talk.before],
         "link": talk.link,
         "how": texts["answer" if talk.reply_to is not None else "answer_link"],
         "site": site,
@@ -93,15 +98,28 @@ def write_talk(talk: Talk, sender: Sender) -> Letter:
     )
 
 
-def _shown(line: Line, texts: Mapping[str, str]) -> dict[str, Any]:
+def _shown(line: Line, texts: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
     text = texts["taken_back"] if line.taken_back else line.text
     return {
         "name": one_line(line.name)[:LONGEST_NAME] if line.name is not None else texts["you"],
         "mine": line.name is None,
-        "lines": text.splitlines(),
-        "at": line.at.strftime("%Y-%m-%d %H:%M"),
+        "lines": [_printable(each) for each in text.splitlines()],
+        "at": line.at.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z"),
         "files": [one_line(each)[:LONGEST_NAME] for each in line.files],
     }
+
+
+def _linked(line: str) -> list[tuple[str, bool]]:
+    """The pieces of a line, and whether each is a web address."""
+    return [(piece, bool(at % 2)) for at, piece in enumerate(_ADDRESS.split(line)) if piece]
+
+
+pages.globals["linked"] = _linked
+
+
+def _printable(line: str) -> str:
+    """The line without what mail servers refuse: control characters, and halves of characters."""
+    return "".join(each for each in line if each == "\t" or unicodedata.category(each) not in ("Cc", "Cs"))
 
 
 def _plain(told: Mapping[str, Any]) -> str:
@@ -113,7 +131,7 @@ def _plain(told: Mapping[str, Any]) -> str:
         blocks.append(f"-- {texts['earlier']} --")
         for part in told["before"]:
             quoted = [f"> {line}" for line in [*part["lines"], *_files(part, texts)]]
-            blocks.append("\n".join([f"> {part['name']}, {part['at']} UTC:", *quoted]))
+            blocks.append("\n".join([f"> {part['name']}, {part['at']}:", *quoted]))
     blocks.append(told["site"])
     return "\n\n".join(blocks) + "\n"
 

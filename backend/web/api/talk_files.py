@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from backend.domain.calendar.zone import zone_of
-from backend.domain.conversation import Conversation, Part
+from backend.domain.conversation import Conversation, Part, stranger_of
 from backend.domain.site import Site
 from backend.pipeline.promise import visitor_name
 from backend.runtime import Runtime
@@ -135,7 +135,7 @@ def _names(connection: Connection, piece: Sequence[Part]) -> dict[str, str]:
 
 def _author(part: Part, who: str, names: Mapping[str, str]) -> str:
     if part.author == "visitor":
-        return who
+        return stranger_of(part) or who
     return names.get(part.author_id or "") or {"operator": "Operator", "rule": "Message"}.get(part.author, "chimein")
 
 

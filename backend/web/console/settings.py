@@ -87,7 +87,7 @@ def _check(site: Site) -> Mapping[str, Any]:
 
 @page("/settings/site", right="administer", methods=("POST",))
 def settings_site(*, site: Site) -> Answer:
-    """Changes zone, currency, origins and the switches of the policy."""
+    """Changes names, zone, currency, origins and the switches of the policy."""
     form = request.form
     policy: dict[str, Any] = {name: name in form for name in FLAGS}
     if form.get("holdout", "").strip():
@@ -97,6 +97,7 @@ def settings_site(*, site: Site) -> Answer:
             policy[name] = form[name].strip()
     body = {
         "name": form.get("name", "").strip(),
+        "title": form.get("title", "").strip() or None,
         "timezone": form.get("timezone", "").strip(),
         "currency": form.get("currency", "").strip().upper(),
         "origins": form.get("origins", "").split(),

@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from backend.domain.operator import EVERY_SITE
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Unauthorized
+from backend.pipeline.attach import address_of
 from backend.storage import sites
 from backend.web.auth import Right
 from backend.web.console import guard, words
@@ -82,6 +83,7 @@ def _frame() -> dict[str, Any]:
         "live_url": runtime().settings.live_url,
         "now": runtime().clock(),
         "may": lambda right: site is not None and g.principal.may(right),
+        "attached": lambda part: words.attached(part, lambda *file: address_of(runtime(), *file)),
         **words.FILTERS,
     }
 

@@ -8,11 +8,17 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from backend.domain.conversation import Part
+from backend.domain.conversation import Part, files_of, refused_of, stranger_of
 
 _SCHEMES = ("http", "https", "mailto", "tel")
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\x00-\x1f]{1,2000}", re.IGNORECASE)
 _LINK = Markup('<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">{address}</a>')
+REFUSED = {
+    "kind": "files of this kind are not taken",
+    "size": "too large",
+    "number": "too many in one mail",
+    "day": "too many in one day",
+}
 _UNITS = ((60, "min"), (3_600, "h"), (86_400, "d"))
 
 
@@ -82,18 +88,46 @@ def linked(text: str) -> Markup:
     return told + text[place:]
 
 
-def attached(part: Part) -> list[dict[str, str]]:
-    """The files of a part as they are shown: `name`, `size`, and `address` where they can be had."""
-    listed = part.content.get("attachments")
-    found = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+def attached(part: Part, address: Callable[[str, str], str]) -> list[dict[str, str]]:
+    """The files of a part as they are shown: `name`, `size`, and `address`, which is asked for by id and name."""
     return [
         {
             "name": str(each.get("name") or "file")[:120],
             "size": _size(each.get("size")),
-            "address": safe_url(each.get("url")),
+            "address": address(str(each.get("id")), str(each.get("name"))),
         }
-        for each in found
+        for each in files_of(part)
     ]
+
+
+def refused(part: Part) -> list[dict[str, str]]:
+    """The files of a part that were not kept: `name`, and why."""
+    return [
+        {"name": str(each.get("name"))[:120], "why": REFUSED.get(str(each.get("why")), "not taken")}
+        for each in refused_of(part)
+    ]
+
+
+def by_mail(part: Part) -> str:
+    """One line about what befell a conversation by mail; empty where it is about something else."""
+    told = part.content
+    sender = told.get("from")
+    sender = sender.get("address") if isinstance(sender, Mapping) else ""
+    to, reason = (f"{told[name]}" if told.get(name) else "" for name in ("to", "reason"))
+    why = f": {reason}" if reason else ""
+    ends = " No more mails go there." if told.get("lasts") else ""
+    said = f": “{part.text}”" if part.text else ""
+    lines = {
+        "mailed": f"Went out by mail to {to}",
+        "mail_failed": f"Could not be mailed to {to}{why}",
+        "mail_uncertain": f"It is not known whether the mail to {to} left{why}",
+        "mail_bounced": f"The mail to {to} came back{why}.{ends}",
+        "mail_delayed": f"The mail to {to} is late{why}",
+        "mail_automatic": f"An automatic reply came from {sender or 'their mailbox'}{said}",
+        "mail_loop": f"A mail that is no answer came from {sender or 'a machine'}{said}",
+        "mail_empty": f"An empty mail came from {sender or 'them'}",
+    }
+    return lines.get(str(told.get("event")), "")[:600]
 
 
 def _size(told: object) -> str:
@@ -104,10 +138,12 @@ def _size(told: object) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
-    "attached": attached,
+    "by_mail": by_mail,
     "exact": exact,
     "initials": initials,
     "linked": linked,
+    "refused": refused,
+    "stranger": stranger_of,
     "safe_url": safe_url,
     "short_url": short_url,
     "tint": tint,

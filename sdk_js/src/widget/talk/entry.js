@@ -13,12 +13,12 @@ export function makeEntry(entry, words, { clicked, pressed }) {
   const gone = part && part.deleted;
   const url = !own && safeUrl(button && button.url);
   const answers = !own && makeAnswers(item, words, (option) => pressed(item, option, answers));
-  const operator = part && part.author === 'operator';
-  const by = own ? words.you : (operator && part.name) || words.us;
+  const named = part && (part.author === 'operator' || part.name); // a stranger answered the visitor's mail
+  const by = own ? words.you : (named && part.name) || words.us;
   return h(
     'div',
     { class: `said${own ? ' own' : ''}${gone ? ' gone' : ''}`, 'data-id': entry.key },
-    operator && !gone
+    named && !gone
       ? h('span', { class: 'name', dir: 'auto' }, `${by} · ${when(part.at)}`)
       : h('span', { class: 'unseen' }, by),
     !own && picture(item),
