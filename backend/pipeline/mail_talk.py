@@ -7,6 +7,7 @@ from datetime import datetime
 from backend.channels.email.letter import Sender
 from backend.channels.email.talk import Line, Talk
 from backend.domain.conversation import Conversation, Part
+from backend.domain.offer import lines
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, address_of, receiver_name
 from backend.domain.reply_address import LINK_LIFETIME, Link, reply_address, reply_token, seal_link
@@ -108,7 +109,7 @@ def _line(part: Part, names: dict[str, str], site: Site) -> Line:
     title = str(part.content.get("title") or "") if part.author == "rule" else ""
     return Line(
         name=None if mine else names.get(part.author_id or "") or site.name,
-        text="\n".join(filter(None, (title, part.text))),
+        text="\n".join(filter(None, (title, part.text, *lines(part.content)))),
         at=part.at,
         files=files[:10],
         taken_back=part.deleted_at is not None,

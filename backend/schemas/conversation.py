@@ -17,6 +17,7 @@ from backend.domain.conversation import (
     Conversation,
     Part,
 )
+from backend.domain.offer import MOST_IN_A_PART as OFFERED
 from backend.schemas.fields import Line, Moment, StrictSchema, Whole, format_moment
 from backend.schemas.page import LARGEST, USUAL, Limit, PageQuery
 
@@ -37,7 +38,9 @@ class PartOut(StrictSchema):
     content = fields.Dict(
         keys=fields.String(),
         metadata={
-            "description": "A rule's message as it was shown, `attachments`, or of an event `event` with its values. "
+            "description": "A rule's message as it was shown, `attachments`, `products` of the catalogue "
+            "(`product_id`, `name`, `price`, `currency`, `url`, `image_url`), of a note the operators whom it mentions "
+            "(`mentions`), or of an event `event` with its values. "
             "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no address)."
         },
     )
@@ -138,6 +141,12 @@ class PartIn(StrictSchema):
         validate=validate.Length(max=MOST_IN_A_PART),
         metadata={"description": "Ids of files that were sent for this conversation; then `body` may be empty."},
     )
+    products = fields.List(
+        fields.String(validate=validate.Length(max=255)),
+        load_default=[],
+        validate=validate.Length(max=OFFERED),
+        metadata={"description": "Ids of products of the catalogue, shown with picture, price and link."},
+    )
     kind = fields.String(load_default="message", validate=validate.OneOf(("message", "note")))
     id = fields.String(
         validate=_part_id, metadata={"description": "An id of your own: the same one again adds nothing."}
@@ -218,7 +227,7 @@ def page_thread(
 
 def page_part(part: Part, name: str | None) -> dict[str, Any]:
     """The part as a page is told of it; `name` is who speaks for the site, where that is somebody."""
-    content = {key: part.content[key] for key in (*_RULES, "attachments") if key in part.content}
+    content = {key: part.content[key] for key in (*_RULES, "attachments", "products") if key in part.content}
     return {
         "id": part.id,
         "conversation_id": part.conversation_id,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import redis
@@ -14,6 +15,9 @@ import structlog
 from backend.domain.message import Message
 
 PREFIX = "chimein:live:"
+LISTENING = 2.0
+"""Seconds that a new stream waits until this process listens to Redis: what came before that nobody would be told."""
+
 BUFFER = 100
 """Notes that wait for a slow reader; one more, and its stream is closed: it comes back and gets a snapshot."""
 
@@ -44,6 +48,12 @@ class Subscription:
         except queue.Full:
             self.closed = True
 
+    def end(self) -> None:
+        """Ends the stream, also while its reader waits."""
+        self.closed = True
+        with suppress(queue.Full):
+            self.inbox.put_nowait(None)
+
 
 class LiveBus:
     """Publishes notes, and hands those that come in to the streams of this process.
@@ -56,6 +66,7 @@ class LiveBus:
         self._streams: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
+        self._listening = threading.Event()
         self._closed = False
 
     def publish(self, notes: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -80,7 +91,7 @@ class LiveBus:
             log.warning("bell_failed", reason=str(error)[:200])
 
     def subscribe(self, visitor_ids: Sequence[str]) -> Subscription:
-        """Begins to collect what is published for these visitors."""
+        """Begins to collect what is published for these visitors from now on; where that cannot be, it has ended."""
         subscription = Subscription(visitor_ids)
         with self._lock:
             for visitor_id in subscription.visitor_ids:
@@ -88,6 +99,8 @@ class LiveBus:
             if self._listener is None:
                 self._listener = threading.Thread(target=self._listen, name="live", daemon=True)
                 self._listener.start()
+        if not self._listening.wait(LISTENING):
+            subscription.closed = True
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -120,21 +133,33 @@ class LiveBus:
                 # Whatever it is, this thread must go on. What was published meanwhile is in SQL only: all streams
                 # begin anew, with a snapshot.
                 log.warning("live_bus_lost", reason=str(error)[:200])
-                with self._lock:
-                    for each in {each for group in self._streams.values() for each in group}:
-                        each.closed = True
+                self._listening.clear()
+                self._end_all()
                 time.sleep(0.5)
 
     def _receive(self) -> None:
-        subscriber = self.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        subscriber = self.client.pubsub()  # type: ignore[no-untyped-call]
         try:
             subscriber.psubscribe(PREFIX + "*")
             while not self._closed:
                 received = subscriber.get_message(timeout=5.0)
-                if received is not None:
+                if received is None:
+                    continue
+                if received["type"] == "psubscribe":
+                    # Once more: the connection broke and redis-py made another one. What was published between the
+                    # two nobody was told.
+                    if self._listening.is_set():
+                        self._end_all()
+                    self._listening.set()
+                elif received["type"] == "pmessage":
                     self._hand_out(received["channel"], received["data"])
         finally:
             subscriber.close()
+
+    def _end_all(self) -> None:
+        with self._lock:
+            for each in {each for group in self._streams.values() for each in group}:
+                each.end()
 
     def _hand_out(self, channel: Any, data: Any) -> None:
         name = channel.decode() if isinstance(channel, bytes) else str(channel)

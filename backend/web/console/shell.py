@@ -78,7 +78,7 @@ def _frame() -> dict[str, Any]:
         "role": g.principal.role if site is not None else None,
         "entries": list(_entries()) if site is not None else [],
         "my_sites": my_sites,
-        "asset": _asset,
+        "asset": asset,
         "live_url": runtime().settings.live_url,
         "now": runtime().clock(),
         "may": lambda right: site is not None and g.principal.may(right),
@@ -104,7 +104,7 @@ def _digest(name: str) -> str:
     return hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:10]
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """The address of a static file, another one whenever its content is another."""
     return url_for("console.static", filename=name, v=_digest(name))
 
@@ -177,10 +177,17 @@ def _strict(response: Response) -> Response:
     live = urlsplit(runtime().settings.live_url)
     headers.setdefault(
         "Content-Security-Policy",
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: {_pictures()}; "
         f"connect-src 'self' {live.scheme}://{live.netloc}; object-src 'none'; base-uri 'none'; form-action 'self'; "
         "frame-ancestors 'none'",
     )
     if "new_form_cookie" in g:
         guard.set_cookie(response, guard.FORM, g.new_form_cookie)
     return response
+
+
+def _pictures() -> str:
+    """From where pictures may come: in conversations those of products too, wherever a shop keeps them."""
+    if "site" not in g or "/inbox" not in request.path:
+        return ""
+    return " ".join(("https:", *g.site.origins))

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from backend.domain.conversation import Part
-
 _SCHEMES = ("http", "https", "mailto", "tel")
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\x00-\x1f]{1,2000}", re.IGNORECASE)
 _LINK = Markup('<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">{address}</a>')
@@ -82,29 +80,8 @@ def linked(text: str) -> Markup:
     return told + text[place:]
 
 
-def attached(part: Part) -> list[dict[str, str]]:
-    """The files of a part as they are shown: `name`, `size`, and `address` where they can be had."""
-    listed = part.content.get("attachments")
-    found = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
-    return [
-        {
-            "name": str(each.get("name") or "file")[:120],
-            "size": _size(each.get("size")),
-            "address": safe_url(each.get("url")),
-        }
-        for each in found
-    ]
-
-
-def _size(told: object) -> str:
-    if not isinstance(told, int):
-        return ""
-    return f"{told / 1e6:.1f} MB" if told >= 1_000_000 else f"{max(1, round(told / 1e3))} kB"
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
-    "attached": attached,
     "exact": exact,
     "initials": initials,
     "linked": linked,
