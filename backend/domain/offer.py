@@ -30,8 +30,8 @@ def offer_of(product: Product, origins: Sequence[str], currency: str) -> dict[st
 def _link(told: object, origins: Sequence[str], *, trusted: bool) -> str:
     if not isinstance(told, str) or not told:
         return ""
-    address = urljoin(origins[0], told) if origins else told
     try:
+        address = urljoin(origins[0], told) if origins else told
         parts = urlsplit(address)
     except ValueError:
         return ""
