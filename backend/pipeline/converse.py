@@ -103,7 +103,9 @@ def say(
         if attached:
             said = _with_files(connection, conversation, said, attached)
         if products:
-            said = replace(said, content={**said.content, "products": offered(connection, site, products)})
+            said = replace(
+                said, content={**said.content, "products": offered(connection, site, conversation.visitor_id, products)}
+            )
         if kind == "note":
             said = replace(said, content=with_mentions(connection, site.id, said.text, said.content))
         if kind == "message" and conversation.assignee_id is None and speaker.id is not None:

@@ -7,6 +7,7 @@ from backend.domain.offer import MOST_IN_A_PART, offer_of, ranked
 from backend.domain.product import product_id_of
 from backend.domain.profile import Profile
 from backend.domain.site import Site
+from backend.domain.web_address import parse_web_address
 from backend.errors import Invalid
 from backend.storage import events, products, visitors
 from backend.storage.database import Connection
@@ -21,9 +22,10 @@ SHOWN_INTEREST = frozenset({"Product Viewed", "Product Added", "Product Clicked"
 
 def suggest(connection: Connection, site: Site, profile: Profile, words: str = "") -> list[dict[str, str]]:
     """The products to suggest to a visitor, the best first; with `words` those of the catalogue that have them all."""
+    origins = origins_of(site, profile)
     if words:
         found = products.find(connection, site.id, words=words, available=True, limit=MOST * 2)
-        told = [offer_of(each, site.origins, site.currency) for each in found]
+        told = [offer_of(each, origins, site.currency) for each in found]
         return [each for each in told if each is not None][:MOST]
     listed = events.list_events(connection, visitors.members_of(profile), EVENTS)
     looked_at = _looked_at(profile, listed)
@@ -33,20 +35,36 @@ def suggest(connection: Connection, site: Site, profile: Profile, words: str = "
     }
     ids = ranked(looked_at, related, {each.product_id for each in profile.cart.items})[: MOST * 3]
     known = products.load(connection, site.id, ids)
-    told = [offer_of(known[each], site.origins, site.currency) for each in ids if each in known]
+    told = [offer_of(known[each], origins, site.currency) for each in ids if each in known]
     return [each for each in told if each is not None][:MOST]
 
 
-def offered(connection: Connection, site: Site, ids: Sequence[str]) -> list[dict[str, str]]:
-    """These products, as a reply holds them. Invalid where one is not to be had."""
+def offered(connection: Connection, site: Site, visitor_id: str, ids: Sequence[str]) -> list[dict[str, str]]:
+    """These products, as a reply to this visitor holds them. Invalid where one is not to be had."""
     if len(ids) > MOST_IN_A_PART:
         raise Invalid(f"At most {MOST_IN_A_PART} products in one reply.", {"products": ["Too many."]})
+    profile = visitors.load_profile(connection, visitor_id)
+    origins = () if profile is None else origins_of(site, profile)
     known = products.load(connection, site.id, ids)
-    told = [offer_of(known[each], site.origins, site.currency) if each in known else None for each in ids]
+    told = [offer_of(known[each], origins, site.currency) if each in known else None for each in ids]
     found = [each for each in told if each is not None]
     if len(found) < len(ids):
         raise Invalid("A product is not to be had any more.", {"products": ["Must be products of the catalogue."]})
     return found
+
+
+def origins_of(site: Site, profile: Profile) -> Sequence[str]:
+    """Where products that only events tell of may lead: to the site's pages, or (it names none) to where they are.
+
+    Whoever makes pages up then leads nobody but themselves there.
+    """
+    if site.origins:
+        return site.origins
+    try:
+        page = parse_web_address(str(profile.page.get("url") or ""))
+    except ValueError:
+        return ()
+    return (page.origin,)
 
 
 def _looked_at(profile: Profile, listed: Sequence[Event]) -> list[str]:
