@@ -45,6 +45,6 @@ async function open(path) {
   const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   const there = windows.find((each) => each.url.split("?")[0] === address) || windows.find((each) => new URL(each.url).pathname.startsWith("/console/"));
   if (!there) return self.clients.openWindow(address);
-  await there.focus();
+  await there.focus().catch(() => {});
   return there.url.split("?")[0] === address ? there : there.navigate(address).catch(() => self.clients.openWindow(address));
 }
