@@ -155,9 +155,16 @@ def preview_of(part: Part) -> str:
     """The beginning of a part, for lists."""
     if part.deleted_at is not None:
         return ""
-    told = part.text or str(part.content.get("title") or "")
+    told = part.text or str(part.content.get("title") or "") or _held(part.content)
     stranger = stranger_of(part)
     return " ".join((told if stranger is None else f"{stranger}: {told}").split())[:200]
+
+
+def _held(content: Mapping[str, Any]) -> str:
+    """The names of the files and products of a part without words."""
+    listed = [content.get(name) for name in ("attachments", "products")]
+    found = [each for told in listed if isinstance(told, list) for each in told if isinstance(each, Mapping)]
+    return ", ".join(str(each["name"]) for each in found if each.get("name"))
 
 
 def having(conversation: Conversation, part: Part) -> Conversation:

@@ -21,7 +21,10 @@ LONGEST = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subscription:
-    """A browser in which an operator wants to be called: its push service's address, and keys (base64url)."""
+    """A browser in which an operator wants to be called: its push service's address, and keys (base64url).
+
+    `session` is the login in which they said so, with whose end it ends; None: it was told through the API.
+    """
 
     id: str
     site_id: str
@@ -30,6 +33,7 @@ class Subscription:
     p256dh: str
     auth: str
     created_at: datetime
+    session: str | None = None
 
 
 def subscription_id(endpoint: str) -> str:
@@ -45,6 +49,17 @@ def called(before: Conversation, after: Conversation, part: Part) -> bool:
         given = part.content.get("event") == "assigned" and after.assignee_id is not None
         return given and part.author_id != after.assignee_id
     return part.kind == "message" and part.author == "visitor" and before.waiting_since is None
+
+
+def mention_body(conversation: Conversation, part: Part, name: str | None, site: str) -> dict[str, Any]:
+    """What the service worker gets where a colleague (called `name`) mentions an operator in a note."""
+    return {
+        "title": f"{cut(name or 'A colleague')} mentions you · {cut(site)}",
+        "body": cut(part.text),
+        "conversation_id": conversation.id,
+        "site_id": conversation.site_id,
+        "at": part.at.isoformat(),
+    }
 
 
 def notice_body(conversation: Conversation, name: str | None, site: str) -> dict[str, Any]:

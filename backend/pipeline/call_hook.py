@@ -4,15 +4,18 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
+from typing import Any
 
 from backend.channels import web_push
 from backend.channels.outbound import Allowed
+from backend.domain.conversation import Conversation
 from backend.domain.hook import slack_body
-from backend.domain.notice import notice_body
+from backend.domain.mention import mentions_of
+from backend.domain.notice import mention_body, notice_body
 from backend.domain.webhook import Webhook, sign, webhook_secret
 from backend.pipeline.promise import visitor_name
 from backend.runtime import Runtime
-from backend.storage import conversations, hooks, notices, visitors
+from backend.storage import conversations, hooks, notices, operators, parts, visitors
 from backend.storage.database import Connection
 
 GONE = frozenset({404, 410})
@@ -62,21 +65,28 @@ def hook_call(rt: Runtime, connection: Connection, webhook: Webhook, now: dateti
 
 
 def push_call(rt: Runtime, connection: Connection, webhook: Webhook, now: datetime) -> Call:
-    """What an operator's browser is told; raises Withheld where nobody waits, or the operator may not know of it."""
+    """What an operator's browser is told; raises Withheld where nobody waits, or the operator may not know of it.
+
+    A note that mentions them (`part_id`) is told whoever waits and whoever answers.
+    """
     site = rt.sites.by_id(webhook.site_id)
     told = conversations.find(connection, webhook.site_id, webhook.body["conversation_id"])
     found = notices.get(connection, webhook.site_id, webhook.hook_id or "")
-    if site is None or told is None or told.waiting_since is None:
+    mention = "part_id" in webhook.body
+    if site is None or told is None or (told.waiting_since is None and not mention):
         raise Withheld("answered")
     if found is None:
         raise Withheld("unsubscribed")
-    if told.assignee_id not in (None, found.operator_id):
+    if told.assignee_id not in (None, found.operator_id) and not mention:
         raise Withheld("assigned")
     if web_push.refused(found.endpoint, Allowed.of(rt.settings.allow_private)) is not None:
         raise Withheld("target_refused")
-    name = visitor_name(visitors.load_profile(connection, told.visitor_id))
-    note = {**notice_body(told, name, site.name), "url": console_address(rt, site.name, told.id)}
-    headers, body = web_push.request(
+    if mention:
+        body = _mention(connection, told, webhook, found.operator_id, site.name)
+    else:
+        body = notice_body(told, visitor_name(visitors.load_profile(connection, told.visitor_id)), site.name)
+    note = {**body, "url": console_address(rt, site.name, told.id)}
+    headers, sealed = web_push.request(
         found.endpoint,
         found.p256dh,
         found.auth,
@@ -87,7 +97,17 @@ def push_call(rt: Runtime, connection: Connection, webhook: Webhook, now: dateti
         lasts=webhook.expires_at - now,
         topic=told.id[:32],
     )
-    return Call("POST", found.endpoint, headers, body)
+    return Call("POST", found.endpoint, headers, sealed)
+
+
+def _mention(
+    connection: Connection, conversation: Conversation, webhook: Webhook, operator_id: str, site: str
+) -> dict[str, Any]:
+    part = parts.find(connection, conversation.visitor_id, str(webhook.body["part_id"]))
+    if part is None or operator_id not in {each["id"] for each in mentions_of(part.content)}:
+        raise Withheld("taken_back")
+    names = operators.names(connection, {part.author_id} if part.author_id else set())
+    return mention_body(conversation, part, names.get(part.author_id or ""), site)
 
 
 def after_call(connection: Connection, webhook: Webhook, answered: int | None) -> None:

@@ -25,7 +25,9 @@ from backend.domain.site import Site
 from backend.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.pipeline.attach import take_away
 from backend.pipeline.desk import beat
+from backend.pipeline.mention import with_mentions
 from backend.pipeline.promise import Promises
+from backend.pipeline.suggest import offered
 from backend.pipeline.tell import tell, tell_changed
 from backend.runtime import Runtime
 from backend.storage import attachments, conversations, parts, visitors
@@ -84,13 +86,16 @@ def say(
     part_id: str | None = None,
     content: Mapping[str, Any] | None = None,
     attached: Sequence[str] = (),
+    products: Sequence[str] = (),
     channel: str = "chat",
 ) -> tuple[Conversation, Part]:
     """Adds an operator's message or note; the same `part_id` again answers what is there. NotFound, Invalid.
 
-    `attached` are the ids of files that were sent for this conversation and not said with anything yet.
+    `attached` are the ids of files that were sent for this conversation and not said with anything yet, `products` of
+    the catalogue. A note's mentions of operators are found in its text.
     """
     told = dict(content or {}) | ({"attachments": list(attached)} if attached else {})
+    told |= {"products": list(products)} if products else {}
     said = _said(text, rt.clock(), speaker, part_id, kind=kind, content=told, channel=channel)
     with rt.db.begin() as connection:
         conversation = _locked(connection, site, conversation_id)
@@ -100,6 +105,11 @@ def say(
         else:
             if attached:
                 said = _with_files(connection, conversation, said, attached)
+            if products:
+                chosen = offered(connection, site, conversation.visitor_id, products)
+                said = replace(said, content={**said.content, "products": chosen})
+            if kind == "note":
+                said = replace(said, content=with_mentions(connection, site.id, said.text, said.content))
             if kind == "message" and conversation.assignee_id is None and speaker.id is not None:
                 conversation = replace(conversation, assignee_id=speaker.id)
             conversation, part = _add(connection, conversation, said)
@@ -224,7 +234,10 @@ def _rewrite(
             minutes = int(EDITABLE_FOR.total_seconds() // 60)
             raise Conflict(f"A part may be changed within {minutes} minutes; this one is older.")
         part = work(part, now)
+        if part.kind == "note":
+            part = replace(part, content=with_mentions(connection, site.id, part.text, part.content))
         parts.save(connection, part)
+        Promises(connection, now).mention(part)
         if number == conversation.last:
             conversation = replace(conversation, preview=preview_of(part))
             conversations.save(connection, conversation)
@@ -265,8 +278,8 @@ def _differences(before: Conversation, after: Conversation) -> list[dict[str, An
 
 
 def _said(text: str, at: datetime, speaker: Speaker, part_id: str | None, **more: Any) -> Said:
-    attached = bool(more.get("content", {}).get("attachments"))
-    told = _text(text, empty=attached)
+    content = more.get("content", {})
+    told = _text(text, empty=bool(content.get("attachments") or content.get("products")))
     return Said(id=part_id or uuid4().hex, author="operator", author_id=speaker.id, text=told, at=at, **more)
 
 

@@ -10,7 +10,8 @@ from backend.domain.operator import EVERY_SITE, Membership, Operator, email_of, 
 from backend.errors import Forbidden, Invalid, NotFound, TooManyRequests, Unauthorized
 from backend.pipeline.transfer import call_away, release
 from backend.runtime import Runtime
-from backend.storage import attempts, console_sessions, operators, passwords
+from backend.storage import attempts, console_sessions, notices, operators, passwords
+from backend.storage.database import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +76,7 @@ def reset(rt: Runtime, operator_id: str) -> str:
         if operators.find(connection, operator_id) is None:
             raise NotFound("There is no such operator.")
         operators.set_password(connection, operator_id, None, rt.clock())
-        console_sessions.end_all(connection, operator_id)
+        _out(connection, operator_id)
         text = operators.invite(connection, rt.sites.vault, operator_id, rt.clock())
     call_away(rt, operator_id)
     return text
@@ -97,7 +98,7 @@ def choose_password(rt: Runtime, text: str, password: str) -> Operator:
         if not operators.take_link(connection, rt.sites.vault, text):
             raise NotFound("This link has been used.")
         operators.set_password(connection, found.id, kept, rt.clock())
-        console_sessions.end_all(connection, found.id)
+        _out(connection, found.id)
     call_away(rt, found.id)
     return found
 
@@ -108,24 +109,34 @@ def disable(rt: Runtime, operator_id: str, *, off: bool = True) -> None:
         if operators.find(connection, operator_id) is None:
             raise NotFound("There is no such operator.")
         operators.disable(connection, operator_id, rt.clock(), off=off)
-        console_sessions.end_all(connection, operator_id)
+        _out(connection, operator_id)
     if off:
         release(rt, operator_id)
 
 
 def log_out(rt: Runtime, text: str) -> None:
-    """Ends the session of a cookie."""
+    """Ends the session of a cookie: nobody is called in its browser any more, whether that can be told so or not."""
     with rt.db.begin() as connection:
         session = console_sessions.find(connection, rt.sites.vault, text, rt.clock())
-        console_sessions.end(connection, rt.sites.vault, text)
+        notices.session_over(connection, console_sessions.end(connection, rt.sites.vault, text))
     if session is not None:
         call_away(rt, session.operator_id)
 
 
 def expire(rt: Runtime) -> int:
-    """Removes the sessions that are over; returns how many."""
+    """Removes the sessions that are over; returns how many.
+
+    Who was idle for long is called all the same, which is what notices are for; until the login is too old.
+    """
     with rt.db.begin() as connection:
+        notices.expire(connection, rt.clock() - console_sessions.ABSOLUTE)
         return console_sessions.expire(connection, rt.clock())
+
+
+def _out(connection: Connection, operator_id: str) -> None:
+    """Ends all of an operator's logins, and that they are called in those browsers."""
+    console_sessions.end_all(connection, operator_id)
+    notices.operator_out(connection, operator_id)
 
 
 def _hashed(password: str, email: str, name: str) -> str:

@@ -8,6 +8,7 @@ from backend.channels.email.letter import Sender
 from backend.channels.email.talk import Line, Talk
 from backend.domain.calendar import zone_of
 from backend.domain.conversation import Conversation, Part, files_of, stranger_of
+from backend.domain.offer import lines
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, address_of, receiver_name
 from backend.domain.reply_address import LINK_LIFETIME, Link, reply_address, reply_token, seal_link
@@ -110,7 +111,7 @@ def _line(part: Part, names: dict[str, str], called: str) -> Line:
     title = str(part.content.get("title") or "") if part.author == "rule" else ""
     return Line(
         name=None if mine else stranger or names.get(part.author_id or "") or called,
-        text="\n".join(filter(None, (title, part.text))),
+        text="\n".join(filter(None, (title, part.text, *lines(part.content)))),
         at=part.at,
         files=files[:10],
         taken_back=part.deleted_at is not None,

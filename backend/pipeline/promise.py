@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.domain.conversation import Conversation, Part
 from backend.domain.hook import Hook, happened
+from backend.domain.mention import mentions_of
 from backend.domain.notice import USELESS_AFTER, Subscription, called
 from backend.domain.profile import Profile
 from backend.domain.reach import receiver_name
@@ -35,12 +36,26 @@ class Promises:
 
     def take(self, before: Conversation, after: Conversation, part: Part) -> list[Ref]:
         """Promises what a part that was just added is to be told to: hooks, and operators' browsers."""
-        made = [*self._told(before, after, part), *self._calls(before, after, part)]
+        made = [*self._told(before, after, part), *self._calls(before, after, part), *self._mentions(part)]
         if made:
             webhooks.insert(self._connection, made)
         found = [(each.visitor_id, each.id) for each in made]
         self.refs.extend(found)
         return found
+
+    def mention(self, part: Part) -> None:
+        """Promises whom this changed note mentions to be told of it; once, however often it is changed."""
+        webhooks.insert(self._connection, self._mentions(part))
+
+    def _mentions(self, part: Part) -> list[Webhook]:
+        if part.kind != "note" or part.deleted_at is not None:
+            return []
+        mentioned = {str(each["id"]) for each in mentions_of(part.content)} - {part.author_id}
+        return [
+            self._call(part, browser, {"conversation_id": part.conversation_id, "part_id": part.id})
+            for operator_id in sorted(mentioned)
+            for browser in notices.subscribed(self._connection, part.site_id, operator_id)
+        ]
 
     def _told(self, before: Conversation, after: Conversation, part: Part) -> list[Webhook]:
         if after.site_id not in self._hooks:
@@ -79,27 +94,27 @@ class Promises:
         key = after.site_id, after.assignee_id
         if key not in self._subscribed:
             self._subscribed[key] = notices.subscribed(self._connection, *key)
-        return [
-            Webhook(
-                id=webhook_id(after.visitor_id, each.id, f"push {part.id}"),
-                site_id=after.site_id,
-                visitor_id=after.visitor_id,
-                rule_id="",
-                enrolment_id="",
-                step="push",
-                method="POST",
-                url="",  # the endpoint is a secret of the browser's, and stands with the subscription alone
-                target=parse_web_address(each.endpoint).target,
-                headers={},
-                body={"conversation_id": after.id},
-                created_at=self._now,
-                expires_at=self._now + USELESS_AFTER,
-                due_at=self._now,
-                kind="push",
-                hook_id=each.id,
-            )
-            for each in self._subscribed[key]
-        ]
+        return [self._call(part, each, {"conversation_id": after.id}) for each in self._subscribed[key]]
+
+    def _call(self, part: Part, browser: Subscription, body: Mapping[str, Any]) -> Webhook:
+        return Webhook(
+            id=webhook_id(part.visitor_id, browser.id, f"push {part.id}"),
+            site_id=part.site_id,
+            visitor_id=part.visitor_id,
+            rule_id="",
+            enrolment_id="",
+            step="push",
+            method="POST",
+            url="",  # the endpoint is a secret of the browser's, and stands with the subscription alone
+            target=parse_web_address(browser.endpoint).target,
+            headers={},
+            body=body,
+            created_at=self._now,
+            expires_at=self._now + USELESS_AFTER,
+            due_at=self._now,
+            kind="push",
+            hook_id=browser.id,
+        )
 
 
 def _body(name: str, after: Conversation, part: Part, profile: Profile | None) -> Mapping[str, Any]:

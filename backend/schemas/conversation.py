@@ -18,6 +18,7 @@ from backend.domain.conversation import (
     Part,
     stranger_of,
 )
+from backend.domain.offer import MOST_IN_A_PART as OFFERED
 from backend.schemas.fields import Line, Moment, StrictSchema, Whole, format_moment
 from backend.schemas.page import LARGEST, USUAL, Limit, PageQuery
 
@@ -38,7 +39,9 @@ class PartOut(StrictSchema):
     content = fields.Dict(
         keys=fields.String(),
         metadata={
-            "description": "A rule's message as it was shown, `attachments`, or of an event `event` with its values. "
+            "description": "A rule's message as it was shown, `attachments`, `products` of the catalogue "
+            "(`product_id`, `name`, `price`, `currency`, `url`, `image_url`), of a note the operators whom it mentions "
+            "(`mentions`), or of an event `event` with its values. "
             "Of what a bot promises `promise` (closed, busy), `opens_at`, and `ask` (email: where there is no "
             "address). Of a mail `from`, where it came from another address than it was written to, and `refused`: the "
             "files that were not kept, with `why` (kind, size, number, day)."
@@ -141,6 +144,12 @@ class PartIn(StrictSchema):
         validate=validate.Length(max=MOST_IN_A_PART),
         metadata={"description": "Ids of files that were sent for this conversation; then `body` may be empty."},
     )
+    products = fields.List(
+        fields.String(validate=validate.Length(max=255)),
+        load_default=[],
+        validate=validate.Length(max=OFFERED),
+        metadata={"description": "Ids of products of the catalogue, shown with picture, price and link."},
+    )
     kind = fields.String(load_default="message", validate=validate.OneOf(("message", "note")))
     id = fields.String(
         validate=_part_id, metadata={"description": "An id of your own: the same one again adds nothing."}
@@ -221,7 +230,8 @@ def page_thread(
 
 def page_part(part: Part, name: str | None) -> dict[str, Any]:
     """The part as a page is told of it; `name` is who speaks for the site, where that is somebody."""
-    content = {key: part.content[key] for key in (*_RULES, "attachments", "refused") if key in part.content}
+    shown = (*_RULES, "attachments", "products", "refused")
+    content = {key: part.content[key] for key in shown if key in part.content}
     stranger = stranger_of(part)
     return {
         "id": part.id,

@@ -38,14 +38,14 @@ def start(connection: Connection, vault: Vault, operator_id: str, now: datetime,
     """Begins a session; the text is for the cookie, and can be had here and never again."""
     text = secrets.token_urlsafe(32)
     moment = to_micros(now)
-    row = {"digest": _digest(vault, text), "operator_id": operator_id, "agent": agent[:200]}
+    row = {"digest": digest_of(vault, text), "operator_id": operator_id, "agent": agent[:200]}
     connection.execute(insert(sessions).values(**row, created_at=moment, used_at=moment))
     return text
 
 
 def find(connection: Connection, vault: Vault, text: str, now: datetime) -> Session | None:
     """The session of a cookie; None where there is none, or where it is over."""
-    row = connection.execute(select(sessions).where(sessions.c.digest == _digest(vault, text))).one_or_none()
+    row = connection.execute(select(sessions).where(sessions.c.digest == digest_of(vault, text))).one_or_none()
     if row is None:
         return None
     found = Session(
@@ -63,9 +63,11 @@ def touch(connection: Connection, session: Session, now: datetime) -> None:
     connection.execute(update(sessions).where(sessions.c.digest == session.digest).values(used_at=to_micros(now)))
 
 
-def end(connection: Connection, vault: Vault, text: str) -> None:
-    """Ends the session of a cookie at once."""
-    connection.execute(delete(sessions).where(sessions.c.digest == _digest(vault, text)))
+def end(connection: Connection, vault: Vault, text: str) -> str:
+    """Ends the session of a cookie at once; answers its digest, whether it was there or not."""
+    digest = digest_of(vault, text)
+    connection.execute(delete(sessions).where(sessions.c.digest == digest))
+    return digest
 
 
 def end_all(connection: Connection, operator_id: str) -> int:
@@ -84,5 +86,6 @@ def form_token(vault: Vault, text: str) -> str:
     return vault.digest(f"console-form:{text}")
 
 
-def _digest(vault: Vault, text: str) -> str:
+def digest_of(vault: Vault, text: str) -> str:
+    """The keyed hash by which the session of a cookie is kept."""
     return vault.digest(f"console:{text[:200]}")

@@ -15,11 +15,12 @@ import structlog
 from backend.domain.message import Message
 
 PREFIX = "chimein:live:"
+
+LISTENING = 2.0
+"""Seconds that a new stream waits until this process listens to Redis: what came before that nobody would be told."""
+
 BUFFER = 100
 """Notes that wait for a slow reader; one more, and its stream is closed: it comes back and gets a snapshot."""
-
-PATIENCE = 2.0
-"""Seconds that a stream waits for the listening to begin."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +92,7 @@ class LiveBus:
             log.warning("bell_failed", reason=str(error)[:200])
 
     def subscribe(self, visitor_ids: Sequence[str]) -> Subscription:
-        """Begins to collect what is published for these visitors; closed already where it cannot be heard now."""
+        """Begins to collect what is published for these visitors from now on; where that cannot be, it has ended."""
         subscription = Subscription(visitor_ids)
         with self._lock:
             for visitor_id in subscription.visitor_ids:
@@ -99,7 +100,7 @@ class LiveBus:
             if self._listener is None:
                 self._listener = threading.Thread(target=self._listen, name="live", daemon=True)
                 self._listener.start()
-        if not self._listening.wait(PATIENCE):
+        if not self._listening.wait(LISTENING):
             subscription.close()  # what comes now would not be told: the page gets a snapshot, and comes back
         return subscription
 
@@ -134,9 +135,7 @@ class LiveBus:
                 # begin anew, with a snapshot.
                 log.warning("live_bus_lost", reason=str(error)[:200])
                 self._listening.clear()
-                with self._lock:
-                    for each in {each for group in self._streams.values() for each in group}:
-                        each.close()
+                self._end_all()
                 time.sleep(0.5)
 
     def _receive(self) -> None:
@@ -147,12 +146,21 @@ class LiveBus:
                 received = subscriber.get_message(timeout=5.0)
                 if received is None:
                     continue
-                if received["type"] == "pmessage":
-                    self._hand_out(received["channel"], received["data"])
-                elif received["type"] == "psubscribe":
+                if received["type"] == "psubscribe":
+                    # Once more: the connection broke and redis-py made another one. What was published between the
+                    # two nobody was told.
+                    if self._listening.is_set():
+                        self._end_all()
                     self._listening.set()
+                elif received["type"] == "pmessage":
+                    self._hand_out(received["channel"], received["data"])
         finally:
             subscriber.close()
+
+    def _end_all(self) -> None:
+        with self._lock:
+            for each in {each for group in self._streams.values() for each in group}:
+                each.close()
 
     def _hand_out(self, channel: Any, data: Any) -> None:
         name = channel.decode() if isinstance(channel, bytes) else str(channel)

@@ -23,8 +23,10 @@ push_subscriptions = Table(
     Column("id", Text, primary_key=True),  # follows from the endpoint: a browser is told once
     *(Column(name, Text, nullable=False) for name in ("operator_id", "endpoint", "p256dh", "auth")),
     Column("created_at", BigInteger, nullable=False),
+    Column("session", Text),  # the digest of the console's session in which it was made; None: made through the API
 )
 Index("ix_push_subscriptions_operator_id", push_subscriptions.c.operator_id)
+Index("ix_push_subscriptions_session", push_subscriptions.c.session)
 
 digests = Table(
     "digests",

@@ -25,6 +25,7 @@ def subscribe(connection: Connection, made: Subscription) -> None:
             p256dh=made.p256dh,
             auth=made.auth,
             created_at=to_micros(made.created_at),
+            session=made.session,
         )
     )
 
@@ -40,6 +41,23 @@ def remove(connection: Connection, site_id: str, subscription_id: str, operator_
 def expired(connection: Connection, endpoint: str) -> None:
     """Takes away what a push service says is gone, on whatever site."""
     connection.execute(delete(push_subscriptions).where(push_subscriptions.c.endpoint == endpoint))
+
+
+def session_over(connection: Connection, session: str) -> None:
+    """Takes away what was subscribed in this login of the console."""
+    connection.execute(delete(push_subscriptions).where(push_subscriptions.c.session == session))
+
+
+def operator_out(connection: Connection, operator_id: str) -> None:
+    """Takes away what an operator subscribed in whatever login: all of them were ended."""
+    mine = push_subscriptions.c.operator_id == operator_id
+    connection.execute(delete(push_subscriptions).where(mine, push_subscriptions.c.session.is_not(None)))
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Takes away what was subscribed in logins that began before this moment; returns how many."""
+    old = push_subscriptions.c.created_at <= to_micros(before)
+    return connection.execute(delete(push_subscriptions).where(push_subscriptions.c.session.is_not(None), old)).rowcount
 
 
 def get(connection: Connection, site_id: str, subscription_id: str) -> Subscription | None:
@@ -156,4 +174,5 @@ def _subscription(row: Row[Any]) -> Subscription:
         p256dh=row.p256dh,
         auth=row.auth,
         created_at=from_micros(row.created_at),
+        session=row.session,
     )

@@ -1,5 +1,7 @@
 """What is told to open pages: nothing that comes after a stream has begun is missed, and what may be is told again."""
 
+import threading
+import time
 from pathlib import Path
 
 import redis
@@ -44,6 +46,25 @@ def test_when_redis_is_lost_streams_end_at_once_and_begin_only_when_it_is_heard_
                 break
         bus.publish([("ann", {"event": "part"})])
         assert again.next(LONG) == {"event": "part"}
+    bus.close()
+
+
+def test_streams_end_where_the_connection_broke_although_the_client_mends_it_by_itself(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    bus = LiveBus(client)
+    stream = bus.subscribe(["v"])
+    waits = threading.Thread(target=stream.next, args=(60,), daemon=True)
+    waits.start()
+    client.client_kill_filter(_type="pubsub")
+    waits.join(10)
+    assert not waits.is_alive(), "whoever waits is woken"
+    assert stream.closed
+    fresh = bus.subscribe(["v"])
+    until = time.monotonic() + 10
+    while fresh.closed and time.monotonic() < until:
+        fresh = bus.subscribe(["v"])
+    bus.publish([("v", {"event": "part", "data": 2})])
+    assert fresh.next(5) == {"event": "part", "data": 2}
     bus.close()
 
 

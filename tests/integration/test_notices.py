@@ -303,6 +303,32 @@ def test_a_browser_that_is_gone_is_forgotten_and_nobody_is_called_in_vain(shop: 
     assert hooks.all() == []
 
 
+def test_who_is_mentioned_in_a_note_is_called_once_and_not_after_it_was_taken_back(
+    shop: Shop, server: WebServer
+) -> None:
+    _, bert = browser(shop, server, "/anna", ANNA.id), browser(shop, server, "/bert", BERT.id)
+    shop.send(chat("Hello?"))
+    talk = only(shop)
+    converse.change(shop.rt, shop.site, talk.id, {"assignee_id": ANNA.id}, ANNA)
+    converse.say(shop.rt, shop.site, talk.id, "Hello.", ANNA)
+    go(shop)
+    before = len(server.asked)
+    _, note = converse.say(shop.rt, shop.site, talk.id, "@Bert and @Anna: <b>who</b> knows?", ANNA, kind="note")
+    converse.edit(shop.rt, shop.site, talk.id, note.number, "@bert: who knows?", ANNA)
+    converse.say(shop.rt, shop.site, talk.id, "@Bert is no note", ANNA)
+    _, gone = converse.say(shop.rt, shop.site, talk.id, "@Bert no more", ANNA, kind="note")
+    converse.take_back(shop.rt, shop.site, talk.id, gone.number, ANNA)
+    go(shop)
+    assert [each.path for each in server.asked[before:]] == ["/bert"], "neither whoever writes, nor twice"
+    told = bert.read(server.asked[-1].body)
+    assert (told["title"], told["body"]) == ("Anna mentions you · shop", "@bert: who knows?")
+    assert told["conversation_id"] == talk.id
+    late = converse.say(shop.rt, shop.site, talk.id, "Who knows?", ANNA, kind="note")[1]
+    converse.edit(shop.rt, shop.site, talk.id, late.number, "@Bert knows", ANNA)
+    go(shop)
+    assert [each.path for each in server.asked[before + 1 :]] == ["/bert"], "mentioned afterwards"
+
+
 def mails(shop: Shop) -> list[Any]:
     folder = shop.rt.settings.data_dir / "outbox"
     return [

@@ -147,6 +147,7 @@ def answer_in_a_conversation(body: Mapping[str, Any], conversation_id: str, *, s
         kind=body["kind"],
         part_id=body.get("id"),
         attached=body["attachments"],
+        products=body["products"],
     )
     return {"conversation": conversation_view(conversation), "part": part_view(part)}
 

@@ -3,7 +3,9 @@
 from flask import Flask
 
 from backend.web.console import (
+    composer,
     inbox,
+    installed,
     live_visitors,
     login,
     overview,
@@ -20,7 +22,7 @@ from backend.web.console import (
 from backend.web.console.shell import blueprint
 
 PAGES = (
-    *(login, presence, inbox, thread, visitor_card, live_visitors, visitors),
+    *(login, installed, presence, inbox, thread, composer, visitor_card, live_visitors, visitors),
     *(segments, rules, rule_editor, overview, settings),
 )
 """The modules that put their pages on the blueprint when they are imported."""

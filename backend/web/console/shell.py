@@ -19,7 +19,6 @@ from werkzeug.wrappers import Response as BaseResponse
 from backend.domain.operator import EVERY_SITE
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Unauthorized
-from backend.pipeline.attach import address_of
 from backend.storage import sites
 from backend.web.auth import Right
 from backend.web.console import guard, words
@@ -79,11 +78,10 @@ def _frame() -> dict[str, Any]:
         "role": g.principal.role if site is not None else None,
         "entries": list(_entries()) if site is not None else [],
         "my_sites": my_sites,
-        "asset": _asset,
+        "asset": asset,
         "live_url": runtime().settings.live_url,
         "now": runtime().clock(),
         "may": lambda right: site is not None and g.principal.may(right),
-        "attached": lambda part: words.attached(part, lambda *file: address_of(runtime(), *file)),
         **words.FILTERS,
     }
 
@@ -106,7 +104,7 @@ def _digest(name: str) -> str:
     return hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:10]
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """The address of a static file, another one whenever its content is another."""
     return url_for("console.static", filename=name, v=_digest(name))
 
@@ -179,10 +177,17 @@ def _strict(response: Response) -> Response:
     live = urlsplit(runtime().settings.live_url)
     headers.setdefault(
         "Content-Security-Policy",
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: {_pictures()}; "
         f"connect-src 'self' {live.scheme}://{live.netloc}; object-src 'none'; base-uri 'none'; form-action 'self'; "
         "frame-ancestors 'none'",
     )
     if "new_form_cookie" in g:
         guard.set_cookie(response, guard.FORM, g.new_form_cookie)
     return response
+
+
+def _pictures() -> str:
+    """From where pictures may come: in conversations those of products too, wherever a shop keeps them."""
+    if "site" not in g or "/inbox" not in request.path:
+        return ""
+    return " ".join(("https:", *g.site.origins))

@@ -1,6 +1,7 @@
 """The console's stream, `GET /console/SITE/stream` of the process `live`: what happens on a site, to who is logged in.
 
-It begins with nothing: a page has just been loaded, and when a stream breaks the page looks again.
+It begins with `hello`, at which the page looks again: what happened before nobody told it. A `beat` follows whenever
+nothing else was told for a while, so that a page notices that its stream has died without a word.
 """
 
 import json
@@ -47,7 +48,7 @@ def stream(site: str) -> Response:
 def _frames(rt: Runtime, site: Site, operator_id: str, text: str, subscription: Subscription) -> Iterator[str]:
     checked = rt.clock()
     try:
-        yield f"retry: {RETRY_MS}\n\n: hello\n\n"
+        yield f"retry: {RETRY_MS}\n\nevent: hello\ndata: {json.dumps({'beat': HEARTBEAT_SECONDS})}\n\n"
         while not subscription.closed:
             note = subscription.next(HEARTBEAT_SECONDS)
             moved = note is not None and note["event"] == "moved"  # they may be something else now, or nobody
@@ -59,7 +60,7 @@ def _frames(rt: Runtime, site: Site, operator_id: str, text: str, subscription: 
                     return
                 beat(rt, site.id, operator_id, active=False)
             if note is None or moved:
-                yield ": hb\n\n"
+                yield "event: beat\ndata: {}\n\n"
             else:
                 yield f"event: {note['event']}\ndata: {json.dumps(note['data'])}\n\n"
     finally:

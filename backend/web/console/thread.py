@@ -1,21 +1,19 @@
-"""A conversation in the console: what was said, and what operators do about it."""
+"""A conversation in the console: what was said in it, in which state it is, and who answers."""
 
 from datetime import datetime
 from typing import Any
 
-from flask import jsonify, make_response, request
+from flask import make_response, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from backend.domain.canned_reply import filled_in
 from backend.domain.conversation import EDITABLE_FOR, LONGEST_TAG, MOST_TAGS, PRIORITIES, STATES, Conversation, Part
 from backend.domain.site import Site
-from backend.domain.template import template_context
 from backend.errors import Invalid, NotFound
 from backend.pipeline import converse
 from backend.pipeline.transfer import transfer
-from backend.storage import canned_replies, conversations, departments, parts, visitors
+from backend.storage import conversations, departments, parts
 from backend.storage.database import Connection
-from backend.web.console import guard, people, shell
+from backend.web.console import composer, guard, held, people, shell
 from backend.web.console.inbox import asked, whole
 from backend.web.console.shell import blueprint, page
 from backend.web.context import runtime
@@ -59,19 +57,6 @@ def head(conversation_id: str, *, site: Site) -> str:
     return _head(site, conversation_id)
 
 
-@blueprint.post("/<site>/inbox/<conversation_id>/say")
-@guard.allow("record")
-def say(conversation_id: str, *, site: Site) -> BaseResponse:
-    """Adds an answer or a note; sent again under the same id it is one."""
-    told = request.form
-    kind = "note" if told.get("kind") == "note" else "message"
-    part_id = told.get("id") or None
-    if part_id is not None and not (8 <= len(part_id) <= 64 and part_id.replace("-", "").isalnum()):
-        raise Invalid("The id is none.")
-    converse.say(runtime(), site, conversation_id, told.get("body", ""), guard.speaker(), kind=kind, part_id=part_id)
-    return make_response("", 204)
-
-
 @blueprint.post("/<site>/inbox/<conversation_id>/change")
 @guard.allow("record")
 def change(conversation_id: str, *, site: Site) -> str:
@@ -101,26 +86,6 @@ def rewrite(conversation_id: str, number: int, *, site: Site) -> str:
         talk = _found(connection, site, conversation_id)
         values = _naming(connection, site, talk, [changed])
     return page("console/_parts.html", talk=talk, parts=[changed], earlier=False, **values)
-
-
-@blueprint.get("/<site>/inbox/<conversation_id>/canned")
-@guard.allow("read")
-def canned(conversation_id: str, *, site: Site) -> BaseResponse:
-    """The canned replies whose shortcut begins with `q`, filled in for this visitor."""
-    rt = runtime()
-    with rt.db.read() as connection:
-        talk = _found(connection, site, conversation_id)
-        found = canned_replies.list_replies(connection, site.id, request.args.get("q", "")[:40], 8)
-        profile = visitors.load_profile(connection, talk.visitor_id) if found else None
-    context: dict[str, Any] = {}
-    if profile is not None:
-        context = template_context(profile, None, site.name, site.currency)
-    context |= {"operator": {"name": guard.seat().name}}
-    told = []
-    for each in found:
-        text, problem = filled_in(each.text, context)
-        told.append({"shortcut": each.shortcut, "text": text, "problem": problem})
-    return make_response(jsonify(told))
 
 
 def _changes() -> dict[str, Any]:
@@ -185,6 +150,9 @@ def _naming(connection: Connection, site: Site, talk: Conversation, found: list[
             and now - each.at <= EDITABLE_FOR
         },
         "person": people.persons(connection, [talk.visitor_id])[talk.visitor_id],
+        "files": held.files,
+        "offers": held.offers,
+        "worded": lambda part: held.worded(part, me),
     }
 
 
@@ -192,6 +160,7 @@ def _beside(connection: Connection, site: Site, talk: Conversation) -> dict[str,
     return {
         "person": people.persons(connection, [talk.visitor_id])[talk.visitor_id],
         "colleagues": people.colleagues(connection, site),
+        **composer.limits(connection, site),
         "departments": departments.list_departments(connection, site.id),
         "priorities": PRIORITIES,
     }

@@ -13,7 +13,7 @@ from backend.domain.profile import Identifier, Profile
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline.explain import explain
-from backend.storage import conversations, enrolments, events, messages, rules, segments, visitors
+from backend.storage import conversations, enrolments, events, products, rules, segments, visitors
 from backend.web.console import guard, people
 from backend.web.console.people import name_of
 from backend.web.console.shell import blueprint, page
@@ -109,8 +109,8 @@ def visitor_card(visitor_id: str, *, site: Site) -> str:
         talks = [each for each in conversations.of_visitors(connection, members, OTHERS + 1) if each.id != here]
         entered = enrolments.list_enrolments(connection, members, OTHERS)
         titles = {each: rules.get_rule(connection, site.id, each) for each in {each.rule_id for each in entered}}
-        told = messages.list_messages(connection, site.id, visitor_ids=members, limit=OTHERS)
         groups = segments.known(connection, site.id)
+        has_products = bool(products.find(connection, site.id, limit=1))
     people.looked(site, [profile.id], "card")
     return page(
         "console/_card.html",
@@ -130,9 +130,23 @@ def visitor_card(visitor_id: str, *, site: Site) -> str:
             )
             for each in entered
         ],
-        messages=told,
+        beside=here,
+        has_products=has_products,
+        orders=sorted(profile.purchases, key=lambda each: each.at, reverse=True)[:OTHERS],
         segments=[groups[key] for key, standing in profile.segments.items() if standing.entered_at and key in groups],
     )
+
+
+@blueprint.get("/<site>/visitors/<visitor_id>/happened")
+@guard.allow("read")
+def happened(visitor_id: str, *, site: Site) -> str:
+    """The timeline of the card alone, as it is now; who opened the card was noted."""
+    with runtime().db.read() as connection:
+        profile = visitors.load_profile(connection, visitor_id)
+        if profile is None or profile.site_id != site.id:
+            raise NotFound("There is no such visitor.")
+        listed = events.list_events(connection, visitors.members_of(profile), EVENTS)
+    return page("console/_happened.html", timeline=[_happened(each) for each in listed])
 
 
 @blueprint.get("/<site>/visitors/<visitor_id>/why/<rule_id>")

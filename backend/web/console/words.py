@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from backend.domain.conversation import Part, files_of, refused_of, stranger_of
+from backend.domain.conversation import Part, refused_of, stranger_of
 
 _SCHEMES = ("http", "https", "mailto", "tel")
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\x00-\x1f]{1,2000}", re.IGNORECASE)
@@ -88,18 +88,6 @@ def linked(text: str) -> Markup:
     return told + text[place:]
 
 
-def attached(part: Part, address: Callable[[str, str], str]) -> list[dict[str, str]]:
-    """The files of a part as they are shown: `name`, `size`, and `address`, which is asked for by id and name."""
-    return [
-        {
-            "name": str(each.get("name") or "file")[:120],
-            "size": _size(each.get("size")),
-            "address": address(str(each.get("id")), str(each.get("name"))),
-        }
-        for each in files_of(part)
-    ]
-
-
 def refused(part: Part) -> list[dict[str, str]]:
     """The files of a part that were not kept: `name`, and why."""
     return [
@@ -128,12 +116,6 @@ def by_mail(part: Part) -> str:
         "mail_empty": f"An empty mail came from {sender or 'them'}",
     }
     return lines.get(str(told.get("event")), "")[:600]
-
-
-def _size(told: object) -> str:
-    if not isinstance(told, int):
-        return ""
-    return f"{told / 1e6:.1f} MB" if told >= 1_000_000 else f"{max(1, round(told / 1e3))} kB"
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

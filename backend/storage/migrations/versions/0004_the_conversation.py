@@ -221,8 +221,10 @@ def _notices() -> None:
         sa.Column("p256dh", sa.Text(), nullable=False),
         sa.Column("auth", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("session", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("site_id", "id", name=op.f("pk_push_subscriptions")),
     )
+    op.create_index("ix_push_subscriptions_session", "push_subscriptions", ["session"], unique=False)
     op.create_index("ix_push_subscriptions_operator_id", "push_subscriptions", ["operator_id"], unique=False)
     op.create_table(
         "digests",

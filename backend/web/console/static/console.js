@@ -91,37 +91,58 @@
   function tell(name, data) {
     for (const each of listeners[name] || []) each(data);
   }
-  let source = null, failures = 0, poll = 0;
+  const QUIET = 2.5; // beats that may be missed before a stream counts as dead
+  let source = null, failures = 0, poll = 0, again = 0, heard = 0, beat = 15;
   function begin() {
     const address = document.body.dataset.live;
     if (source || !address || !window.EventSource) return;
+    heard = Date.now();
     source = new EventSource(address, { withCredentials: true });
-    source.onopen = () => {
-      clearInterval(poll);
-      poll = 0;
-      document.body.dataset.stream = "open";
-      tell("look", {}); // what happened since the page was made, or while the stream was gone, is not told again
-      failures = 0;
-    };
     source.onerror = () => {
-      failures += 1;
-      document.body.dataset.stream = "lost";
-      if (!poll) poll = setInterval(() => { if (!document.hidden) tell("look", {}); }, 5000);
-      if (source.readyState === 2) {
-        source.close();
-        source = null;
-        setTimeout(begin, Math.min(15000, 1000 * Math.pow(2, Math.min(failures, 5))) * (0.7 + Math.random() * 0.6));
-      }
+      lost();
+      if (source && source.readyState === 2) later();
     };
+    source.addEventListener("hello", (event) => {
+      heard = Date.now();
+      try { beat = JSON.parse(event.data).beat || beat; } catch (error) { /* as before */ }
+      clearInterval(poll);
+      poll = failures = 0;
+      document.body.dataset.stream = "open";
+      tell("look", {}); // what happened since the page was made, or the stream was lost, is not told again
+    });
+    source.addEventListener("beat", () => { heard = Date.now(); });
     for (const name of ["part", "marks", "typing", "presence", "visitor", "changed"]) {
       source.addEventListener(name, (event) => {
+        heard = Date.now();
         let data;
         try { data = JSON.parse(event.data); } catch (error) { return; }
         tell(name, data);
       });
     }
   }
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && poll) tell("look", {}); });
+  function lost() {
+    failures += 1;
+    document.body.dataset.stream = "lost";
+    if (!poll) poll = setInterval(() => { if (!document.hidden) tell("look", {}); }, 5000);
+  }
+  function later() {
+    if (source) source.close();
+    source = null;
+    clearTimeout(again);
+    again = setTimeout(begin, Math.min(5000, 500 * Math.pow(2, Math.min(failures, 4))) * (0.7 + Math.random() * 0.6));
+  }
+  // A connection can die without a word: a lid was shut, a network changed. Then no beat comes any more.
+  function check() {
+    if (source && Date.now() - heard > QUIET * beat * 1000) { lost(); later(); }
+  }
+  setInterval(check, 2000);
+  window.addEventListener("online", () => { if (source) { lost(); later(); } });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) { lost(); later(); } });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    check();
+    if (poll) tell("look", {});
+  });
 
   times(document);
 })();

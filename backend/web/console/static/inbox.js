@@ -33,7 +33,7 @@
 
   // -- the list -----------------------------------------------------------------------------------------------------
 
-  let due = 0, busy = false;
+  let due = 0, busy = false, shown = "";
   function refresh() {
     if (!due) due = setTimeout(renew, 350);
   }
@@ -45,8 +45,10 @@
       const answer = await ask(desk.dataset.list + location.search);
       const list = $("#list"), top = list.scrollTop, focused = document.activeElement && document.activeElement.id;
       const more = $(".more", list) ? 0 : $$(".talk", list).length; // further pages were loaded: those stay as they are
-      const made = document.createElement("div");
-      made.innerHTML = await answer.text();
+      const made = document.createElement("div"), text = await answer.text();
+      if (text === shown && !more) return; // nothing is new
+      shown = text;
+      made.innerHTML = text;
       if (more > $$(".talk", made).length) {
         const fresh = new Set($$(".talk", made).map((each) => each.id));
         const rest = $$(".talk", list).filter((each) => !fresh.has(each.id)).slice(0, more);
@@ -159,6 +161,24 @@
     if (low) parts.scrollTop = parts.scrollHeight;
     seen();
   }
+  // What was changed while nobody told: the latest parts once more, each in its place; then what came behind them.
+  async function look() {
+    const here = thread(), first = $$("#parts [data-number]").slice(-50)[0];
+    if (!here) return;
+    if (first) {
+      const answer = await ask(here.dataset.base + "/parts?after=" + (Number(first.dataset.number) - 1));
+      const made = document.createElement("ol");
+      made.innerHTML = await answer.text();
+      if (here !== thread()) return;
+      for (const each of [...made.children]) {
+        const old = each.id && document.getElementById(each.id);
+        if (!old || !each.dataset.number) continue;
+        if (each.dataset.stamp !== old.dataset.stamp && !$(".rewrite", old)) { old.replaceWith(each); times(each); }
+        else if ($("[data-seen]", each) && $("[data-seen]", old)) $("[data-seen]", old).textContent = $("[data-seen]", each).textContent;
+      }
+    }
+    return more();
+  }
   async function replace(number) {
     const here = thread(), old = document.getElementById("p-" + number);
     if (!here || !old) return;
@@ -219,7 +239,8 @@
     if (!here || note.conversation.id !== here.dataset.id) return;
     if (note.again) replace(note.part.number).catch(() => {}); else more();
     if (note.part.kind === "event") head();
-    if (note.part.author === "visitor") { hush(); htmx.trigger("#card", "refresh"); }
+    if (note.part.author === "visitor") { hush("visitor"); htmx.trigger("#card", "refresh"); }
+    else if (note.part.author === "operator") hush("operator");
   });
   on("marks", (note) => {
     const here = thread();
@@ -227,29 +248,56 @@
       for (const each of $$("[data-seen]")) each.textContent = Number(each.dataset.seen) <= note.seen ? "Seen" : "";
     } else refresh();
   });
-  on("look", () => { refresh(); more(); head(); });
+  on("look", () => { refresh(); look().catch(() => {}); head(); });
   let typingUntil = 0;
-  function hush() { const line = $("#typing"); if (line) line.hidden = true; }
+  function hush(by) {
+    const line = $("#typing");
+    if (line && (!by || line.dataset.by === by)) line.hidden = true;
+  }
   on("typing", (note) => {
-    const here = thread(), line = $("#typing");
-    if (!here || !line || note.conversation_id !== here.dataset.id || note.author === "operator") return;
-    line.textContent = here.dataset.title + " is typing" + (note.text ? ": " + String(note.text).slice(0, 200) : " …");
+    const here = thread(), line = $("#typing"), operator = note.by === "operator";
+    if (!here || !line || note.conversation_id !== here.dataset.id) return;
+    if (operator && note.name === document.body.dataset.name) return; // that is me
+    line.textContent = (operator ? note.name || "A colleague" : here.dataset.title) + " is typing …";
+    line.dataset.by = note.by;
     line.hidden = false;
     clearTimeout(typingUntil);
     typingUntil = setTimeout(hush, 6000);
   });
+  let toldAt = 0;
+  function typed() {
+    const here = thread(), form = $("#composer");
+    if (!here || !form || form.dataset.kind !== "message" || !$("#body").value.trim() || Date.now() - toldAt < 3000) return;
+    toldAt = Date.now();
+    post(here.dataset.base + "/typing", {}).catch(() => {});
+  }
+  // The timeline of who is here, as it happens.
+  setInterval(async () => {
+    const list = $("#happened");
+    if (!list || document.hidden || !list.offsetParent) return;
+    try {
+      const text = await (await ask(list.dataset.renewFrom)).text();
+      if (text === list.dataset.was || list !== $("#happened")) return;
+      list.dataset.was = text;
+      list.innerHTML = text;
+      times(list);
+    } catch (error) { /* the next time */ }
+  }, 4000);
 
   // -- the composer -------------------------------------------------------------------------------------------------
 
   const drafts = {};
   let sending = null;
+  let tray = []; // files and products that go with what is written
   function keep() {
     const here = thread(), body = $("#body");
-    if (here && body) drafts[here.dataset.id] = { text: body.value, kind: $("#composer").dataset.kind };
+    if (here && body) drafts[here.dataset.id] = { text: body.value, kind: $("#composer").dataset.kind, tray };
   }
   function restore() {
     const draft = drafts[thread().dataset.id], body = $("#body");
+    tray = (draft && draft.tray) || [];
     if (draft && body) { body.value = draft.text; kind(draft.kind); }
+    if (body) drawTray();
   }
   function kind(name) {
     const form = $("#composer");
@@ -257,24 +305,30 @@
     form.dataset.kind = name;
     for (const each of $$("[role=tab]", form)) each.setAttribute("aria-selected", String(each.dataset.kind === name));
     $("#send span").textContent = name === "note" ? "Add note" : "Send";
-    $("#body").placeholder = name === "note" ? "A note that only operators see." : "Write a reply. / for canned replies, Ctrl+Enter to send.";
+    $("#body").placeholder = name === "note" ? "A note that only operators see. @ mentions a colleague." : "Write a reply. / for canned replies, Ctrl+Enter to send.";
   }
   async function send() {
-    const here = thread(), body = $("#body"), text = body.value.trim();
-    if (!text || (sending && sending.busy)) return;
+    const here = thread(), body = $("#body"), text = body.value.trim(), held = tray;
+    if ((!text && !held.length) || (sending && sending.busy)) return;
+    if (held.some((each) => each.busy)) return say("A file is still on its way.");
+    if (held.some((each) => each.wrong)) return say("Take off what could not be sent.");
+    const files = held.filter((each) => each.file).map((each) => each.key);
+    const products = held.filter((each) => !each.file).map((each) => each.key);
     // The same id until it arrived: an answer that is sent again is one.
-    if (!sending || sending.text !== text || sending.thread !== here.dataset.id) {
-      sending = { id: id(), text, thread: here.dataset.id };
+    const signature = JSON.stringify([text, files, products]);
+    if (!sending || sending.signature !== signature || sending.thread !== here.dataset.id) {
+      sending = { id: id(), signature, thread: here.dataset.id };
     }
     const mine = sending;
     mine.busy = true;
     const button = $("#send");
     button.disabled = true;
     try {
-      await post(here.dataset.base + "/say", { body: text, kind: $("#composer").dataset.kind, id: mine.id });
+      await post(here.dataset.base + "/say", { body: text, kind: $("#composer").dataset.kind, id: mine.id, files, products });
       sending = null;
       delete drafts[here.dataset.id];
-      if (here === thread()) { body.value = ""; kind("message"); close(); await more(); $("#parts").scrollTop = 1e9; }
+      toldAt = 0;
+      if (here === thread()) { body.value = ""; tray = []; drawTray(); kind("message"); close(); await more(); $("#parts").scrollTop = 1e9; }
       refresh();
     } catch (error) {
       failed(error);
@@ -283,18 +337,161 @@
       button.disabled = false;
     }
   }
+  function say(text) { const line = $("#composer-said"); if (line) line.textContent = text; }
+
+  // -- what goes with it: files (picked, dropped, pasted), products ------------------------------------------------
+
+  function drawTray() {
+    const box = $("#tray");
+    if (!box) return;
+    box.replaceChildren(...tray.map((each, place) => {
+      const row = document.createElement("li"), name = document.createElement("span"), off = document.createElement("button");
+      row.className = each.wrong ? "wrong" : each.busy ? "busy" : "";
+      if (each.picture) {
+        const picture = document.createElement("img");
+        picture.src = each.picture;
+        picture.alt = "";
+        picture.referrerPolicy = "no-referrer";
+        row.append(picture);
+      }
+      name.className = "cut grow";
+      name.textContent = each.name;
+      name.title = each.name;
+      row.append(name);
+      const told = document.createElement("small");
+      told.textContent = each.wrong || (each.busy ? Math.round(each.share * 100) + " %" : each.told || "");
+      row.append(told);
+      if (each.busy) {
+        const bar = document.createElement("progress");
+        bar.max = 1;
+        bar.value = each.share;
+        bar.setAttribute("aria-label", each.name);
+        row.append(bar);
+      }
+      off.type = "button";
+      off.className = "button bare small icon-only";
+      off.dataset.off = place;
+      off.setAttribute("aria-label", "Take off " + each.name);
+      off.textContent = "×";
+      row.append(off);
+      return row;
+    }));
+    box.hidden = !tray.length;
+    say("");
+  }
+  function off(place) {
+    const [gone] = tray.splice(place, 1);
+    if (gone && gone.asked) gone.asked.abort();
+    drawTray();
+    $("#body").focus();
+  }
+  function addFiles(list) {
+    const form = $("#composer"), here = thread();
+    if (!form || !list || !list.length) return;
+    const largest = Number(form.dataset.largest), most = Number(form.dataset.most);
+    for (const file of list) {
+      if (tray.filter((each) => each.file).length >= most) { toast("At most " + most + " files in one message.", true); break; }
+      const made = { file: true, name: file.name || "file", share: 0, busy: true };
+      tray.push(made);
+      if (file.size > largest) { made.busy = false; made.wrong = "Larger than " + Math.floor(largest / 1048576) + " MB"; }
+      else if (!file.size) { made.busy = false; made.wrong = "There is nothing in it"; }
+      else upload(made, file, here.dataset.base);
+    }
+    drawTray();
+  }
+  function upload(made, file, base) {
+    const asked = (made.asked = new XMLHttpRequest());
+    const done = (wrong) => { made.busy = false; made.wrong = wrong; made.asked = null; if (tray.includes(made)) drawTray(); };
+    asked.open("POST", base + "/files?name=" + encodeURIComponent(made.name));
+    asked.setRequestHeader("Content-Type", "application/octet-stream");
+    asked.setRequestHeader("X-CSRF-Token", csrf());
+    asked.setRequestHeader("HX-Request", "true");
+    asked.upload.onprogress = (event) => {
+      if (!event.lengthComputable) return;
+      made.share = event.loaded / event.total;
+      if (tray.includes(made)) drawTray();
+    };
+    asked.onload = () => {
+      let told = {};
+      try { told = JSON.parse(asked.responseText); } catch (error) { /* no JSON */ }
+      if (asked.status !== 201) return done(told.message || (asked.status === 413 ? "Too large" : "That did not work."));
+      Object.assign(made, { key: told.id, name: told.name, told: told.shown });
+      if (/^image\//.test(told.type)) made.picture = told.address;
+      done();
+    };
+    asked.onerror = () => done("The server cannot be reached.");
+    asked.send(file);
+  }
+  function put(button) {
+    const key = button.dataset.product, row = button.closest(".product"), form = $("#composer");
+    if (!form) return;
+    kind("message");
+    if (!tray.some((each) => each.key === key)) {
+      if (tray.filter((each) => !each.file).length >= 5) return toast("At most 5 products in one reply.", true);
+      const picture = $("img", row), price = $("small", row);
+      tray.push({ key, name: $(".cut", row).textContent, told: price ? price.textContent : "", picture: picture ? picture.src : "" });
+    }
+    drawTray();
+    document.body.classList.remove("has-card");
+    $("#body").focus();
+  }
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "pick-files") return;
+    addFiles([...event.target.files]);
+    event.target.value = "";
+  });
+  document.addEventListener("paste", (event) => {
+    const files = event.target.id === "body" && event.clipboardData ? [...event.clipboardData.files] : [];
+    if (!files.length) return;
+    event.preventDefault();
+    addFiles(files);
+  });
+  const dropped = (event) => $("#composer") && event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  let leaving = 0;
+  document.addEventListener("dragover", (event) => {
+    if (!dropped(event)) return;
+    event.preventDefault();
+    $(".said-pane").classList.add("dropping");
+    clearTimeout(leaving);
+    leaving = setTimeout(() => { const pane = $(".said-pane"); if (pane) pane.classList.remove("dropping"); }, 300);
+  });
+  document.addEventListener("drop", (event) => {
+    if (!dropped(event)) return;
+    event.preventDefault(); // a file that misses the pane must not open in place of the console
+    if (event.target.closest(".said-pane")) addFiles([...event.dataTransfer.files]);
+  });
+
   function id() {
     return [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("");
   }
 
-  // -- canned replies -----------------------------------------------------------------------------------------------
+  // -- what is completed: /canned replies, @colleagues -----------------------------------------------------------------------------------------------
 
   let found = [], at = 0, asked = 0;
   function slash() {
     const body = $("#body"), before = body.value.slice(0, body.selectionStart);
     return /(?:^|\s)\/([\p{L}\p{N}_-]{0,40})$/u.exec(before);
   }
-  async function look() {
+  function atSign() {
+    const form = $("#composer"), body = $("#body");
+    if (form.dataset.kind !== "note") return null;
+    return /(?:^|[^\p{L}\p{N}_@])@([\p{L}\p{N}][^@\n]{0,60}|)$/u.exec(body.value.slice(0, body.selectionStart));
+  }
+  function colleagues(begun) {
+    let all = [];
+    try { all = JSON.parse($("#composer").dataset.people); } catch (error) { /* nobody */ }
+    const wanted = begun.toLocaleLowerCase();
+    const fits = (name) => name.startsWith(wanted) || name.split(/\s+/).some((each) => each.startsWith(wanted));
+    return all.filter((each) => fits(each.name.toLocaleLowerCase()) && each.name.toLocaleLowerCase() !== wanted).slice(0, 8);
+  }
+  async function complete() {
+    const name = atSign();
+    if (name) {
+      asked += 1;
+      found = colleagues(name[1]).map((each) => ({ person: each.name }));
+      at = 0;
+      return show();
+    }
     const told = slash();
     if (!told) return close();
     const mine = ++asked;
@@ -314,8 +511,8 @@
       row.setAttribute("role", "option");
       row.setAttribute("aria-selected", String(number === at));
       row.dataset.number = number;
-      name.textContent = "/" + each.shortcut;
-      text.textContent = each.problem ? each.problem : each.text;
+      name.textContent = each.person ? "@" + each.person : "/" + each.shortcut;
+      text.textContent = each.person ? "" : each.problem ? each.problem : each.text;
       text.className = each.problem ? "cut wrong" : "cut quiet";
       row.append(name, text);
       return row;
@@ -323,10 +520,10 @@
     box.hidden = !found.length;
   }
   function take(number) {
-    const body = $("#body"), told = slash(), reply = found[number];
-    if (!told || !reply) return;
+    const body = $("#body"), reply = found[number], told = reply && (reply.person ? atSign() : slash());
+    if (!told) return;
     const end = body.selectionStart, begin = end - told[1].length - 1;
-    body.setRangeText(reply.text, begin, end, "end");
+    body.setRangeText(reply.person ? "@" + reply.person + " " : reply.text, begin, end, "end");
     close();
     body.focus();
   }
@@ -355,7 +552,7 @@
       open(row);
       return;
     }
-    const does = target.closest("[data-snooze], [data-before], [data-edit], [data-back], [data-bulk], [data-keys], [data-card], #composer [data-kind], #canned li");
+    const does = target.closest("[data-snooze], [data-before], [data-edit], [data-back], [data-bulk], [data-keys], [data-card], [data-off], [data-product], #attach, #composer [data-kind], #canned li");
     if (!does) return;
     if (does.dataset.snooze) snooze(does.dataset.snooze);
     else if (does.dataset.before) earlier(does);
@@ -364,6 +561,9 @@
     else if ("bulk" in does.dataset) bulk(does.dataset.bulk);
     else if ("keys" in does.dataset) $("#keys").showModal();
     else if ("card" in does.dataset) document.body.classList.toggle("has-card");
+    else if ("off" in does.dataset) off(Number(does.dataset.off));
+    else if ("product" in does.dataset) put(does);
+    else if (does.id === "attach") $("#pick-files").click();
     else if (does.closest("#canned")) take(Number(does.dataset.number));
     else if (does.dataset.kind) { kind(does.dataset.kind); $("#body").focus(); }
   });
@@ -377,7 +577,7 @@
     if (event.target.matches(".rewrite")) { event.preventDefault(); rewrite(event.target); }
   });
   document.addEventListener("input", (event) => {
-    if (event.target.id === "body") look();
+    if (event.target.id === "body") { complete(); typed(); }
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "thread-head") { more(); refresh(); }

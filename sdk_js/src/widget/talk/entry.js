@@ -8,7 +8,7 @@ const LINK = /(https?:\/\/[^\s<>"']+[^\s<>"'.,:;!?)\]}])/;
 
 /** The element of an entry of the model; `pressed(item, option, answers)` where one of its answers is chosen. */
 export function makeEntry(entry, words, { clicked, pressed }) {
-  const { item, own, part, files } = entry;
+  const { item, own, part, files, products } = entry;
   const { button } = item;
   const gone = part && part.deleted;
   const url = !own && safeUrl(button && button.url);
@@ -24,6 +24,7 @@ export function makeEntry(entry, words, { clicked, pressed }) {
     !own && picture(item),
     item.title && h('p', { class: 'title', dir: 'auto' }, item.title),
     gone ? h('p', { class: 'body' }, words.deleted) : (item.body || !files) && h('p', { class: 'body', dir: 'auto' }, ...linked(item.body || '', part)),
+    ...(products || []).map(offered),
     ...(files || []).map((file) => attached(file)),
     answers,
     url && h('a', { class: 'button', href: url, click: () => clicked(item, url) }, button.text || url),
@@ -39,6 +40,17 @@ const linked = (text, part) =>
         return url ? h('a', { href: url, target: '_blank', rel: 'noopener noreferrer nofollow' }, piece) : piece;
       })
     : [text];
+
+// A product of the shop that an operator put into the reply.
+function offered({ name, price, currency, url, image_url: image }) {
+  const href = safeUrl(url, /^https?:$/);
+  return h(
+    href ? 'a' : 'div',
+    { class: 'offer', href, target: href && '_blank', rel: href && 'noopener' },
+    picture({ image }),
+    h('span', null, h('b', { dir: 'auto' }, name), price && h('span', { class: 'size' }, `${price} ${currency || ''}`)),
+  );
+}
 
 function attached({ name, type, size, url }) {
   const href = safeUrl(url, /^https?:$/);

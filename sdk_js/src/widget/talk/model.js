@@ -114,5 +114,6 @@ const entryOf = (part) => ({
   own: part.author === 'visitor',
   at: part.at,
   files: part.content.attachments,
+  products: part.content.products,
   item: part.author === 'rule' ? { ...part.content, id: part.id, answered: true } : { body: part.text },
 });

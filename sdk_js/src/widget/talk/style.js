@@ -51,6 +51,10 @@ input { font: inherit; color: inherit; margin: 0; }
 .file { display: flex; gap: 8px; align-items: center; min-width: 0; }
 .file svg { flex: none; }
 .file .size { flex: none; font-size: 12px; }
+.said .offer { display: flex; gap: 10px; align-items: center; padding: 8px; border: 1px solid var(--line); border-radius: 10px; background: var(--surface); color: var(--text); text-decoration: none; }
+.offer > span { display: grid; min-width: 0; }
+.offer .size { font-size: 13px; color: var(--muted); }
+.said .offer .picture { width: 56px; height: 56px; flex: none; object-fit: cover; }
 .state { align-self: flex-end; margin-block-start: -6px; color: var(--muted); font-size: 12px; line-height: 1.4; }
 .state:empty { display: none; }
 .hint { margin-block: auto; color: var(--muted); text-align: center; text-wrap: balance; }
