@@ -2,13 +2,13 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from backend.domain.operator import EVERY_SITE, Membership, Operator, email_of, weakness
 from backend.errors import Forbidden, Invalid, NotFound, TooManyRequests, Unauthorized
-from backend.pipeline.transfer import release
+from backend.pipeline.transfer import NOBODY, release
 from backend.runtime import Runtime
 from backend.storage import attempts, console_sessions, operators, passwords
 
@@ -99,15 +99,33 @@ def choose_password(rt: Runtime, text: str, password: str) -> Operator:
     return found
 
 
-def disable(rt: Runtime, operator_id: str, *, off: bool = True) -> None:
-    """Shuts an operator out at once, or (`off` false) lets them in again. NotFound."""
+def disable(rt: Runtime, operator_id: str, *, off: bool = True, heirs: Mapping[str, str] = NOBODY) -> None:
+    """Shuts an operator out at once, or (`off` false) lets them in again; `heirs` as in `release`. NotFound."""
     with rt.db.begin() as connection:
         if operators.find(connection, operator_id) is None:
             raise NotFound("There is no such operator.")
         operators.disable(connection, operator_id, rt.clock(), off=off)
         console_sessions.end_all(connection, operator_id)
     if off:
-        release(rt, operator_id)
+        release(rt, operator_id, heirs)
+
+
+def change_password(rt: Runtime, operator: Operator, session: str, before: str, password: str) -> int:
+    """Takes another password from who knows theirs, and ends their sessions but this one; answers how many ended.
+
+    Invalid, with the field (`before` or `password`); TooManyRequests after too many guesses.
+    """
+    _count(rt, "email", operator.email, BY_EMAIL)
+    with rt.db.read() as connection:
+        kept = operators.password_of(connection, operator.id)
+    if not passwords.matches(kept, before[:1_000]):
+        log.info("password_not_changed", email=operator.email[:80])
+        raise Invalid("This is not your password.", {"before": ["This is not your password."]})
+    again = _hashed(password, operator.email, operator.name)
+    attempts.forget(rt.redis, _name(rt, "email", operator.email))
+    with rt.db.begin() as connection:
+        operators.set_password(connection, operator.id, again, rt.clock())
+        return console_sessions.end_others(connection, rt.sites.vault, operator.id, session)
 
 
 def log_out(rt: Runtime, text: str) -> None:

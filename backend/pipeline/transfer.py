@@ -1,15 +1,21 @@
 """The verb `transfer`: what operators change of a conversation, with whom they may give it to, and a note why."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from backend.domain.conversation import Conversation
+from backend.domain.operator import Operator
 from backend.domain.site import Site
-from backend.errors import ChimeinError, Invalid
+from backend.errors import ChimeinError, Invalid, NotFound
 from backend.pipeline import converse
 from backend.pipeline.converse import Speaker
 from backend.runtime import Runtime
 from backend.storage import conversations, departments, operators
+from backend.storage.desks import READERS
+
+NOBODY: Mapping[str, str] = {}
+"""No heirs."""
 
 
 def transfer(
@@ -41,21 +47,32 @@ def check(rt: Runtime, site: Site, changes: Mapping[str, Any]) -> None:
     if assignee is None and department is None:
         return
     with rt.db.read() as connection:
-        if assignee is not None:
-            found = operators.find(connection, assignee)
-            member = None if found is None else found.on(site.id)
-            if member is None or member.role == "read_only":
-                raise Invalid("There is no such operator here.", {"assignee_id": ["No operator of this site."]})
+        if assignee is not None and not answers(operators.find(connection, assignee), site.id):
+            raise Invalid("There is no such operator here.", {"assignee_id": ["No operator of this site."]})
         if department is not None and departments.find(connection, site.id, department) is None:
             raise Invalid("There is no such department.", {"department_id": ["No department of this site."]})
 
 
-def release(rt: Runtime, operator_id: str) -> int:
-    """Gives back what an operator who is gone had yet to answer; returns how many."""
+def release(rt: Runtime, operator_id: str, heirs: Mapping[str, str] = NOBODY) -> int:
+    """Takes from an operator what they had yet to answer on sites where they answer nobody any more; how many it was.
+
+    Each goes to the site's heir, where `heirs` names one who may answer there; else to nobody, so that it is given out.
+    """
     with rt.db.read() as connection:
         held = conversations.held_by(connection, operator_id)
-    for site_id, conversation_id in held:
+        found = operators.find(connection, operator_id)
+        fit = {site: each for site, each in heirs.items() if answers(operators.find(connection, each), site)}
+    left = [(site_id, each) for site_id, each in held if not answers(found, site_id)]
+    for site_id, conversation_id in left:
         site = rt.sites.by_id(site_id)
         if site is not None:
-            converse.change(rt, site, conversation_id, {"assignee_id": None}, Speaker(None, "chimein"))
-    return len(held)
+            changes = {"assignee_id": fit.get(site_id)}
+            with suppress(NotFound):  # erased in between
+                converse.change(rt, site, conversation_id, changes, Speaker(None, "chimein"))
+    return len(left)
+
+
+def answers(operator: Operator | None, site_id: str) -> bool:
+    """Whether somebody answers conversations on this site."""
+    member = None if operator is None else operator.on(site_id)
+    return member is not None and member.role != READERS
