@@ -3,6 +3,9 @@
 from flask import Flask
 
 from backend.web.console import (
+    account,
+    chat_settings,
+    departments,
     inbox,
     live_visitors,
     login,
@@ -10,18 +13,26 @@ from backend.web.console import (
     presence,
     rule_editor,
     rules,
+    segment_editor,
     segments,
     settings,
+    simulation,
+    site_policy,
+    stages,
     stream,
+    team,
     thread,
+    tokens,
     visitor_card,
     visitors,
+    working_hours,
 )
 from backend.web.console.shell import blueprint
 
 PAGES = (
     *(login, presence, inbox, thread, visitor_card, live_visitors, visitors),
-    *(segments, rules, rule_editor, overview, settings),
+    *(segments, segment_editor, rules, rule_editor, simulation, overview),
+    *(settings, team, departments, working_hours, chat_settings, stages, site_policy, tokens, account),
 )
 """The modules that put their pages on the blueprint when they are imported."""
 
