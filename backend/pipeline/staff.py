@@ -17,10 +17,22 @@ from backend.storage import console_sessions, departments, operators
 
 
 def invite(rt: Runtime, own: str | None, email: str, name: str, given: Sequence[Membership]) -> tuple[Operator, str]:
-    """A new operator, and the text of the link by which they choose a password. Forbidden, Invalid, Conflict."""
+    """A new operator, and the text of the link by which they choose a password. Forbidden, Invalid, Conflict.
+
+    Whoever was removed from everything comes back by it, as somebody who has yet to choose a password.
+    """
     check(rt, own, given)
-    made, text = log_in.invite(rt, email, name, given)
-    return seen(own, made), text
+    with rt.db.read() as connection:
+        before = operators.by_email(connection, email)
+    if before is None or before.memberships:
+        made, text = log_in.invite(rt, email, name, given)
+        return seen(own, made), text
+    with rt.db.begin() as connection:
+        operators.rename(connection, before.id, name, rt.clock())
+        operators.join(connection, before.id, given)
+    log_in.disable(rt, before.id, off=False)
+    text = log_in.reset(rt, before.id)
+    return find(rt, own, before.id), text
 
 
 def find(rt: Runtime, own: str | None, operator_id: str) -> Operator:

@@ -18,7 +18,7 @@ from backend.storage import desks
 from backend.web.console.forms import KEPT, Form, loaded, or_none, typed, wrong
 from backend.web.console.hours_form import DAYS, document_of, fields_of
 from backend.web.console.site_pages import Answer, address, page, redirected, show
-from backend.web.console.working_hours import ROUTINGS, when_open, zones
+from backend.web.console.working_hours import ROUTINGS, beginning, when_open, zones
 from backend.web.context import runtime
 
 PLACES = {"name": "name", "routing": "routing", "unanswered_after": "unanswered_after"}
@@ -76,7 +76,7 @@ def _department(site: Site, department_id: str, form: Form = KEPT) -> str:
         form=form,
         department=found,
         document=document,
-        hours=fields_of(hours) | ({} if hours else {"zone": desk.hours.zone if site.policy.desk else site.timezone}),
+        hours=fields_of(hours) if hours else beginning(site),
         kept="own" if hours else "site",
         days=DAYS,
         zones=zones(),

@@ -28,6 +28,7 @@ DONE: Mapping[str, str] = {
     "created": "Created.",
     "deleted": "Deleted.",
     "removed": "They are nothing on this site any more.",
+    "joined": "They were known on other sites, and may come in here from now on with the password that they have.",
     "disabled": "They are shut out, and logged out everywhere.",
     "enabled": "They may come in again.",
     "password": "Your password is another one. All other sessions have ended.",

@@ -84,6 +84,9 @@ def invite_operator(*, site: Site) -> Answer:
     try:
         operator, text = staff.invite(rt, own, told["email"], told["name"], [made])
     except Conflict as error:
+        if own is None and (known := _from_elsewhere(site, told["email"])) is not None:
+            staff.change(rt, own, known.id, given=[*known.memberships, made])
+            return redirected(address("operator", known.id, done="joined"))
         return _team(site, Form(again=True, beside={"email": error.message}))
     except ChimeinError as error:
         return _team(site, wrong(error.errors, PLACES, error.message))
@@ -169,6 +172,13 @@ def operator_access(operator_id: str, *, site: Site) -> Answer:
     except ChimeinError as error:
         return _operator(site, operator_id, wrong(error.errors, PLACES, error.message))
     return redirected(address("operator", found.id))
+
+
+def _from_elsewhere(site: Site, email: str) -> Operator | None:
+    """The operator with this address who is something on other sites, and nothing on this one."""
+    with runtime().db.read() as connection:
+        found = operators.by_email(connection, email)
+    return found if found is not None and replace(found, disabled_at=None).on(site.id) is None else None
 
 
 def _own(site: Site) -> str | None:

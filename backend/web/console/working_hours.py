@@ -53,7 +53,7 @@ def _hours(site: Site, form: Form) -> str:
         "hours",
         form=form,
         kept="own" if told else "always",
-        hours=fields_of(told) | ({} if told else {"zone": site.timezone, **_usual()}),
+        hours=beginning(site),
         days=DAYS,
         zones=zones(),
         routings=ROUTINGS,
@@ -108,6 +108,9 @@ def when_open(told: Hours, now: datetime) -> str:
     return "Closed, and never open." if since is None else f"Closed until {since.astimezone(zone):%A, %d %b, %H:%M}."
 
 
-def _usual() -> dict[str, str]:
-    """What stands in the fields before any hours were written down."""
-    return {f"day-{day}": "09:00–18:00" for day in DAYS if day not in ("sat", "sun")}
+def beginning(site: Site) -> dict[str, str]:
+    """The site's hours as they stand in the fields; usual ones where it has written down none."""
+    if told := (site.policy.desk or {}).get("hours"):
+        return fields_of(told)
+    usual = {f"day-{day}": "09:00–18:00" for day in DAYS if day not in ("sat", "sun")}
+    return fields_of(None) | {"zone": site.timezone, **usual}
