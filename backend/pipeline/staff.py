@@ -57,7 +57,7 @@ def change(
     the `heirs` (operator by site), else to nobody. NotFound, Forbidden, Invalid.
     """
     found = _found(rt, own, operator_id)
-    if (name is not None or disabled is not None or reset) and not mine(own, found):
+    if (name is not None or disabled is not None or reset) and not _mine(own, found):
         raise Forbidden("They are something on other sites too: only an administrator of every site may change that.")
     if given is not None:
         check(rt, own, given)
@@ -94,9 +94,9 @@ def remove(rt: Runtime, own: str | None, operator_id: str, heirs: Mapping[str, s
         log_in.disable(rt, found.id, heirs=heirs)
 
 
-def mine(own: str | None, operator: Operator) -> bool:
-    """Whether whoever asks may change what the operator is everywhere: name, password, being let in."""
-    return own is None or {each.site_id for each in operator.memberships} == {own}
+def mine(rt: Runtime, own: str | None, operator_id: str) -> bool:
+    """Whether whoever asks may change what the operator is everywhere: name, password, being let in. NotFound."""
+    return _mine(own, _found(rt, own, operator_id))
 
 
 def seen(own: str | None, operator: Operator) -> Operator:
@@ -151,6 +151,10 @@ def _refuse_twice(known: Collection[Department], name: str) -> None:
     if name.casefold() in {each.name.casefold() for each in known}:
         told = "There is a department of this name already."
         raise Conflict(told, {"name": [told]})
+
+
+def _mine(own: str | None, operator: Operator) -> bool:
+    return own is None or {each.site_id for each in operator.memberships} == {own}
 
 
 def _departments(rt: Runtime, membership: Membership) -> set[str]:

@@ -118,7 +118,7 @@ def _operator(site: Site, operator_id: str, form: Form = KEPT, **more: Any) -> s
         "held": len(held),
         "heirs": others,
         "roles": TOLD_ROLES,
-        "mine": staff.mine(own, found),
+        "mine": staff.mine(rt, own, found.id),
         "myself": found.id == guard.seat().id,
         "everywhere": _membership(site, found).site_id == EVERY_SITE,
     }
@@ -129,18 +129,18 @@ def _operator(site: Site, operator_id: str, form: Form = KEPT, **more: Any) -> s
 def change_operator(operator_id: str, *, site: Site) -> Answer:
     """Changes an operator's name, role, departments and how much they are given."""
     found = _of(site, operator_id)
-    held = _membership(site, found)
+    held, mine = _membership(site, found), staff.mine(runtime(), _own(site), found.id)
     told, form = loaded(MembershipIn(), {"site": site.id, **_asked()}, PLACES)
     if form.fine and found.id == guard.seat().id and told["role"] != held.role:
         form = Form(again=True, beside={"role": "Another administrator has to change your own role."})
     name = typed("name")
-    if form.fine and staff.mine(_own(site), found):
+    if form.fine and mine:
         _, form = loaded(OperatorIn(only=("name",)), {"name": name}, PLACES)
     if not form.fine:
         return _operator(site, operator_id, form)
     made = _made(held.site_id, told)
     others = [] if _own(site) else [each for each in found.memberships if each.site_id != held.site_id]
-    renamed = name if name != found.name and staff.mine(_own(site), found) else None
+    renamed = name if name != found.name and mine else None
     try:
         staff.change(runtime(), _own(site), found.id, name=renamed, given=[*others, made], heirs=_heirs(site))
     except ChimeinError as error:
