@@ -11,7 +11,16 @@ from backend.domain.operator import EVERY_SITE, Membership
 from backend.domain.segment import parse_segment
 from backend.pipeline import converse
 from backend.pipeline.converse import Speaker
-from backend.storage import console_sessions, conversations, departments, desks, operators, passwords, segments
+from backend.storage import (
+    canned_replies,
+    console_sessions,
+    conversations,
+    departments,
+    desks,
+    operators,
+    passwords,
+    segments,
+)
 from backend.storage.sites import create_site, new_site
 from backend.web.trial import AT_ONCE, Slot
 from tests.core_fixtures import Shop, call, popup_rule, redis_url, shop, sqlite_template, sqlite_url
@@ -396,3 +405,22 @@ def test_who_only_reads_sees_settings_as_they_are_and_no_button_to_change_them(s
         assert shop.site.secret_key not in text
     for tab in ("team", "tokens"):
         assert f"/settings/{tab}" not in desk.get("/settings").text
+
+
+def test_replies_are_put_by_changed_and_thrown_away(shop: Shop) -> None:
+    desk = sit_down(shop, "operator")
+    for shortcut in ("/hello", "hello2"):
+        assert desk.post("/settings/replies", shortcut=shortcut, text="Hello {{ first_name }}!").status_code == 303
+    assert "Hello {{ first_name }}!" in desk.get("/settings/replies").text
+    assert beside(desk.post("/settings/replies", shortcut="Hello", text="Again"), "shortcut"), "taken"
+    for name, wrong in (("shortcut", "two words"), ("text", "{{ first_name"), ("text", "")):
+        assert beside(desk.post("/settings/replies", **{"shortcut": "new", "text": "New", name: wrong}), name)
+    with shop.rt.db.read() as conn:
+        first, second = canned_replies.list_replies(conn, shop.site.id)
+    path = f"/settings/replies/{second.id}"
+    assert beside(desk.post(path, shortcut=first.shortcut, text="x"), "shortcut")
+    assert desk.post(path, shortcut="bye", text=PAYLOAD.partition("{{")[0]).status_code == 303
+    assert "<script>alert" not in desk.get("/settings/replies").text
+    assert desk.post(f"/settings/replies/{first.id}/away").status_code == 303
+    with shop.rt.db.read() as conn:
+        assert [each.shortcut for each in canned_replies.list_replies(conn, shop.site.id)] == ["bye"]

@@ -11,6 +11,7 @@ from backend.web.console import (
     login,
     overview,
     presence,
+    replies,
     rule_editor,
     rules,
     segment_editor,
@@ -32,7 +33,7 @@ from backend.web.console.shell import blueprint
 PAGES = (
     *(login, presence, inbox, thread, visitor_card, live_visitors, visitors),
     *(segments, segment_editor, rules, rule_editor, simulation, overview),
-    *(settings, team, departments, working_hours, chat_settings, stages, site_policy, tokens, account),
+    *(settings, team, departments, working_hours, chat_settings, replies, stages, site_policy, tokens, account),
 )
 """The modules that put their pages on the blueprint when they are imported."""
 
