@@ -145,6 +145,7 @@ def close_department(rt: Runtime, site: Site, department_id: str) -> None:
     with rt.db.begin() as connection:
         if not departments.remove(connection, site.id, department_id):
             raise NotFound("There is no such department.")
+        operators.leave_department(connection, site.id, department_id)
 
 
 def _refuse_twice(known: Collection[Department], name: str) -> None:

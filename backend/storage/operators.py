@@ -100,6 +100,17 @@ def join(connection: Connection, operator_id: str, given: Sequence[Membership]) 
             connection.execute(insert(memberships).values(operator_id=operator_id, site_id=site_id, **values))
 
 
+def leave_department(connection: Connection, site_id: str, department_id: str) -> None:
+    """Takes everybody out of a department that is no more."""
+    query = select(memberships.c.operator_id, memberships.c.departments).where(memberships.c.site_id == site_id)
+    for row in connection.execute(query).all():
+        told = json.loads(row.departments)
+        if department_id in told:
+            mine = (memberships.c.operator_id == row.operator_id) & (memberships.c.site_id == site_id)
+            left = json.dumps([each for each in told if each != department_id])
+            connection.execute(update(memberships).where(mine).values(departments=left))
+
+
 def rename(connection: Connection, operator_id: str, name: str, now: datetime) -> None:
     """Gives the operator another name."""
     _update(connection, operator_id, now, name=name)

@@ -88,6 +88,9 @@ def test_an_operator_is_changed_as_far_as_they_belong_to_the_site(shop: Shop, bo
     assert boss.post(path + bert, **told).status_code == 303
     assert on(shop, bert) == Membership(site_id=shop.site.id, role="marketer", departments=(mine,), capacity=4)
     assert "Not of this site" in beside(boss.post(path + bert, **told | {"departments": theirs}), "departments")
+    assert boss.post(f"/settings/departments/{mine}/close").status_code == 303
+    assert on(shop, bert) == Membership(site_id=shop.site.id, role="marketer", capacity=4), "it is no more"
+    del told["departments"]
 
     elsewhere = Membership(site_id=other, role="administrator")
     carl = hire(shop, "Carl", Membership(site_id=shop.site.id, role="operator"), elsewhere)

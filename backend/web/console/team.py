@@ -87,7 +87,8 @@ def invite_operator(*, site: Site) -> Answer:
         if own is None and (known := _from_elsewhere(site, told["email"])) is not None:
             staff.change(rt, own, known.id, given=[*known.memberships, made])
             return redirected(address("operator", known.id, done="joined"))
-        return _team(site, Form(again=True, beside={"email": error.message}))
+        more = " Whoever works on other sites is let in here by an administrator of every site." if own else ""
+        return _team(site, Form(again=True, beside={"email": error.message + more}))
     except ChimeinError as error:
         return _team(site, wrong(error.errors, PLACES, error.message))
     return _team(site, link=log_in.link_to(rt, text), invited=operator)

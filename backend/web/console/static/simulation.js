@@ -11,7 +11,7 @@
     if (!span) return;
     form.elements.since.value = span.dataset.since;
     form.elements.until.value = span.dataset.until;
-    for (const each of form.querySelectorAll("[data-since]")) each.setAttribute("aria-selected", String(each === span));
+    for (const each of form.querySelectorAll("[data-since]")) each.setAttribute("aria-pressed", String(each === span));
   });
   function wrong(text) {
     const made = document.createElement("p");
