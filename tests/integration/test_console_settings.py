@@ -214,6 +214,9 @@ def test_working_hours_are_kept_as_the_api_writes_them_and_nothing_else_is_lost(
     wrong = boss.post("/settings/hours", **told | bad | {"text-closed-ru": "Скоро", "exceptions": "2026-02-30 closed"})
     for name in (*bad, "text-closed-ru", "exceptions"):
         assert beside(wrong, name), name
+    both = boss.post("/settings/hours", **told | {"day-tue": "late", "zone": "Wien"})
+    assert beside(both, "day-tue"), "what cannot be read,"
+    assert beside(both, "zone"), "and what cannot be meant, at once"
     assert shop.site_now().policy == policy
     assert boss.post("/settings/hours", **told | {"hours": "always"}).status_code == 303
     assert "hours" not in (shop.site_now().policy.desk or {})

@@ -12,7 +12,8 @@ from backend.domain.duration import format_duration
 from backend.domain.hours import Hours
 from backend.domain.promise import ASK, BUSY, CLOSED, LANGUAGES, TEXTS
 from backend.domain.site import Site
-from backend.web.console.forms import KEPT, Form, or_none, saved, typed
+from backend.schemas.site import SitePatch
+from backend.web.console.forms import KEPT, Form, loaded, or_none, saved, typed
 from backend.web.console.hours_form import DAYS, document_of, fields_of
 from backend.web.console.site_pages import Answer, address, page, redirected, show
 from backend.web.context import runtime
@@ -87,9 +88,11 @@ def change_hours(*, site: Site) -> Answer:
     texts = {kind: {each: text for each in LANGUAGES if (text := typed(f"text-{kind}-{each}"))} for kind in SAID}
     desk["texts"] = {kind: told for kind, told in texts.items() if told} or None
     kept = {name: each for name, each in desk.items() if each is not None or name == "digest_after"}
+    body = {"policy": {"desk": kept, "conversation": {"mail_after": or_none("mail_after")}}}
     if unread:
-        return _hours(site, Form(again=True, beside=unread))
-    form = saved(site, {"policy": {"desk": kept, "conversation": {"mail_after": or_none("mail_after")}}}, places)
+        _, form = loaded(SitePatch(), body, places)  # for the other mistakes
+        return _hours(site, Form(again=True, beside={**form.beside, **unread}, rest=form.rest))
+    form = saved(site, body, places)
     return redirected(address("hours", done="saved")) if form.fine else _hours(site, form)
 
 
