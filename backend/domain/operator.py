@@ -10,6 +10,8 @@ EVERY_SITE = ""
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 200
 LONGEST_NAME = 100
+MOST_AT_A_TIME = 1_000
+"""Conversations that one operator may be given."""
 INVITED_FOR = timedelta(days=7)
 """So long a link by which somebody chooses a password works."""
 
@@ -18,11 +20,15 @@ _COMMON = ("password", "1234567890", "qwertyuiop", "letmein", "administrator", "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Membership:
-    """What an operator is on one site (`EVERY_SITE`: on all of them)."""
+    """What an operator is on one site (`EVERY_SITE`: on all of them).
+
+    With so many conversations as `capacity` they are given no more; None: as it was, 10 at first.
+    """
 
     site_id: str
     role: str
     departments: tuple[str, ...] = ()
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,13 +2,13 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from backend.domain.operator import EVERY_SITE, Membership, Operator, email_of, weakness
 from backend.errors import Forbidden, Invalid, NotFound, TooManyRequests, Unauthorized
-from backend.pipeline.transfer import call_away, release
+from backend.pipeline.transfer import NOBODY, call_away, release
 from backend.runtime import Runtime
 from backend.storage import attempts, console_sessions, notices, operators, passwords
 from backend.storage.database import Connection
@@ -76,7 +76,7 @@ def reset(rt: Runtime, operator_id: str) -> str:
         if operators.find(connection, operator_id) is None:
             raise NotFound("There is no such operator.")
         operators.set_password(connection, operator_id, None, rt.clock())
-        _out(connection, operator_id)
+        shut_out(connection, operator_id)
         text = operators.invite(connection, rt.sites.vault, operator_id, rt.clock())
     call_away(rt, operator_id)
     return text
@@ -98,20 +98,47 @@ def choose_password(rt: Runtime, text: str, password: str) -> Operator:
         if not operators.take_link(connection, rt.sites.vault, text):
             raise NotFound("This link has been used.")
         operators.set_password(connection, found.id, kept, rt.clock())
-        _out(connection, found.id)
+        shut_out(connection, found.id)
     call_away(rt, found.id)
     return found
 
 
-def disable(rt: Runtime, operator_id: str, *, off: bool = True) -> None:
-    """Shuts an operator out at once, or (`off` false) lets them in again. NotFound."""
+def disable(rt: Runtime, operator_id: str, *, off: bool = True, heirs: Mapping[str, str] = NOBODY) -> None:
+    """Shuts an operator out at once, or (`off` false) lets them in again; `heirs` as in `release`. NotFound."""
     with rt.db.begin() as connection:
         if operators.find(connection, operator_id) is None:
             raise NotFound("There is no such operator.")
         operators.disable(connection, operator_id, rt.clock(), off=off)
-        _out(connection, operator_id)
+        shut_out(connection, operator_id)
     if off:
-        release(rt, operator_id)
+        release(rt, operator_id, heirs)
+
+
+def change_password(rt: Runtime, operator: Operator, session: str, before: str, password: str) -> int:
+    """Takes another password from who knows theirs, and ends their sessions but this one; answers how many ended.
+
+    Invalid, with the field (`before` or `password`); TooManyRequests after too many guesses.
+    """
+    _count(rt, "email", operator.email, BY_EMAIL)
+    with rt.db.read() as connection:
+        kept = operators.password_of(connection, operator.id)
+    if not passwords.matches(kept, before[:1_000]):
+        log.info("password_not_changed", email=operator.email[:80])
+        raise Invalid("This is not your password.", {"before": ["This is not your password."]})
+    again = _hashed(password, operator.email, operator.name)
+    attempts.forget(rt.redis, _name(rt, "email", operator.email))
+    with rt.db.begin() as connection:
+        operators.set_password(connection, operator.id, again, rt.clock())
+    return end_others(rt, operator.id, session)
+
+
+def end_others(rt: Runtime, operator_id: str, session: str) -> int:
+    """Ends an operator's logins but that of this cookie, and that they are called there; answers how many."""
+    with rt.db.begin() as connection:
+        ended = console_sessions.end_others(connection, rt.sites.vault, operator_id, session)
+        notices.operator_out(connection, operator_id, but=console_sessions.digest_of(rt.sites.vault, session))
+    call_away(rt, operator_id)
+    return ended
 
 
 def log_out(rt: Runtime, text: str) -> None:
@@ -133,7 +160,7 @@ def expire(rt: Runtime) -> int:
         return console_sessions.expire(connection, rt.clock())
 
 
-def _out(connection: Connection, operator_id: str) -> None:
+def shut_out(connection: Connection, operator_id: str) -> None:
     """Ends all of an operator's logins, and that they are called in those browsers."""
     console_sessions.end_all(connection, operator_id)
     notices.operator_out(connection, operator_id)

@@ -1,16 +1,22 @@
 """The verb `transfer`: what operators change of a conversation, with whom they may give it to, and a note why."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from backend.domain.conversation import Conversation
+from backend.domain.operator import Operator
 from backend.domain.site import Site
-from backend.errors import ChimeinError, Invalid
+from backend.errors import ChimeinError, Invalid, NotFound
 from backend.pipeline import converse
 from backend.pipeline.converse import Speaker
 from backend.pipeline.tell import publish, seat_of
 from backend.runtime import Runtime
 from backend.storage import conversations, departments, operators
+from backend.storage.desks import READERS
+
+NOBODY: Mapping[str, str] = {}
+"""No heirs."""
 
 
 def transfer(
@@ -42,28 +48,28 @@ def check(rt: Runtime, site: Site, changes: Mapping[str, Any]) -> None:
     if assignee is None and department is None:
         return
     with rt.db.read() as connection:
-        if assignee is not None:
-            found = operators.find(connection, assignee)
-            member = None if found is None else found.on(site.id)
-            if member is None or member.role == "read_only":
-                raise Invalid("There is no such operator here.", {"assignee_id": ["No operator of this site."]})
+        if assignee is not None and not answers(operators.find(connection, assignee), site.id):
+            raise Invalid("There is no such operator here.", {"assignee_id": ["No operator of this site."]})
         if department is not None and departments.find(connection, site.id, department) is None:
             raise Invalid("There is no such department.", {"department_id": ["No department of this site."]})
 
 
-def release(rt: Runtime, operator_id: str) -> int:
-    """Gives back what an operator had yet to answer where they may answer nobody any more; returns how many.
+def release(rt: Runtime, operator_id: str, heirs: Mapping[str, str] = NOBODY) -> int:
+    """Takes from an operator what they had yet to answer on sites where they answer nobody any more; how many it was.
 
+    Each goes to the site's heir, where `heirs` names one who may answer there; else to nobody, so that it is given out.
     Their consoles are told to look whether they may go on.
     """
     with rt.db.read() as connection:
-        held, found = conversations.held_by(connection, operator_id), operators.find(connection, operator_id)
+        held = conversations.held_by(connection, operator_id)
+        found = operators.find(connection, operator_id)
+        fit = {site: each for site, each in heirs.items() if answers(operators.find(connection, each), site)}
     gone = 0
     for site_id, conversation_id in held:
-        site, member = rt.sites.by_id(site_id), None if found is None else found.on(site_id)
-        if site is not None and (member is None or member.role == "read_only"):
-            # In between somebody else may have taken it.
-            gone += bool(converse.let_go(rt, site, conversation_id, operator_id))
+        site = None if answers(found, site_id) else rt.sites.by_id(site_id)
+        if site is not None:
+            with suppress(NotFound):  # erased in between
+                gone += bool(converse.let_go(rt, site, conversation_id, operator_id, fit.get(site_id)))
     call_away(rt, operator_id)
     return gone
 
@@ -71,3 +77,9 @@ def release(rt: Runtime, operator_id: str) -> int:
 def call_away(rt: Runtime, operator_id: str) -> None:
     """Tells the streams of an operator's consoles that their session, or what they may, is another now."""
     publish(rt, [(seat_of(operator_id), {"event": "moved", "data": {}})])
+
+
+def answers(operator: Operator | None, site_id: str) -> bool:
+    """Whether somebody answers conversations on this site."""
+    member = None if operator is None else operator.on(site_id)
+    return member is not None and member.role != READERS

@@ -7,7 +7,7 @@ from marshmallow import ValidationError, fields, validate
 
 from backend.domain import canned_reply, department
 from backend.domain.canned_reply import SHORTCUT
-from backend.domain.operator import EVERY_SITE, LONGEST_NAME, ROLES, Membership, Operator
+from backend.domain.operator import EVERY_SITE, LONGEST_NAME, MOST_AT_A_TIME, ROLES, Membership, Operator
 from backend.domain.template import TemplateError, parse_template
 from backend.schemas.fields import Flag, Line, Moment, StrictSchema
 
@@ -22,6 +22,12 @@ class MembershipIn(StrictSchema):
     departments = fields.List(
         fields.String(), load_default=list, metadata={"description": "Ids of departments of that site."}
     )
+    capacity = fields.Integer(
+        strict=True,
+        load_default=None,
+        validate=validate.Range(1, MOST_AT_A_TIME),
+        metadata={"description": "With so many conversations they are given no more; as it is where left out."},
+    )
 
 
 class OperatorMembershipOut(StrictSchema):
@@ -30,6 +36,7 @@ class OperatorMembershipOut(StrictSchema):
     site_id = fields.String(allow_none=True)
     role = fields.String(metadata={"enum": list(ROLES)})
     departments = fields.List(fields.String())
+    capacity = fields.Integer()
 
 
 class OperatorIn(StrictSchema):
@@ -147,4 +154,9 @@ def operator_view(operator: Operator) -> dict[str, Any]:
 
 def _membership(membership: Membership) -> Mapping[str, Any]:
     site_id = None if membership.site_id == EVERY_SITE else membership.site_id
-    return {"site_id": site_id, "role": membership.role, "departments": list(membership.departments)}
+    return {
+        "site_id": site_id,
+        "role": membership.role,
+        "departments": list(membership.departments),
+        "capacity": membership.capacity,
+    }

@@ -6,8 +6,9 @@ A session ends 12 hours after it was used last, and 14 days after it began, what
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from backend.storage.tables import console_sessions as sessions
 from backend.storage.times import from_micros, to_micros
@@ -33,6 +34,10 @@ class Session:
         """Whether its use is to be noted anew."""
         return now - self.used_at >= NOTED
 
+    def over(self, now: datetime) -> bool:
+        """Whether it has ended by itself."""
+        return now - self.used_at >= IDLE or now - self.created_at >= ABSOLUTE
+
 
 def start(connection: Connection, vault: Vault, operator_id: str, now: datetime, agent: str) -> str:
     """Begins a session; the text is for the cookie, and can be had here and never again."""
@@ -48,14 +53,8 @@ def find(connection: Connection, vault: Vault, text: str, now: datetime) -> Sess
     row = connection.execute(select(sessions).where(sessions.c.digest == digest_of(vault, text))).one_or_none()
     if row is None:
         return None
-    found = Session(
-        digest=row.digest,
-        operator_id=row.operator_id,
-        created_at=from_micros(row.created_at),
-        used_at=from_micros(row.used_at),
-        agent=row.agent,
-    )
-    return None if now - found.used_at >= IDLE or now - found.created_at >= ABSOLUTE else found
+    found = _session(row)
+    return None if found.over(now) else found
 
 
 def touch(connection: Connection, session: Session, now: datetime) -> None:
@@ -75,6 +74,19 @@ def end_all(connection: Connection, operator_id: str) -> int:
     return connection.execute(delete(sessions).where(sessions.c.operator_id == operator_id)).rowcount
 
 
+def end_others(connection: Connection, vault: Vault, operator_id: str, text: str) -> int:
+    """Ends an operator's sessions but that of this cookie at once; answers how many."""
+    others = (sessions.c.operator_id == operator_id) & (sessions.c.digest != digest_of(vault, text))
+    return connection.execute(delete(sessions).where(others)).rowcount
+
+
+def list_sessions(connection: Connection, operator_id: str, now: datetime) -> list[Session]:
+    """An operator's sessions that are not over, the one used last first."""
+    query = select(sessions).where(sessions.c.operator_id == operator_id).order_by(sessions.c.used_at.desc())
+    found = [_session(row) for row in connection.execute(query)]
+    return [each for each in found if not each.over(now)]
+
+
 def expire(connection: Connection, now: datetime) -> int:
     """Removes what is over; answers how many."""
     over = or_(sessions.c.used_at <= to_micros(now - IDLE), sessions.c.created_at <= to_micros(now - ABSOLUTE))
@@ -84,6 +96,16 @@ def expire(connection: Connection, now: datetime) -> int:
 def form_token(vault: Vault, text: str) -> str:
     """What a form of this session carries, so that no other site can send one."""
     return vault.digest(f"console-form:{text}")
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        digest=row.digest,
+        operator_id=row.operator_id,
+        created_at=from_micros(row.created_at),
+        used_at=from_micros(row.used_at),
+        agent=row.agent,
+    )
 
 
 def digest_of(vault: Vault, text: str) -> str:

@@ -48,10 +48,11 @@ def session_over(connection: Connection, session: str) -> None:
     connection.execute(delete(push_subscriptions).where(push_subscriptions.c.session == session))
 
 
-def operator_out(connection: Connection, operator_id: str) -> None:
-    """Takes away what an operator subscribed in whatever login: all of them were ended."""
+def operator_out(connection: Connection, operator_id: str, but: str = "") -> None:
+    """Takes away what an operator subscribed in logins, the one of this digest excepted: all others were ended."""
+    session = push_subscriptions.c.session
     mine = push_subscriptions.c.operator_id == operator_id
-    connection.execute(delete(push_subscriptions).where(mine, push_subscriptions.c.session.is_not(None)))
+    connection.execute(delete(push_subscriptions).where(mine, session.is_not(None), session != but))
 
 
 def expire(connection: Connection, before: datetime) -> int:

@@ -91,11 +91,24 @@ def join(connection: Connection, operator_id: str, given: Sequence[Membership]) 
     for gone in known - set(wanted):
         connection.execute(delete(memberships).where(mine, memberships.c.site_id == gone))
     for site_id, each in wanted.items():
-        values = {"role": each.role, "departments": json.dumps(list(each.departments))}
+        values: dict[str, Any] = {"role": each.role, "departments": json.dumps(list(each.departments))}
+        if each.capacity is not None:
+            values["capacity"] = each.capacity
         if site_id in known:
             connection.execute(update(memberships).where(mine, memberships.c.site_id == site_id).values(values))
         else:
             connection.execute(insert(memberships).values(operator_id=operator_id, site_id=site_id, **values))
+
+
+def leave_department(connection: Connection, site_id: str, department_id: str) -> None:
+    """Takes everybody out of a department that is no more."""
+    query = select(memberships.c.operator_id, memberships.c.departments).where(memberships.c.site_id == site_id)
+    for row in connection.execute(query).all():
+        told = json.loads(row.departments)
+        if department_id in told:
+            mine = (memberships.c.operator_id == row.operator_id) & (memberships.c.site_id == site_id)
+            left = json.dumps([each for each in told if each != department_id])
+            connection.execute(update(memberships).where(mine).values(departments=left))
 
 
 def rename(connection: Connection, operator_id: str, name: str, now: datetime) -> None:
@@ -161,8 +174,14 @@ def _with_memberships(connection: Connection, rows: Any) -> list[Operator]:
     if ids:
         query = select(memberships).where(memberships.c.operator_id.in_(ids)).order_by(memberships.c.site_id)
         for row in connection.execute(query):
-            told = Membership(site_id=row.site_id, role=row.role, departments=tuple(json.loads(row.departments)))
-            given[row.operator_id].append(told)
+            given[row.operator_id].append(
+                Membership(
+                    site_id=row.site_id,
+                    role=row.role,
+                    departments=tuple(json.loads(row.departments)),
+                    capacity=row.capacity,
+                )
+            )
     return [
         Operator(
             id=row.id,

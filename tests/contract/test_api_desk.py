@@ -139,3 +139,28 @@ def test_a_department_answers_by_a_desk_of_its_own(api: Api, site: str, eve: str
     assert api.get(path).json == wanted
     assert api.get(f"/sites/{other_site}/departments/n/desk").status_code == 404
     assert api("PUT", f"/sites/{site}/departments/x/desk", {}).status_code == 404
+
+
+def test_an_operator_has_as_many_conversations_as_their_membership_says_and_comes_back_when_invited_again(
+    api: Api, as_role: Any, site: str, other_site: str
+) -> None:
+    def given(**more: Any) -> list[dict[str, Any]]:
+        return [{"site": site, "role": "operator", **more}]
+
+    told = {"email": "bert@shop.example", "name": "Bert"}
+    made = api.post("/operators", {**told, "memberships": given()}).json
+    assert made["memberships"][0]["capacity"] == 10
+    path = f"/operators/{made['id']}"
+    assert api("PATCH", path, {"memberships": given(capacity=3)}).json["memberships"][0]["capacity"] == 3
+    assert api("PATCH", path, {"memberships": given()}).json["memberships"][0]["capacity"] == 3, "as it was"
+    for wrong in (0, 1_001, "3", 2.5):
+        refused = api("PATCH", path, {"memberships": given(capacity=wrong)})
+        assert refused.json["errors"]["memberships"]["0"]["capacity"], wrong
+    again = {**told, "name": "Bert again", "memberships": given()}
+    assert api.post("/operators", again).status_code == 409
+    assert api("DELETE", path).status_code == 204
+    theirs = as_role("administrator", other_site)
+    assert theirs.post("/operators", again).status_code == 404, "on their site only"
+    back = api.post("/operators", again).json
+    assert (back["id"], back["name"], back["disabled_at"], back["invited"]) == (made["id"], "Bert again", None, True)
+    assert back["link"]

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
-from tests.core_fixtures import Shop, call, identify, redis_url, shop, sqlite_template, sqlite_url
+from tests.core_fixtures import Shop, call, identify, popup_rule, redis_url, shop, sqlite_template, sqlite_url
 from tests.e2e.sdk_fixtures import sdk_browser
 from tests.integration.test_console_pages import COOKIE, sit_down
 
@@ -65,3 +65,28 @@ def test_a_rule_is_written_in_the_form_and_in_json_and_kept_when_it_works(page: 
     expect(page.locator("#preview")).to_contain_text("It waits for you.", timeout=SOON)
     page.get_by_role("button", name="Save as draft").click()
     expect(page.get_by_role("heading", name="Cart left")).to_be_visible(timeout=SOON)
+
+
+def test_a_segment_is_counted_before_it_is_kept_and_a_rule_is_tried_out(page: Page, served: str, shop: Shop) -> None:
+    shop.send(identify("u-1", {"first_name": "Ann"}), call("Product Added", {"product_id": "p", "name": "Lamp"}))
+    rule_id = shop.rule(popup_rule("Product Added", name="Cart left"), status="draft")
+    page.goto(f"{served}/segments/new")
+    counted = page.locator("#counted")
+    expect(counted).to_contain_text("1 of 1 visitors", timeout=SOON)
+    page.get_by_label("Name").fill("Carts")
+    page.get_by_label("Event").first.fill("")
+    expect(page.locator(".condition .wrong")).to_be_visible(timeout=SOON)
+    page.get_by_label("Event").first.fill("Product Viewed")
+    expect(counted).to_contain_text("0 of 1 visitors", timeout=SOON)
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="Carts")).to_be_visible(timeout=SOON)
+
+    page.goto(f"{served}/rules/{rule_id}")
+    page.get_by_role("link", name="Simulate").click()
+    day = shop.clock().date().isoformat()
+    page.get_by_label("From").fill(day)
+    page.get_by_label("To").fill(day)
+    shop.clock.forward(hours=1)
+    page.get_by_role("button", name="Simulate").click()
+    expect(page.locator("#simulated")).to_contain_text("Would have been sent", timeout=SOON)
+    expect(page.get_by_role("link", name="Ann")).to_be_visible()

@@ -1,12 +1,10 @@
 """`/api/v1/sites/{site}/canned-replies`: texts that operators call up by a slash and a shortcut."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from backend.domain.canned_reply import MOST
 from backend.domain.site import Site
-from backend.errors import Conflict, NotFound
+from backend.pipeline import can
 from backend.schemas.operator import CannedRepliesOut, CannedReplyIn, CannedReplyOut, CannedReplyPatch
 from backend.storage import canned_replies
 from backend.web.api.blueprint import Blueprint
@@ -34,11 +32,7 @@ def create_a_canned_reply(body: Mapping[str, Any], *, site: Site) -> Any:
 
     Its text is Liquid: `{{ first_name | default: "there" }}` is filled in when an operator takes it.
     """
-    rt = runtime()
-    with rt.db.begin() as conn:
-        if len(canned_replies.list_replies(conn, site.id, limit=MOST)) >= MOST:
-            raise Conflict(f"A site has at most {MOST:,} canned replies.")
-        return canned_replies.create(conn, site.id, body["shortcut"], body["text"], rt.clock())
+    return can.can(runtime(), site, body["shortcut"], body["text"])
 
 
 @blueprint.route("/sites/<site>/canned-replies/<reply_id>", methods=["PATCH"])
@@ -48,14 +42,7 @@ def create_a_canned_reply(body: Mapping[str, Any], *, site: Site) -> Any:
 @blueprint.alt_response(409, "CONFLICT")
 def change_a_canned_reply(body: Mapping[str, Any], reply_id: str, *, site: Site) -> Any:
     """Change a canned reply"""
-    rt = runtime()
-    with rt.db.begin() as conn:
-        found = canned_replies.find(conn, site.id, reply_id)
-        if found is None:
-            raise NotFound("There is no such canned reply.")
-        changed = replace(found, **body)
-        canned_replies.change(conn, changed, rt.clock())
-        return replace(changed, shortcut=changed.shortcut.lower())
+    return can.change(runtime(), site, reply_id, body)
 
 
 @blueprint.route("/sites/<site>/canned-replies/<reply_id>", methods=["DELETE"])
@@ -63,6 +50,4 @@ def change_a_canned_reply(body: Mapping[str, Any], reply_id: str, *, site: Site)
 @blueprint.response(204)
 def remove_a_canned_reply(reply_id: str, *, site: Site) -> None:
     """Remove a canned reply"""
-    with runtime().db.begin() as conn:
-        if not canned_replies.remove(conn, site.id, reply_id):
-            raise NotFound("There is no such canned reply.")
+    can.throw_away(runtime(), site, reply_id)

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.domain.department import MOST
 from backend.domain.site import Site
-from backend.errors import Conflict, NotFound
+from backend.pipeline import staff
 from backend.schemas.operator import DepartmentIn, DepartmentOut, DepartmentsOut
 from backend.storage import departments
 from backend.web.api.blueprint import Blueprint
@@ -30,27 +29,17 @@ def list_all_departments(*, site: Site) -> dict[str, Any]:
 @blueprint.alt_response(409, "CONFLICT")
 def create_a_department(body: Mapping[str, Any], *, site: Site) -> Any:
     """Create a department"""
-    rt = runtime()
-    with rt.db.begin() as conn:
-        known = departments.list_departments(conn, site.id)
-        if len(known) >= MOST:
-            raise Conflict(f"A site has at most {MOST} departments.")
-        if body["name"].casefold() in {each.name.casefold() for each in known}:
-            raise Conflict("There is a department of this name already.")
-        return departments.create(conn, site.id, body["name"], rt.clock())
+    return staff.open_department(runtime(), site, body["name"])
 
 
 @blueprint.route("/sites/<site>/departments/<department_id>", methods=["PATCH"])
 @blueprint.allow("administer")
 @blueprint.arguments(DepartmentIn)
 @blueprint.response(200, DepartmentOut)
+@blueprint.alt_response(409, "CONFLICT")
 def rename_a_department(body: Mapping[str, Any], department_id: str, *, site: Site) -> Any:
     """Rename a department"""
-    rt = runtime()
-    with rt.db.begin() as conn:
-        if not departments.rename(conn, site.id, department_id, body["name"], rt.clock()):
-            raise NotFound("There is no such department.")
-        return departments.find(conn, site.id, department_id)
+    return staff.rename_department(runtime(), site, department_id, body["name"])
 
 
 @blueprint.route("/sites/<site>/departments/<department_id>", methods=["DELETE"])
@@ -61,6 +50,4 @@ def remove_a_department(department_id: str, *, site: Site) -> None:
 
     Conversations that were given to it stay, and are shown among all.
     """
-    with runtime().db.begin() as conn:
-        if not departments.remove(conn, site.id, department_id):
-            raise NotFound("There is no such department.")
+    staff.close_department(runtime(), site, department_id)

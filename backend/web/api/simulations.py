@@ -1,23 +1,19 @@
 """`/api/v1/sites/{site}/simulations`: a rule tried out on what is stored."""
 
-import json
-import logging
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, request
 from marshmallow import ValidationError, fields
 
 from backend.domain.mistakes import RuleErrors
 from backend.domain.rule import Rule, parse_rule
 from backend.domain.segment import Segment
 from backend.domain.site import Site
-from backend.errors import NotFound, TooManyRequests
+from backend.errors import NotFound
 from backend.pipeline.rehearse import rehearse
 from backend.pipeline.simulate import read_place, simulating
-from backend.pipeline.simulated import Progress, SimulationResult
+from backend.pipeline.simulated import SimulationResult
 from backend.pipeline.simulated_rules import asked_for
 from backend.pipeline.try_out import open_to_all, rule_id_of, written
 from backend.schemas.error import ErrorOut
@@ -30,12 +26,7 @@ from backend.web.api.blueprint import Blueprint
 from backend.web.api.looks import Notes, noting
 from backend.web.api.rules import rule_of
 from backend.web.context import runtime
-
-LINES = "application/x-ndjson"
-AT_ONCE = 2
-"""Simulations that one process runs at a time."""
-TOLD_EVERY = 0.25
-"""Seconds between two lines of progress."""
+from backend.web.trial import AT_ONCE, LINES, Slot, lines
 
 LINES_DOC = {
     "schema": {"oneOf": [ProgressOut, SimulationOut, ErrorOut], "description": "Each line; the last is no progress."},
@@ -47,7 +38,6 @@ BUSY_DOC = {
     "content": {"application/json": {"schema": ErrorOut}},
 }
 
-logger = logging.getLogger(__name__)
 blueprint = Blueprint("simulations", __name__, "A rule tried out on what is stored.")
 
 
@@ -96,34 +86,14 @@ def simulate_a_rule(query: Mapping[str, Any], body: Mapping[str, Any], *, site: 
             asked = asked_for(conn, site, rules, given)
         calls, since = body["events"], body["since"]
         return _page(rehearse(site, rules, calls, until, since=since, limit=limit, cursor=place, segments=asked), now)
-    slot, notes = _Slot(), noting(site, "list", {"rule": ", ".join(each.id for each in rules)})
+    slot, notes = Slot(), noting(site, "list", {"rule": ", ".join(each.id for each in rules)})
     steps = simulating(rt, site, rules, body["since"], until, limit=limit, cursor=place, segments=given)
     if request.accept_mimetypes.best_match(("application/json", LINES), default="application/json") == LINES:
-        response = Response(_lines(steps, now, slot, notes), mimetype=LINES)
-        response.call_on_close(slot.release)
-        return response
+        return lines(steps, slot, lambda result: SimulationOut().dump(_page(_noted(result, notes), now)))
     try:
         return _page(_noted(next(step for step in steps if isinstance(step, SimulationResult)), notes), now)
     finally:
         slot.release()
-
-
-class _Slot:
-    """The right to simulate; there are few, because each takes all of a core."""
-
-    def __init__(self) -> None:
-        self._free: threading.BoundedSemaphore = current_app.extensions.setdefault(
-            "chimein-simulations", threading.BoundedSemaphore(AT_ONCE)
-        )
-        if not self._free.acquire(blocking=False):
-            raise TooManyRequests(f"{AT_ONCE} simulations are running; this one must wait for them.", retry_after=5)
-        self._held = True
-
-    def release(self) -> None:
-        """Gives it back; a second time does nothing."""
-        if self._held:
-            self._held = False
-            self._free.release()
 
 
 def _noted(result: SimulationResult, notes: Notes) -> SimulationResult:
@@ -132,26 +102,6 @@ def _noted(result: SimulationResult, notes: Notes) -> SimulationResult:
     notes[1](len(ids))
     notes[0](ids)
     return result
-
-
-def _lines(steps: Iterator[Progress | SimulationResult], now: int, slot: _Slot, notes: Notes) -> Iterator[str]:
-    """Each a JSON object: how far it is, now and then, and last the result."""
-    told_at = 0.0
-    try:
-        for step in steps:
-            if isinstance(step, SimulationResult):
-                slot.release()  # before the last line, which a slow reader may leave lying
-                yield json.dumps(SimulationOut().dump(_page(_noted(step, notes), now))) + "\n"
-            elif time.monotonic() - told_at >= TOLD_EVERY:
-                told_at = time.monotonic()
-                share = round(step.share, 4)
-                yield json.dumps({"progress": share, "visitors": step.visitors, "events": step.events}) + "\n"
-    except Exception as error:
-        logger.error("a simulation broke off", exc_info=error)
-        told = {"code": "internal", "status": 500, "message": "Something went wrong here; it has been logged."}
-        yield json.dumps({**told, "errors": {}}) + "\n"
-    finally:
-        slot.release()
 
 
 def _page(result: SimulationResult, now: int) -> dict[str, Any]:

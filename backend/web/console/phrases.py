@@ -243,6 +243,7 @@ FILTERS: Mapping[str, Any] = {
     "kind_of": kind_of,
     "details": details,
     "pretty": pretty,
+    "in_order": lambda each: json.dumps(each, ensure_ascii=False, default=str),
     "saying": saying,
     "called": called,
     "initials": initials,

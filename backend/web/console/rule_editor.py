@@ -7,17 +7,15 @@ from typing import Any
 from flask import jsonify, request
 from werkzeug.wrappers import Response
 
-from backend.domain.condition.fields import EVENT_FIELDS, PROFILE_FIELDS
-from backend.domain.condition.operators import OPERATORS
 from backend.domain.message import CHANNELS
 from backend.domain.mistakes import RuleErrors
 from backend.domain.site import Site
-from backend.domain.vocabulary import EVENT, PROPERTY, TRAIT
 from backend.errors import ChimeinError, Invalid
 from backend.pipeline import edit
 from backend.pipeline.write_down import TemplateError, preview, read_rule, warnings_of
-from backend.storage import segments, visitor_lists, vocabularies
+from backend.storage import visitor_lists
 from backend.web.auth import principal
+from backend.web.console.condition_names import names_of
 from backend.web.console.phrases import called, sentences
 from backend.web.console.rules import meant, rule_of
 from backend.web.console.site_pages import Answer, address, page, show
@@ -25,12 +23,7 @@ from backend.web.console.visitors import visitor_of
 from backend.web.context import runtime
 
 LONGEST = 200_000
-NAMES = 2_000
 PEOPLE = 12
-USUAL_EVENTS = (
-    *("Product Viewed", "Product Added", "Product Removed", "Products Searched", "Product List Viewed", "Cart Viewed"),
-    *("Checkout Started", "Order Completed", "Page Viewed", "Form Field Filled", "Identify"),
-)
 BEGINNING: Mapping[str, Any] = {
     "name": "",
     "trigger": {"event": "Product Added"},
@@ -67,12 +60,11 @@ def rule_edit(rule_id: str, *, site: Site) -> Answer:
 
 
 def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
-    rt = runtime()
-    with rt.db.read() as connection:
-        names = vocabularies.find(connection, site.id, limit=NAMES)
-        known = segments.known(connection, site.id)
+    names = names_of(site, events=True)
+    with runtime().db.read() as connection:
         lately = visitor_lists.find(connection, site.id, limit=PEOPLE)
     told = {
+        **names.told,
         "rule": document,
         "version": stored.version if stored is not None else None,
         "save": address("rule_save"),
@@ -80,29 +72,15 @@ def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
         "preview": address("rule_preview"),
         "id": stored.id if stored is not None else None,
         "channels": list(CHANNELS),
-        "operators": list(OPERATORS),
-        "stages": list(site.funnel.names),
-        "segments": known,
     }
     return show(
         "rules",
         "rule_edit",
         told=told,
         stored=stored,
-        events=sorted({*USUAL_EVENTS, *(name.name for name, _ in names if name.kind == EVENT)}),
-        fields=_fields(names),
+        names=names,
         people=[(each.id, called(each)) for each in lately],
     )
-
-
-def _fields(names: Any) -> list[str]:
-    """Paths that conditions may read: what there always is, and what the site has reported."""
-    plain = [f"profile.{each}" for each in PROFILE_FIELDS if each not in ("traits", "counts", "last_at", "facts")]
-    below = ["profile.cart.total", "profile.orders.count", "profile.orders.revenue", "profile.device.type"]
-    seen = [f"event.properties.{name.name}" for name, _ in names if name.kind == PROPERTY]
-    traits = [f"profile.traits.{name.name}" for name, _ in names if name.kind == TRAIT]
-    events = [f"event.{each}" for each in EVENT_FIELDS if each != "properties"]
-    return sorted({*plain, *below, *seen, *traits, *events})
 
 
 @page("/rules/check", right="rules", methods=("POST",))

@@ -1,6 +1,7 @@
 """The pages of segments: all of them with their sizes, one with its members, a condition counted before it is kept."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -53,6 +54,11 @@ def all_segments(*, site: Site) -> Answer:
 @page("/segments/<segment_id>")
 def segment(segment_id: str, *, site: Site) -> Answer:
     """One segment: what it asks, and who is in it, who came last first."""
+    return segment_page(site, segment_id)
+
+
+def segment_page(site: Site, segment_id: str, mistakes: Sequence[tuple[str, str]] = ()) -> str:
+    """The page of a segment, with what stands in the way of what was asked."""
     rt, after = runtime(), read_cursor(request.args.get("cursor"), int, str)
     with rt.db.read() as connection:
         found = stored.get_segment(connection, site.id, segment_id)
@@ -71,6 +77,7 @@ def segment(segment_id: str, *, site: Site) -> Answer:
         "segments",
         "segment",
         segment=found,
+        mistakes=mistakes,
         size=size,
         building=building,
         members=shown,

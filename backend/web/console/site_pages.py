@@ -27,6 +27,12 @@ DONE: Mapping[str, str] = {
     "restored": "That version is the rule's again.",
     "created": "Created.",
     "deleted": "Deleted.",
+    "removed": "They are nothing on this site any more.",
+    "joined": "They were known on other sites, and may come in here from now on with the password that they have.",
+    "disabled": "They are shut out, and logged out everywhere.",
+    "enabled": "They may come in again.",
+    "password": "Your password is another one. All other sessions have ended.",
+    "sessions": "All other sessions have ended.",
 }
 """What a page says after something was done: the address carries the word, never the text."""
 

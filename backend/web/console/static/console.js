@@ -144,5 +144,10 @@
     if (poll) tell("look", {});
   });
 
+  // Where one is, in a row that is longer than the screen.
+  for (const each of document.querySelectorAll(".tabs [aria-current], .rail nav [aria-current]")) {
+    const row = each.parentElement;
+    if (row.scrollWidth > row.clientWidth) row.scrollLeft = each.offsetLeft - row.offsetLeft - (row.clientWidth - each.offsetWidth) / 2;
+  }
   times(document);
 })();
