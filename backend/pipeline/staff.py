@@ -19,7 +19,8 @@ from backend.storage import departments, operators
 def invite(rt: Runtime, own: str | None, email: str, name: str, given: Sequence[Membership]) -> tuple[Operator, str]:
     """A new operator, and the text of the link by which they choose a password. Forbidden, Invalid, Conflict.
 
-    Whoever was removed from everything comes back by it, as somebody who has yet to choose a password.
+    Whoever was removed from everything comes back by it, as somebody who has yet to choose a password, under the name
+    that they had: it stands beside what they said.
     """
     check(rt, own, given)
     with rt.db.read() as connection:
@@ -28,7 +29,6 @@ def invite(rt: Runtime, own: str | None, email: str, name: str, given: Sequence[
         made, text = log_in.invite(rt, email, name, given)
         return seen(own, made), text
     with rt.db.begin() as connection:
-        operators.rename(connection, before.id, name, rt.clock())
         operators.join(connection, before.id, given)
     log_in.disable(rt, before.id, off=False)
     text = log_in.reset(rt, before.id)

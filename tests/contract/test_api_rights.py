@@ -314,7 +314,8 @@ def test_an_administrator_of_one_site_manages_who_is_something_there(
     assert own("DELETE", f"/operators/{here['id']}").status_code == 204
     assert api.get(f"/operators/{here['id']}").json["disabled_at"] is not None
     again = {"email": "HERE@shop.example", "name": "x", "memberships": [{"site": site, "role": "operator"}]}
-    assert api.post("/operators", again).status_code == 409
+    assert own.post("/operators", again).json["id"] == here["id"], "removed, and invited again"
+    assert own.post("/operators", again).status_code == 409
 
 
 def test_a_conversation_is_given_to_operators_of_its_site_only(

@@ -90,8 +90,8 @@ def change_an_operator(body: Mapping[str, Any], operator_id: str) -> dict[str, A
 def remove_an_operator(operator_id: str) -> None:
     """Remove an operator
 
-    They are disabled for good and lose all memberships; what they said keeps their name. An administrator of one site
-    takes away what they are on that site.
+    They are shut out and lose all memberships, until they are invited again; what they said keeps their name. An
+    administrator of one site takes away what they are on that site.
     """
     staff.remove(runtime(), principal().site_id, operator_id)
 
