@@ -152,15 +152,6 @@ def change(
     return conversation, added
 
 
-def let_go(rt: Runtime, site: Site, conversation_id: str, operator_id: str, heir: str | None) -> list[Part]:
-    """Takes a conversation from an operator who is gone, for the heir or nobody; nothing where it is theirs no more."""
-    with rt.db.read() as connection:
-        found = conversations.find(connection, site.id, conversation_id)
-    if found is None or found.assignee_id != operator_id:
-        return []
-    return change(rt, site, conversation_id, {"assignee_id": heir}, Speaker(None, "chimein"))[1]
-
-
 def awake(rt: Runtime) -> int:
     """Opens the conversations whose snooze is over; returns how many."""
     now = rt.clock()

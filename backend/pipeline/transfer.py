@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from backend.domain.conversation import Conversation
+from backend.domain.conversation import Conversation, Part
 from backend.domain.operator import Operator
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Invalid, NotFound
@@ -69,9 +69,18 @@ def release(rt: Runtime, operator_id: str, heirs: Mapping[str, str] = NOBODY) ->
         site = None if answers(found, site_id) else rt.sites.by_id(site_id)
         if site is not None:
             with suppress(NotFound):  # erased in between
-                gone += bool(converse.let_go(rt, site, conversation_id, operator_id, fit.get(site_id)))
+                gone += bool(_pass_on(rt, site, conversation_id, operator_id, fit.get(site_id)))
     call_away(rt, operator_id)
     return gone
+
+
+def _pass_on(rt: Runtime, site: Site, conversation_id: str, operator_id: str, heir: str | None) -> list[Part]:
+    """Takes a conversation from an operator who is gone, for the heir or nobody; nothing where it is theirs no more."""
+    with rt.db.read() as connection:
+        found = conversations.find(connection, site.id, conversation_id)
+    if found is None or found.assignee_id != operator_id:
+        return []
+    return converse.change(rt, site, conversation_id, {"assignee_id": heir}, Speaker(None, "chimein"))[1]
 
 
 def call_away(rt: Runtime, operator_id: str) -> None:

@@ -109,8 +109,8 @@ def test_pages_learn_how_long_it_usually_takes(api: Api, rt: Runtime, site: str,
         with rt.db.begin() as conn:
             told_of = {"visitor_id": f"{number:032}", "site_id": site, "opened_by": "visitor", "created_at": begun}
             answered = begun + timedelta(seconds=seconds)
-            conversations.save(
-                conn, Conversation(id=f"{number:032}", last_at=answered, answered_at=answered, **told_of)
+            conversations.insert(
+                conn, [Conversation(id=f"{number:032}", last_at=answered, answered_at=answered, **told_of)]
             )
     assert told(client, api, site)["replies_in"] == 120
     assert api.get(f"/sites/{site}/desk").json["replies_in"] == 120

@@ -27,22 +27,39 @@ RIGHTS = {
         GET /<site>/settings/check GET /<site>/visitors GET /<site>/visitors/<visitor_id>
         GET /<site>/visitors/<visitor_id>/card GET /<site>/visitors/<visitor_id>/export
         GET /<site>/visitors/<visitor_id>/timeline GET /<site>/visitors/<visitor_id>/why/<rule_id>
+        GET /<site>/visitors/<visitor_id>/happened GET /<site>/inbox/<conversation_id>/products GET /<site>/account
+        POST /<site>/account/name POST /<site>/account/password POST /<site>/account/sessions POST /<site>/push/off
+        POST /<site>/segments/check GET /<site>/settings/chat GET /<site>/settings/departments
+        GET /<site>/settings/departments/<department_id> GET /<site>/settings/hours GET /<site>/settings/policy
+        GET /<site>/settings/replies GET /<site>/settings/stages
     """,
     "record": """
         POST /<site>/inbox/bulk POST /<site>/inbox/<conversation_id>/change POST /<site>/inbox/<conversation_id>/read
         POST /<site>/inbox/<conversation_id>/say POST /<site>/inbox/<conversation_id>/parts/<int:number>
-        POST /<site>/presence POST /<site>/visitors/<visitor_id>/chat
+        POST /<site>/presence POST /<site>/visitors/<visitor_id>/chat POST /<site>/inbox/<conversation_id>/files
+        POST /<site>/inbox/<conversation_id>/typing POST /<site>/push POST /<site>/settings/replies
+        POST /<site>/settings/replies/<reply_id> POST /<site>/settings/replies/<reply_id>/away
     """,
     "rules": """
         GET /<site>/rules/new GET /<site>/rules/<rule_id>/edit POST /<site>/rules/<rule_id>/restore
         POST /<site>/rules/<rule_id>/state POST /<site>/rules/check POST /<site>/rules/preview POST /<site>/rules/save
+        GET /<site>/rules/<rule_id>/simulate POST /<site>/rules/<rule_id>/simulate GET /<site>/segments/new
+        GET /<site>/segments/<segment_id>/edit POST /<site>/segments/save POST /<site>/segments/<segment_id>/delete
     """,
     "administer": """
         POST /<site>/settings/advanced POST /<site>/settings/site POST /<site>/settings/tokens
         POST /<site>/settings/tokens/<token_id>/revoke POST /<site>/visitors/<visitor_id>/erase
+        POST /<site>/settings/chat POST /<site>/settings/departments POST /<site>/settings/departments/<department_id>
+        POST /<site>/settings/departments/<department_id>/close POST /<site>/settings/hours POST /<site>/settings/policy
+        POST /<site>/settings/stages GET /<site>/settings/team POST /<site>/settings/team
+        GET /<site>/settings/team/<operator_id> POST /<site>/settings/team/<operator_id>
+        POST /<site>/settings/team/<operator_id>/access GET /<site>/settings/tokens
     """,
 }
-OPEN = "GET /login POST /login GET /first POST /first GET /invited/<text> POST /invited/<text> POST /logout"
+OPEN = """
+    GET /login POST /login GET /first POST /first GET /invited/<text> POST /invited/<text> POST /logout
+    GET /manifest.webmanifest GET /worker.js
+"""
 """For whoever comes; `/static/…` too. The guard of `/` is that it asks who one is."""
 
 FORMS: dict[str, dict[str, str]] = {
@@ -60,6 +77,17 @@ FORMS: dict[str, dict[str, str]] = {
     "/settings/tokens": {"name": "theirs", "role": "administrator"},
     "/erase": {"sure": "yes"},
     "/segments/count": {"condition": "{}"},
+    "/segments/save": {"name": "theirs", "text": "{}"},
+    "/delete": {"sure": "yes"},
+    "/settings/departments": {"name": "theirs"},
+    "<department_id>": {"name": "theirs"},
+    "/close": {"sure": "yes"},
+    "/settings/replies": {"shortcut": "theirs", "text": "theirs"},
+    "<reply_id>": {"shortcut": "theirs", "text": "theirs"},
+    "/settings/team": {"name": "Theirs", "email": "theirs@x.example", "role": "administrator"},
+    "<operator_id>": {"name": "Theirs", "role": "administrator"},
+    "/access": {"what": "remove", "sure": "yes"},
+    "/account/name": {"name": "Theirs"},
 }
 """What is sent where it would change something, by how the address ends."""
 
@@ -99,8 +127,12 @@ def listed(app: Flask) -> Iterator[tuple[str, Any]]:
 def there(app: Flask, api: Api, rt: Runtime, site: str, rule: str, talk: Any) -> There:
     token = api.post("/tokens", {"name": "x", "role": "operator", "site": site}).json["id"]
     group = api.post(f"/sites/{site}/segments", {"name": "List", "manual": True}).json["id"]
+    sales = api.post(f"/sites/{site}/departments", {"name": "Sales"}).json["id"]
+    reply = api.post(f"/sites/{site}/canned-replies", {"shortcut": "hi", "text": "Hello"}).json["id"]
+    bert = {"email": "bert@shop.example", "name": "Bert", "memberships": [{"site": site, "role": "operator"}]}
     ids = {"site": site, "rule_id": rule, "segment_id": group, "token_id": token, "int:number": "1", "text": "x" * 43}
-    ids |= {"conversation_id": talk.id, "visitor_id": talk.visitor_id}
+    ids |= {"conversation_id": talk.id, "visitor_id": talk.visitor_id, "department_id": sales, "reply_id": reply}
+    ids |= {"operator_id": api.post("/operators", bert).json["id"]}
     return There([route for route, _ in listed(app)], ids)
 
 

@@ -13,7 +13,8 @@ from backend.channels.email.talk import Line, Talk, write_talk
 from backend.domain.conversation import Part
 from backend.domain.hook import slack_body
 from backend.schemas.member_file import csv_text
-from backend.web.console.words import attached, linked, safe_url
+from backend.web.console.held import files
+from backend.web.console.words import linked, safe_url
 
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 MARKUP = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}${7*7}"
@@ -108,7 +109,7 @@ def test_no_address_that_runs_something_becomes_a_link() -> None:
     for each in ADDRESSES:
         file = {"name": MARKUP, "size": "x", "url": each}
         part = Part(**{**PART, "content": {"attachments": [file, each, None]}})  # type: ignore[arg-type]
-        assert [one["address"] for one in attached(part)] == [""], each
+        assert [one.address for one in files(part)] == [""], each
 
 
 PART = {
