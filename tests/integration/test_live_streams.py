@@ -219,7 +219,7 @@ def test_f28_a_thousand_streams_dropped_at_once_come_back_and_the_collector_goes
     asyncio.run(herd())
     assert shop.chimein.status("/readyz") == 200
     # Whether a silent reader is there shows at the next heartbeat. A hundred connections to Redis, at most, are kept.
-    wait_for(lambda: open_files(live) <= before + 110, 90, pause=1)
+    wait_for(lambda: open_files(live) <= before + 80, 90, pause=1)
 
 
 def open_files(pid: int) -> int:
