@@ -189,6 +189,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_and_repeat_nothing(
         world.check_ends()
 
 
+@pytest.mark.long
 def test_f8_sigterm_during_two_hundred_requests_answers_or_leaves_them_to_be_repeated(tmp_path: Path) -> None:
     with stack(tmp_path / "var") as chimein:
         shop = chimein.demo()
@@ -268,6 +269,7 @@ def test_f9_while_redis_is_away_or_loading_the_collector_says_so_and_nothing_is_
         assert ann["counts"].get("Away", 0) <= 21, "they may have been taken, but were not promised"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_f19_a_processor_that_slept_drains_its_backlog_and_says_nothing_late(tmp_path: Path) -> None:
     with stack(tmp_path / "var") as chimein:

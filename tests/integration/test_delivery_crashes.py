@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from backend.pipeline.outcome import Sent
 from backend.storage import deliveries, unsubscribes
 from backend.storage.deliveries import SENDING_LEASE, Ref
 from tests.core_fixtures import database_url, postgres_server, postgres_url, redis_url, sqlite_template, sqlite_url
+from tests.forked import Forked
 from tests.integration.mail_world import MailServer, World, mail_server, open_world, wait_until
 from tests.redis_server import start_redis
 
@@ -43,17 +42,17 @@ def each_world(tmp_path: Path, redis_url: str, database_url: str) -> Iterator[Wo
         yield opened
 
 
-def start(world: World, smtp_url: str, crash_at: str = "") -> subprocess.Popen[bytes]:
+def start(world: World, smtp_url: str, crash_at: str = "") -> Forked:
     """A worker process on the world's database and Redis."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("CHIMEIN_")}
     environ |= replace(world.rt.settings, smtp_url=smtp_url).environ()
     if crash_at:
         environ["CHIMEIN_CRASH_AT"] = crash_at
-    return subprocess.Popen([sys.executable, str(WORKER)], env=environ, cwd=Path(__file__).parents[2])
+    return Forked(WORKER, environ=environ)
 
 
 @contextmanager
-def working(world: World, smtp_url: str) -> Iterator[subprocess.Popen[bytes]]:
+def working(world: World, smtp_url: str) -> Iterator[Forked]:
     """A worker that is asked to end at the end of the block, and does."""
     process = start(world, smtp_url)
     try:

@@ -78,6 +78,7 @@ def test_the_report_tells_who_answered_how_soon_and_what_was_bought_then(each_sh
     assert get(shop, "/report?since=2027-01-01").json["totals"]["opened"] == 0
 
 
+@pytest.mark.long
 def test_ten_thousand_conversations_are_reported_row_by_row(each_shop: Shop) -> None:
     """Prints how long it takes, with `-s`."""
     shop, count = each_shop, 10_000

@@ -267,7 +267,7 @@ def lives(shop: Shop, folder: Path, examples: int, longest: int) -> None:
 
 
 def test_nobody_becomes_another_and_nothing_of_the_erased_is_left(shop: Shop, redis_folder: Path) -> None:
-    lives(shop, redis_folder, examples=15 if shop.rt.db.dialect == "sqlite" else 5, longest=25)
+    lives(shop, redis_folder, examples=10 if shop.rt.db.dialect == "sqlite" else 3, longest=25)
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from backend.domain.conversation import Conversation
 from backend.pipeline import converse
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import Shop, identify, process_environ
+from tests.forked import Forked
 from tests.integration.mail_world import MailServer, free_port, wait_until
 from tests.integration.test_attachments import PNG, lying
 from tests.integration.test_conversations import all_of, chat, said_in
@@ -41,8 +42,7 @@ def work(shop: Shop, post: MailServer, crash_at: str) -> int:
     """One turn of a worker of its own; how it ended."""
     more = {"CHIMEIN_SMTP_URL": post.url, "CHIMEIN_MAIL_FROM": "Shop <hello@shop.example>"}
     environ = process_environ(shop, CHIMEIN_CRASH_AT=crash_at, **more)
-    command = [sys.executable, str(WORKER), shop.clock().isoformat()]
-    return subprocess.run(command, env=environ, cwd=ROOT, timeout=60, check=False).returncode
+    return Forked(WORKER, shop.clock().isoformat(), environ=environ).wait(60)
 
 
 def receivers(post: MailServer) -> list[str]:
@@ -79,8 +79,7 @@ def test_a_worker_that_dies_sends_no_mail_twice_and_loses_none_silently(
 def test_in_the_outbox_even_a_mail_whose_worker_died_is_there_once(shop: Shop) -> None:
     talks = answered(shop, 2)
     environ = process_environ(shop, CHIMEIN_CRASH_AT="before_mail_outcome")
-    command = [sys.executable, str(WORKER), shop.clock().isoformat()]
-    assert subprocess.run(command, env=environ, cwd=ROOT, timeout=60, check=False).returncode == 137
+    assert Forked(WORKER, shop.clock().isoformat(), environ=environ).wait(60) == 137
     shop.clock.forward(minutes=6)
     sender = mailer(shop, "")
     assert [sender.turn(), sender.turn()] == [2, 0]

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,9 +23,9 @@ from backend.storage.segments import create_segment
 from backend.storage.tables import metadata
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import POPUP, WRITE_KEY, Shop, call, identify, open_shop, popup_rule, process_environ, state_of
+from tests.forked import Forked
 
 WORKER = Path(__file__).with_name("core_worker.py")
-ROOT = Path(__file__).parents[2]
 CRASHED = 137
 POINTS = (
     "before_offset",
@@ -49,10 +47,9 @@ def run(shop: Shop, *task: str, crash_at: str = "") -> int:
     """Runs the worker to its end, or to its death; the exit code."""
     lapse(shop)
     environ = process_environ(shop, **({"CHIMEIN_CRASH_AT": crash_at} if crash_at else {}))
-    command = [sys.executable, str(WORKER), task[0], shop.clock().isoformat(), *task[1:]]
-    done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode in {0, CRASHED}, done.stdout + done.stderr
-    return done.returncode
+    ended = Forked(WORKER, task[0], shop.clock().isoformat(), *task[1:], environ=environ).wait(120)
+    assert ended in {0, CRASHED}
+    return ended
 
 
 def lapse(shop: Shop) -> None:

@@ -4,8 +4,6 @@ import base64
 import hmac
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -32,6 +30,7 @@ from backend.storage.sites import update_site
 from backend.storage.webhooks import LEASE
 from tests.core_fixtures import *  # noqa: F403 - fixtures
 from tests.core_fixtures import START, Shop, call, identify, process_environ
+from tests.forked import Forked
 from tests.integration.mail_world import wait_until
 from tests.integration.test_outbound import drip_body, hang, reset
 from tests.integration.test_process_crashes import lapse
@@ -536,11 +535,11 @@ def test_what_a_dead_target_never_took_ends_with_its_day(shop: Shop, server: Web
     assert hooks.get(second).status == "queued"
 
 
-def start(shop: Shop, crash_at: str = "") -> subprocess.Popen[bytes]:
+def start(shop: Shop, crash_at: str = "") -> Forked:
     """A `work` process on the shop's database and Redis, whose clock is the wall's."""
     more = {"CHIMEIN_CRASH_AT": crash_at} if crash_at else {}
     environ = process_environ(shop, CHIMEIN_ALLOW_PRIVATE="127.0.0.1", **more)
-    return subprocess.Popen([sys.executable, str(WORKER)], env=environ, cwd=Path(__file__).parents[2])
+    return Forked(WORKER, environ=environ)
 
 
 def later(shop: Shop) -> None:
@@ -597,7 +596,7 @@ def test_a_worker_that_dies_loses_no_webhook_and_repeats_none_that_was_answered(
 
 
 def test_a_worker_killed_while_it_waits_for_the_answer_sends_it_again_with_the_same_id(shop: Shop) -> None:
-    workers: list[subprocess.Popen[bytes]] = []
+    workers: list[Forked] = []
 
     def kill(_asked: Asked, _connection: socket.socket) -> bytes:
         if len(workers) == 1:
@@ -630,9 +629,8 @@ def test_the_promise_is_made_with_the_step_or_not_at_all(shop: Shop, server: Web
     worker = Path(__file__).with_name("core_worker.py")
     for crash_at in (at, None):
         environ = process_environ(shop, **({"CHIMEIN_CRASH_AT": crash_at} if crash_at else {}))
-        command = [sys.executable, str(worker), "drain", shop.clock().isoformat()]
-        ended = subprocess.run(command, env=environ, cwd=Path(__file__).parents[2], check=False)
-        assert ended.returncode == (137 if crash_at else 0)
+        ended = Forked(worker, "drain", shop.clock().isoformat(), environ=environ).wait(60)
+        assert ended == (137 if crash_at else 0)
         made = Hooks.of(shop).all()
         assert len(shop.enrolments()) == len(made)
         lapse(shop)
