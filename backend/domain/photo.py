@@ -1,4 +1,4 @@
-"""What is an operator's photo? A small picture that browsers show, known by its content and by nothing that is claimed."""
+"""What is an operator's photo? A small picture that browsers show, known by its content alone."""
 
 import hashlib
 import re

@@ -213,7 +213,7 @@ def desk_note(conversation: Conversation, part: Part) -> dict[str, Any]:
 def page_thread(
     conversation: Conversation, told: Sequence[Part], faces: Mapping[str, Face], unread: int
 ) -> dict[str, Any]:
-    """A conversation as a page is told of it, with its latest parts; `faces` are the operators' by id, with the addresses
+    """A conversation as a page is told of it, with its latest parts; `faces` are the operators' by id, with addresses
     of their photos."""
     face = faces.get(conversation.assignee_id or "")
     return {

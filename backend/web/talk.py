@@ -66,10 +66,8 @@ def wrong(error: Exception) -> Response:
     status = status if isinstance(status, int) and 400 <= status < 600 else 500
     language, texts = page_texts(request.accept_languages.best or "")
     nonce = secrets.token_urlsafe(16)
-    return private(
-        make_response(render_template("talk_ended.html", state=state, texts=texts, language=language, nonce=nonce), status),
-        nonce,
-    )
+    page = render_template("talk_ended.html", state=state, texts=texts, language=language, nonce=nonce)
+    return private(make_response(page, status), nonce)
 
 
 def _page(found: Resumed) -> Response:

@@ -40,7 +40,15 @@ def test_pictures_of_browsers_are_taken(data: bytes, kind: str) -> None:
     "data",
     [
         *[b"", b"GIF89a" + bytes(60), b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<!doctype html>", b"%PDF-1.7"],
-        *[png(30_000, 30_000), png(0, 9), jpeg(1_025, 9), png()[:20], jpeg()[:22], LOSSY[:20], b"\xff\xd8" + b"\xff" * 99],
+        *[
+            png(30_000, 30_000),
+            png(0, 9),
+            jpeg(1_025, 9),
+            png()[:20],
+            jpeg()[:22],
+            LOSSY[:20],
+            b"\xff\xd8" + b"\xff" * 99,
+        ],
         b"\xff\xd8" + b"\xff\xe0\0\0" * 50,
         b"RIFF\0\0\0\0WAVE" + bytes(60),
         webp(b"VP8X", bytes(4) + b"\xff" * 6),

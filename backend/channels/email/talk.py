@@ -42,8 +42,9 @@ class Talk:
     """A mail that carries on a conversation.
 
     `new` are the parts that it is about, `before` the ones before. `reply_to` is the address for answers, and for what
-    cannot be delivered; `off` leads to where these mails are turned off; `earlier` are the Message-IDs of the thread, in order, and without angle brackets where they
-    are ours. A person wrote it, so it does not say that it was made by a machine (RFC 3834).
+    cannot be delivered; `off` leads to where these mails are turned off; `earlier` are the Message-IDs of the thread,
+    in order, and without angle brackets where they are ours. A person wrote it, so it does not say that it was made by
+    a machine (RFC 3834).
     """
 
     id: str
