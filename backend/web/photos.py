@@ -20,4 +20,5 @@ def show(digest: str) -> Response:
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Robots-Tag"] = "noindex"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response

@@ -56,6 +56,7 @@ def test_a_mail_of_a_talk_quotes_what_was_said_and_does_nothing_else(payload: st
         new=[line],
         before=[Line(name=None, text=payload, at=AT, files=[payload]), line],
         link="https://chat.example/t/abc",
+        off="https://chat.example/m/abc",
         reply_to="reply+abc@chat.example",
         earlier=[],
         locale=payload,

@@ -9,6 +9,6 @@ export function makeFace(name, photo, look = 'face') {
     'span',
     { class: look, 'aria-hidden': 'true', 'data-letter': letter && letter.toUpperCase() },
     !letter && icon(BUBBLE, 20),
-    src && h('img', { src, alt: '', referrerpolicy: 'no-referrer', error: ({ target }) => target.remove() }),
+    src && h('img', { src, alt: '', referrerpolicy: 'no-referrer', load: ({ target }) => target.parentNode.classList.add('shown'), error: ({ target }) => target.remove() }),
   );
 }

@@ -12,7 +12,8 @@ const STYLE = `
 .panel .under:empty { display: none; }
 .panel .under.online::before { content: ""; display: inline-block; width: 8px; height: 8px; margin-inline-end: 6px; border-radius: 50%; background: #1f9d61; }
 .panel .face { position: relative; font-weight: 650; overflow: hidden; }
-.face[data-letter]::before { content: attr(data-letter); }
+.face[data-letter]:not(.shown)::before { content: attr(data-letter); }
+.face.shown { background: var(--soft); }
 .face img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; }
 .face.tiny { width: 20px; height: 20px; font-size: 11px; }
 .panel [dir=rtl] .back svg, .root[dir=rtl] .back svg { transform: scaleX(-1); }
