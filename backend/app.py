@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from backend.runtime import Runtime, build_runtime
 from backend.settings import Settings
-from backend.web import api, attach, console, demo, errors, hooks, live, metrics, page, talk
+from backend.web import api, attach, console, demo, errors, hooks, live, metrics, page, photos, silence, talk
 from backend.web.collector import Collector
 from backend.web.context import KEY
 
@@ -41,8 +41,8 @@ def create_app(settings: Settings, role: Literal["web", "live"] = "web", runtime
         app.register_blueprint(console.stream.blueprint)
         return app
     for blueprint in (
-        *(live.inbox, attach.blueprint, page.blueprint, hooks.blueprint),
-        *(talk.blueprint, talk.mailbox, demo.blueprint),
+        *(live.inbox, attach.blueprint, photos.blueprint, page.blueprint, hooks.blueprint),
+        *(talk.blueprint, talk.mailbox, silence.blueprint, demo.blueprint),
     ):
         app.register_blueprint(blueprint)
     api.register(app)

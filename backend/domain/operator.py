@@ -33,13 +33,17 @@ class Membership:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operator:
-    """One operator; `chosen` says whether they have a password yet. Who is disabled may do nothing at all."""
+    """One operator; `chosen` says whether they have a password yet, `photo` is the digest of one.
+
+    Who is disabled may do nothing at all.
+    """
 
     id: str
     email: str
     name: str
     chosen: bool
     created_at: datetime
+    photo: str | None = None
     disabled_at: datetime | None = None
     memberships: tuple[Membership, ...] = ()
 

@@ -17,6 +17,7 @@ LINK_LIFETIME = timedelta(days=30)
 
 _PURPOSE = b"chimein reply address 1"
 _LINK_PURPOSE = b"chimein conversation link 1"
+_MAILS_PURPOSE = b"chimein conversation mails 1"
 _BYTES = 20
 _TOKEN = re.compile(r"(?<![a-z0-9+._-])reply\+([a-z2-7]{32})@", re.ASCII | re.IGNORECASE)
 
@@ -73,3 +74,25 @@ def unseal_link(secret: str, token: str) -> Link | None:
     site_id, conversation_id, moment = plain.split("\n", 2)
     expires_at = datetime.fromtimestamp(int(moment), UTC)
     return Link(site_id=site_id, conversation_id=conversation_id, expires_at=expires_at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mails:
+    """The mails of a conversation, which whoever gets them can turn off and on: without an end, and without reading."""
+
+    site_id: str
+    conversation_id: str
+
+
+def seal_mails(secret: str, mails: Mails) -> str:
+    """The token by which these mails are turned off; it opens no conversation."""
+    return seal_text(secret, _MAILS_PURPOSE, "\n".join((mails.site_id, mails.conversation_id)))
+
+
+def unseal_mails(secret: str, token: str) -> Mails | None:
+    """What a token turns off; None for whatever this installation did not make."""
+    plain = unseal_text(secret, _MAILS_PURPOSE, token)
+    if plain is None:
+        return None
+    site_id, conversation_id = plain.split("\n", 1)
+    return Mails(site_id=site_id, conversation_id=conversation_id)

@@ -21,6 +21,7 @@ from backend.domain.conversation import (
     preview_of,
     snoozed,
 )
+from backend.domain.photo import Face
 from backend.domain.site import Site
 from backend.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.pipeline.attach import take_away
@@ -39,10 +40,16 @@ AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who speaks for the site: an operator's id and name, or (without id) the name of a token."""
+    """Who speaks for the site: an operator's id, name and the digest of their photo, or (without id) a token's name."""
 
     id: str | None
     name: str
+    photo: str | None = None
+
+    @property
+    def face(self) -> Face:
+        """How visitors are shown them."""
+        return Face(self.name, self.photo)
 
 
 def start(
@@ -71,7 +78,7 @@ def start(
             )
             conversation, part = _add(connection, conversation, said)
     if known is None or part.author_id == speaker.id:
-        tell(rt, conversation, part, profile.id, speaker.name)
+        tell(rt, conversation, part, profile.id, speaker.face)
     return conversation, part
 
 
@@ -115,7 +122,7 @@ def say(
             conversation, part = _add(connection, conversation, said)
         person_id = _person(connection, conversation)
     if known is None or part.author_id == speaker.id:  # told again: who wrote it may have died before it told
-        tell(rt, conversation, part, person_id, speaker.name)
+        tell(rt, conversation, part, person_id, speaker.face)
     if speaker.id is not None:
         beat(rt, site.id, speaker.id, active=True)
     return conversation, part
@@ -148,7 +155,7 @@ def change(
             added.append(part)
         person_id = _person(connection, conversation)
     for part in added:
-        tell(rt, conversation, part, person_id, speaker.name)
+        tell(rt, conversation, part, person_id, speaker.face)
     return conversation, added
 
 
@@ -233,7 +240,7 @@ def _rewrite(
             conversation = replace(conversation, preview=preview_of(part))
             conversations.save(connection, conversation)
         person_id = _person(connection, conversation)
-    tell(rt, conversation, part, person_id, speaker.name, again=True)
+    tell(rt, conversation, part, person_id, speaker.face, again=True)
     return part
 
 

@@ -88,7 +88,7 @@ class Mailer:
         mailed = mails.mailed(connection, conversation)
         told = parts.list_parts(connection, conversation, after=max(mailed, conversation.seen), kinds=["message"])
         unseen = [each for each in told if each.author == "operator" and each.deleted_at is None]
-        after = site.policy.conversation.mail_after
+        after = None if mails.off_since(connection, conversation) else site.policy.conversation.mail_after
         if not unseen or after is None or now - unseen[-1].at > GIVEN_UP:
             mails.tell_until(connection, conversation, mailed, conversation.last)
             return False

@@ -11,7 +11,7 @@ from backend.domain.conversation import Conversation, Part, files_of, stranger_o
 from backend.domain.offer import lines
 from backend.domain.profile import Profile
 from backend.domain.reach import Reach, address_of, receiver_name
-from backend.domain.reply_address import LINK_LIFETIME, Link, reply_address, reply_token, seal_link
+from backend.domain.reply_address import LINK_LIFETIME, Link, Mails, reply_address, reply_token, seal_link, seal_mails
 from backend.domain.site import Site
 from backend.domain.unsubscribe import Subscription, normalised_email
 from backend.runtime import Runtime
@@ -72,6 +72,8 @@ def compose(rt: Runtime, postbox: Postbox, connection: Connection, mail: StoredM
     site = rt.sites.by_id(mail.site_id)
     if conversation is None or site is None or conversation.seen >= mail.number:
         return None
+    if mails.off_since(connection, conversation) is not None:
+        return None
     profile = visitors.load_profile(connection, conversation.visitor_id)
     if profile is None or address_for(rt, connection, conversation, site) != mail.address:
         return None
@@ -96,12 +98,17 @@ def compose(rt: Runtime, postbox: Postbox, connection: Connection, mail: StoredM
         new=[_line(each, names, called) for each in new],
         before=[_line(each, names, called) for each in before],
         link=f"{rt.settings.public_url}/t/{seal_link(rt.settings.secret_key, link)}",
+        off=f"{rt.settings.public_url}/m/{seal_mails(rt.settings.secret_key, _mails(conversation))}",
         reply_to=None if domain is None else reply_address(token_of(rt, who), domain),
         earlier=_thread(connection, conversation, mail),
         locale=_locale(profile),
         at=now,
         zone=zone_of(site.timezone),
     )
+
+
+def _mails(conversation: Conversation) -> Mails:
+    return Mails(site_id=conversation.site_id, conversation_id=conversation.id)
 
 
 def _line(part: Part, names: dict[str, str], called: str) -> Line:

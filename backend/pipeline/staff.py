@@ -57,8 +57,8 @@ def change(
     the `heirs` (operator by site), else to nobody. NotFound, Forbidden, Invalid.
     """
     found = _found(rt, own, operator_id)
-    if (name is not None or disabled is not None or reset) and not _mine(own, found):
-        raise Forbidden("They are something on other sites too: only an administrator of every site may change that.")
+    if name is not None or disabled is not None or reset:
+        _check_mine(own, found)
     if given is not None:
         check(rt, own, given)
     with rt.db.begin() as connection:
@@ -97,6 +97,13 @@ def remove(rt: Runtime, own: str | None, operator_id: str, heirs: Mapping[str, s
 def mine(rt: Runtime, own: str | None, operator_id: str) -> bool:
     """Whether whoever asks may change what the operator is everywhere: name, password, being let in. NotFound."""
     return _mine(own, _found(rt, own, operator_id))
+
+
+def wholly(rt: Runtime, own: str | None, operator_id: str) -> Operator:
+    """The operator, where whoever asks may change what they are everywhere. NotFound, Forbidden."""
+    found = _found(rt, own, operator_id)
+    _check_mine(own, found)
+    return found
 
 
 def seen(own: str | None, operator: Operator) -> Operator:
@@ -156,6 +163,11 @@ def _refuse_twice(known: Collection[Department], name: str) -> None:
 
 def _mine(own: str | None, operator: Operator) -> bool:
     return own is None or {each.site_id for each in operator.memberships} == {own}
+
+
+def _check_mine(own: str | None, operator: Operator) -> None:
+    if not _mine(own, operator):
+        raise Forbidden("They are something on other sites too: only an administrator of every site may change that.")
 
 
 def _departments(rt: Runtime, membership: Membership) -> set[str]:

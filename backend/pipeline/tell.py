@@ -10,8 +10,10 @@ from typing import Any
 import structlog
 
 from backend.domain.conversation import Conversation, Part, for_visitors
+from backend.domain.photo import Face
 from backend.pipeline.attach import addressed
 from backend.pipeline.hear import Heard
+from backend.pipeline.portray import for_pages
 from backend.runtime import Runtime
 from backend.schemas.conversation import desk_note, page_part
 from backend.storage import conversations, operators, parts, visitors
@@ -34,10 +36,10 @@ def seat_of(operator_id: str) -> str:
 
 
 def tell(
-    rt: Runtime, conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
+    rt: Runtime, conversation: Conversation, part: Part, person_id: str, face: Face | None, *, again: bool = False
 ) -> None:
-    """Tells of a part that an operator added, or (`again`) changed."""
-    publish(rt, _notes(rt, conversation, part, person_id, name, again=again))
+    """Tells of a part that the operator with this face added, or (`again`) changed."""
+    publish(rt, _notes(rt, conversation, part, person_id, face, again=again))
 
 
 def tell_heard(rt: Runtime, heard: Iterable[Heard]) -> None:
@@ -55,13 +57,13 @@ def tell_again(rt: Runtime) -> int:
         whose = sorted({each.visitor_id for each in found})
         talks = {each.id: each for each in conversations.of_visitors(connection, whose, 10 * MOST_AGAIN)}
         profiles = visitors.load(connection, whose)
-        names = operators.names(connection, {each.author_id for each in found if each.author_id is not None})
+        faces = operators.faces(connection, {each.author_id for each in found if each.author_id is not None})
     notes: list[tuple[str, Mapping[str, Any]]] = []
     for part in found:
         conversation, stored = talks.get(part.conversation_id), profiles.get(part.visitor_id)
         if conversation is not None and stored is not None:
-            person_id, name = stored.merged_into or part.visitor_id, names.get(part.author_id or "")
-            notes += _notes(rt, conversation, part, person_id, name)
+            person_id, face = stored.merged_into or part.visitor_id, faces.get(part.author_id or "")
+            notes += _notes(rt, conversation, part, person_id, face)
     publish(rt, notes)
     return len(found)
 
@@ -95,14 +97,15 @@ def tell_typing(rt: Runtime, conversation: Conversation, person_id: str | None, 
 
 
 def _notes(
-    rt: Runtime, conversation: Conversation, part: Part, person_id: str, name: str | None, *, again: bool = False
+    rt: Runtime, conversation: Conversation, part: Part, person_id: str, face: Face | None, *, again: bool = False
 ) -> list[tuple[str, Mapping[str, Any]]]:
     data = desk_note(conversation, part) | {"again": again}
     data["part"] = addressed(rt, data["part"])
     notes: list[tuple[str, Mapping[str, Any]]] = [(desk_of(conversation.site_id), {"event": "part", "data": data})]
     if for_visitors(part):
         # A token has no name for visitors.
-        told = addressed(rt, page_part(part, name if part.author_id is not None else None))
+        shown = for_pages(rt, face) if face is not None and part.author_id is not None else None
+        told = addressed(rt, page_part(part, shown))
         note = {"event": "part", "anonymous_id": conversation.anonymous_id, "data": told}
         notes.extend((each, note) for each in {person_id, conversation.visitor_id})
     elif part.content.get("event") == "state":

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.domain.conversation import Conversation, Part
+from backend.domain.photo import Face
 from backend.errors import NotFound
+from backend.pipeline.portray import for_pages
 from backend.pipeline.show import Viewer
 from backend.pipeline.tell import tell_changed
 from backend.runtime import Runtime
@@ -21,11 +23,11 @@ PARTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation with its latest parts, and the names of the operators who speak in it, by id."""
+    """A conversation with its latest parts, and the faces of the operators who speak in it, by id."""
 
     conversation: Conversation
     parts: Sequence[Part]
-    names: dict[str, str]
+    faces: dict[str, Face]
 
     @property
     def unread(self) -> int:
@@ -41,8 +43,9 @@ def threads(rt: Runtime, who: Viewer) -> list[Thread]:
         told = [(each, parts.list_parts(connection, each, limit=PARTS, kinds=["message"])) for each in found]
         speakers = {each.author_id for _, group in told for each in group if each.author == "operator"}
         speakers |= {each.assignee_id for each, _ in told}
-        names = operators.names(connection, {each for each in speakers if each is not None})
-    return [Thread(conversation, group, names) for conversation, group in told]
+        found_faces = operators.faces(connection, {each for each in speakers if each is not None})
+    faces = {operator_id: for_pages(rt, each) for operator_id, each in found_faces.items()}
+    return [Thread(conversation, group, faces) for conversation, group in told]
 
 
 def see(rt: Runtime, who: Viewer, conversation_id: str, number: int) -> Conversation:

@@ -19,6 +19,7 @@ from backend.domain.conversation import (
     stranger_of,
 )
 from backend.domain.offer import MOST_IN_A_PART as OFFERED
+from backend.domain.photo import Face
 from backend.schemas.fields import Line, Moment, StrictSchema, Whole, format_moment
 from backend.schemas.page import LARGEST, USUAL, Limit, PageQuery
 
@@ -210,35 +211,41 @@ def desk_note(conversation: Conversation, part: Part) -> dict[str, Any]:
 
 
 def page_thread(
-    conversation: Conversation, told: Sequence[Part], names: Mapping[str, str], unread: int
+    conversation: Conversation, told: Sequence[Part], faces: Mapping[str, Face], unread: int
 ) -> dict[str, Any]:
-    """A conversation as a page is told of it, with its latest parts; `names` are the operators' by id."""
+    """A conversation as a page is told of it, with its latest parts; `faces` are the operators' by id, with addresses
+    of their photos."""
+    face = faces.get(conversation.assignee_id or "")
     return {
         "id": conversation.id,
         "state": "closed" if conversation.state == "closed" else "open",
         "created_at": format_moment(conversation.created_at),
         "last_at": format_moment(conversation.last_at),
-        "operator": names.get(conversation.assignee_id or ""),
+        "operator": None if face is None else face.name,
+        "photo": None if face is None else face.photo,
         "last": conversation.last,
         "seen": conversation.seen,
         "read": conversation.read,
         "unread": unread,
         "rating": conversation.rating,
-        "parts": [page_part(each, names.get(each.author_id or "")) for each in told],
+        "parts": [page_part(each, faces.get(each.author_id or "")) for each in told],
     }
 
 
-def page_part(part: Part, name: str | None) -> dict[str, Any]:
-    """The part as a page is told of it; `name` is who speaks for the site, where that is somebody."""
-    shown = (*_RULES, "attachments", "products", "refused")
-    content = {key: part.content[key] for key in shown if key in part.content}
+def page_part(part: Part, face: Face | None) -> dict[str, Any]:
+    """The part as a page is told of it; `face` is who speaks for the site, where that is somebody, with the address of
+    their photo."""
+    told = (*_RULES, "attachments", "products", "refused")
+    content = {key: part.content[key] for key in told if key in part.content}
     stranger = stranger_of(part)
+    shown = face if face is not None and part.author == "operator" else None
     return {
         "id": part.id,
         "conversation_id": part.conversation_id,
         "number": part.number,
         "author": part.author if stranger is None else "stranger",
-        "name": name if part.author == "operator" else stranger,
+        "name": shown.name if shown is not None else stranger,
+        "photo": shown.photo if shown is not None else None,
         "channel": part.channel,
         "text": part.text,
         "content": content,

@@ -63,6 +63,7 @@ class OperatorOut(StrictSchema):
     email = fields.String()
     name = fields.String()
     memberships = fields.List(fields.Nested(OperatorMembershipOut))
+    photo = fields.String(allow_none=True, metadata={"description": "The address of their photo, open to everybody."})
     invited = fields.Boolean(metadata={"description": "Whether they have yet to choose a password."})
     disabled_at = Moment(allow_none=True)
     created_at = Moment()
@@ -143,11 +144,18 @@ class CannedRepliesOut(StrictSchema):
     items = fields.List(fields.Nested(CannedReplyOut))
 
 
-def operator_view(operator: Operator) -> dict[str, Any]:
-    """The operator as `OperatorOut` dumps it."""
+class PhotoOut(StrictSchema):
+    """Where a photo lies; another one has another address."""
+
+    photo = fields.String(metadata={"example": "https://chat.shop.example/photos/6b86b2…"})
+
+
+def operator_view(operator: Operator, photo: str | None) -> dict[str, Any]:
+    """The operator as `OperatorOut` dumps it; `photo` is the address of theirs."""
     plain = {name: getattr(operator, name) for name in ("id", "email", "name", "disabled_at", "created_at")}
     return plain | {
         "memberships": [_membership(each) for each in operator.memberships],
+        "photo": photo,
         "invited": not operator.chosen,
     }
 

@@ -19,6 +19,7 @@ conversations = Table(
     *(Column(name, BigInteger) for name in ("snoozed_until", "waiting_since", "answered_at", "closed_at")),
     Column("mailed", Integer, nullable=False, server_default="0"),  # the last part that went out by mail
     Column("mail_due_at", BigInteger),  # when to look again whether something goes out by mail; None: at once
+    Column("mails_off_at", BigInteger),  # since when no mails of it are wanted
     Column("routed_at", BigInteger),  # when somebody was last looked for who answers
     Column("route_at", BigInteger),  # when that is to be done again
     Column("rating", Integer),

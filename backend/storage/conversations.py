@@ -11,7 +11,7 @@ from backend.domain.conversation import PRIORITIES, STATES, Conversation
 from backend.storage.tables import conversation_mails, conversations, mail_addresses, parts
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 
-_BESIDE = {"mailed", "mail_due_at", "routed_at", "route_at"}
+_BESIDE = {"mailed", "mail_due_at", "mails_off_at", "routed_at", "route_at"}
 """Columns that only mails and routing look at."""
 
 COLUMNS = tuple(each for each in conversations.c if each.name not in _BESIDE)

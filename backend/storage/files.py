@@ -16,7 +16,11 @@ DIRECTORY = "attachments"
 
 def put(data_dir: Path, site_id: str, visitor_id: str, digest: str, data: bytes) -> None:
     """Writes these bytes, whole or not at all."""
-    place = _place(data_dir, site_id, visitor_id, digest)
+    write(_place(data_dir, site_id, visitor_id, digest), data)
+
+
+def write(place: Path, data: bytes) -> None:
+    """Writes a file of ours, whole or not at all, in a directory that nobody else may look into."""
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = place.with_name(f"{uuid4().hex}.part")
     try:

@@ -66,6 +66,19 @@ def mailed(connection: Connection, conversation: Conversation) -> int:
     return connection.execute(query).scalar_one_or_none() or 0
 
 
+def off_since(connection: Connection, conversation: Conversation) -> datetime | None:
+    """Since when no mails of this conversation are wanted; None where they are."""
+    return maybe_from_micros(connection.scalar(select(conversations.c.mails_off_at).where(_this(conversation))))
+
+
+def turn(connection: Connection, conversation: Conversation, off_since: datetime | None) -> bool:
+    """Notes that mails of it are not wanted since then, or (None) are again; False where that is known."""
+    told = conversations.c.mails_off_at
+    wrong = told.is_(None) if off_since is not None else told.is_not(None)
+    values = {"mails_off_at": None if off_since is None else to_micros(off_since)}
+    return connection.execute(update(conversations).where(_this(conversation), wrong).values(values)).rowcount > 0
+
+
 def look_later(connection: Connection, conversation: Conversation, at: datetime) -> None:
     """Leaves a conversation alone until then."""
     values = {"mail_due_at": to_micros(at)}

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, selec
 from sqlalchemy.exc import IntegrityError
 
 from backend.domain.operator import EVERY_SITE, INVITED_FOR, Membership, Operator, email_of
-from backend.errors import Conflict
+from backend.domain.photo import Face
+from backend.errors import Conflict, NotFound
 from backend.storage.tables import memberships, operator_links, operators
 from backend.storage.times import from_micros, maybe_from_micros, to_micros
 from backend.storage.vault import Vault
@@ -23,6 +24,14 @@ def names(connection: Connection, ids: Collection[str]) -> dict[str, str]:
         return {}
     query = select(operators.c.id, operators.c.name).where(operators.c.id.in_(list(ids)))
     return {row.id: row.name for row in connection.execute(query)}
+
+
+def faces(connection: Connection, ids: Collection[str]) -> dict[str, Face]:
+    """How these operators are shown, by id, also those who are gone."""
+    if not ids:
+        return {}
+    query = select(operators.c.id, operators.c.name, operators.c.photo).where(operators.c.id.in_(list(ids)))
+    return {row.id: Face(row.name, row.photo) for row in connection.execute(query)}
 
 
 def create(connection: Connection, email: str, name: str, given: Sequence[Membership], now: datetime) -> Operator:
@@ -116,6 +125,17 @@ def rename(connection: Connection, operator_id: str, name: str, now: datetime) -
     _update(connection, operator_id, now, name=name)
 
 
+def portray(connection: Connection, operator_id: str, digest: str | None, now: datetime) -> str | None:
+    """Gives the operator another photo, or none; the digest of the one that they had. NotFound."""
+    query = select(operators.c.photo).where(operators.c.id == operator_id).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("There is no such operator.")
+    _update(connection, operator_id, now, photo=digest)
+    before: str | None = row.photo
+    return before
+
+
 def disable(connection: Connection, operator_id: str, now: datetime, *, off: bool = True) -> None:
     """Shuts the operator out, or (`off` false) lets them in again."""
     _update(connection, operator_id, now, disabled_at=to_micros(now) if off else None)
@@ -188,6 +208,7 @@ def _with_memberships(connection: Connection, rows: Any) -> list[Operator]:
             email=row.email,
             name=row.name,
             chosen=row.password is not None,
+            photo=row.photo,
             created_at=from_micros(row.created_at),
             disabled_at=maybe_from_micros(row.disabled_at),
             memberships=tuple(given[row.id]),

@@ -99,7 +99,7 @@ def talk() -> Response:
         rt = runtime()
         site, who = _viewer(rt)
         items = [conversation_item(each) for each in conversation(rt, who)]
-        told = [page_thread(each.conversation, each.parts, each.names, each.unread) for each in threads(rt, who)]
+        told = [page_thread(each.conversation, each.parts, each.faces, each.unread) for each in threads(rt, who)]
         for each in told:
             each["parts"] = [addressed(rt, part) for part in each["parts"]]
     except ChimeinError as error:

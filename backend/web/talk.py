@@ -53,7 +53,7 @@ def reply(token: str) -> Response:
     while not is_heard(rt, token, part_id) and time.monotonic() < until:
         time.sleep(0.1)
     back: Response = redirect(f"/t/{token}?sent=1#end", 303)  # type: ignore[assignment]
-    return _private(back)
+    return private(back)
 
 
 @blueprint.errorhandler(Exception)
@@ -64,11 +64,10 @@ def wrong(error: Exception) -> Response:
         log.error("link_failed", exc_info=error)
     state = {404: "unknown", 429: "busy"}.get(status or 500, "broken")
     status = status if isinstance(status, int) and 400 <= status < 600 else 500
-    _, texts = page_texts(request.accept_languages.best or "")
+    language, texts = page_texts(request.accept_languages.best or "")
     nonce = secrets.token_urlsafe(16)
-    return _private(
-        make_response(render_template("talk_ended.html", state=state, texts=texts, nonce=nonce), status), nonce
-    )
+    page = render_template("talk_ended.html", state=state, texts=texts, language=language, nonce=nonce)
+    return private(make_response(page, status), nonce)
 
 
 def _page(found: Resumed) -> Response:
@@ -99,14 +98,15 @@ def _page(found: Resumed) -> Response:
         "sent": request.args.get("sent") == "1",
         "nonce": nonce,
     }
-    return _private(make_response(render_template("talk.html", **told)), nonce)
+    return private(make_response(render_template("talk.html", **told)), nonce)
 
 
 def _name(part: Part, found: Resumed, you: str) -> str:
     return you if part.author == "visitor" else found.names.get(part.author_id or "") or found.site.called
 
 
-def _private(response: Response, nonce: str = "") -> Response:
+def private(response: Response, nonce: str = "") -> Response:
+    """The page as nobody else may keep, frame, or learn the address of."""
     style = f"'nonce-{nonce}'" if nonce else "'none'"
     response.headers.update(
         {

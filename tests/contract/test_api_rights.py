@@ -19,6 +19,8 @@ RECORD = {"operator", "marketer", "administrator"}
 RULES = {"marketer", "administrator"}
 ADMINISTER = {"administrator"}
 
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (64).to_bytes(4) * 2 + bytes(60)
+
 BROWSER: dict[str, object] = {
     "endpoint": "https://updates.push.services.mozilla.com/wpush/v2/abc",
     "keys": {
@@ -140,6 +142,8 @@ ROUTES: dict[tuple[str, str], tuple[set[str], object]] = {
     ("GET", "/operators/<operator_id>"): (ADMINISTER, None),
     ("PATCH", "/operators/<operator_id>"): (ADMINISTER, {"name": "Berta"}),
     ("DELETE", "/operators/<operator_id>"): (ADMINISTER, None),
+    ("PUT", "/operators/<operator_id>/photo"): (ADMINISTER, PNG),
+    ("DELETE", "/operators/<operator_id>/photo"): (ADMINISTER, None),
     ("GET", "/tokens"): (ADMINISTER, None),
     ("POST", "/tokens"): (ADMINISTER, {"name": "mine", "role": "operator"}),
     ("DELETE", "/tokens/<token_id>"): (ADMINISTER, None),
@@ -304,6 +308,9 @@ def test_an_administrator_of_one_site_manages_who_is_something_there(
             assert own(method, f"/operators/{hidden['id']}", body).status_code == 404
     for body in ({"name": "x"}, {"disabled": True}, {"reset": True}):
         assert own("PATCH", f"/operators/{both['id']}", body).status_code == 403
+    for hidden, status in ((there, 404), (all_over, 404), (both, 403), (here, 200)):
+        assert own("PUT", f"/operators/{hidden['id']}/photo", PNG).status_code == status
+    assert own("DELETE", f"/operators/{both['id']}/photo").status_code == 403
     raised = {"memberships": [{"site": None, "role": "administrator"}]}
     assert own("PATCH", f"/operators/{here['id']}", raised).status_code == 403
     foreign = {"memberships": [{"site": other_site, "role": "operator"}]}

@@ -29,6 +29,7 @@ RIGHTS = {
         GET /<site>/visitors/<visitor_id>/timeline GET /<site>/visitors/<visitor_id>/why/<rule_id>
         GET /<site>/visitors/<visitor_id>/happened GET /<site>/inbox/<conversation_id>/products GET /<site>/account
         POST /<site>/account/name POST /<site>/account/password POST /<site>/account/sessions POST /<site>/push/off
+        POST /<site>/account/photo
         POST /<site>/segments/check GET /<site>/settings/chat GET /<site>/settings/departments
         GET /<site>/settings/departments/<department_id> GET /<site>/settings/hours GET /<site>/settings/policy
         GET /<site>/settings/replies GET /<site>/settings/stages
@@ -88,6 +89,7 @@ FORMS: dict[str, dict[str, str]] = {
     "<operator_id>": {"name": "Theirs", "role": "administrator"},
     "/access": {"what": "remove", "sure": "yes"},
     "/account/name": {"name": "Theirs"},
+    "/account/photo": {"away": "yes"},
 }
 """What is sent where it would change something, by how the address ends."""
 

@@ -109,6 +109,13 @@ def test_an_operator_logs_in_sees_what_a_visitor_says_and_answers(page: Page, ch
     page.get_by_label("Back to the list").click()
     expect(page.locator(".thread-pane")).to_be_hidden()
     expect(page.locator(".list-pane")).to_be_visible()
+    page.goto(page.url.partition("/inbox")[0] + "/account")
+    # The screen is no square: what is sent has been cropped.
+    screen = {"name": "me.png", "mimeType": "image/png", "buffer": page.screenshot()}
+    page.get_by_label("A picture of you").set_input_files(screen)  # type: ignore[arg-type]
+    expect(page.get_by_text("Saved.")).to_be_visible(timeout=SOON)
+    photo = page.locator(".photo-now img")
+    assert photo.evaluate("(e) => [e.naturalWidth, e.naturalHeight]") == [256, 256]
 
 
 def test_what_a_visitor_writes_into_everything_runs_nowhere(page: Page, chimein: Stack, shop: Shop) -> None:

@@ -1,6 +1,7 @@
 """In a real browser against a real `chimein up`: a visitor and an operator talk, with files, marks, and an end."""
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -182,3 +183,21 @@ def test_who_finds_nobody_there_leaves_an_address_and_an_answer_comes_by_a_poll(
     site.note = {"id": "conversation", "user_id": None, "unread": [], "talks": [stand]}
     site.note["anonymous_id"] = who["anonymousId"]
     expect(page.locator(".said")).to_have_text(["YouAnybody there?", "Anna · Mar 1Now there is"], timeout=30_000)
+
+
+def test_a_photo_is_shown_beside_the_name_and_where_it_cannot_be_the_initial(site: Site, visitor: Visitor) -> None:
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    visitor.context.route(
+        "**/photos/there", lambda route: route.fulfill(body=b64decode(pixel), content_type="image/png")
+    )
+    spoken = talk(2, "operator", "Hello", photo=f"{site.sdk}/photos/there")
+    site.config |= {"chat": True}
+    site.talks = [thread(talk(1, "visitor", "Hello"), spoken, photo=f"{site.sdk}/photos/gone")]
+    page = visitor.open(site.page("/a", "<main><h1>Shop</h1></main>"))
+    page.locator(".launcher").click()
+    expect(page.locator(".said .face img")).to_be_visible()
+    assert page.locator(".said .face img").evaluate("(e) => e.complete && e.naturalWidth === 1 && e.width === 20")
+    face = page.locator("header .face")
+    expect(face.locator("img")).to_have_count(0)
+    assert face.evaluate("(e) => getComputedStyle(e, '::before').content") == '"A"'
+    no_violations(page)

@@ -99,6 +99,7 @@ PAGES: dict[str, tuple[set[str], dict[str, str] | None]] = {
     "revoke_token": (ADMINISTER, {}),
     "account": (READ, None),
     "account_name": (READ, {"name": "Anna"}),
+    "account_photo": (READ, {"away": "yes"}),
     "account_password": (READ, {}),
     "end_sessions": (READ, {}),
 }

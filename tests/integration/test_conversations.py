@@ -75,7 +75,7 @@ def test_an_answer_reaches_the_page_and_the_desk_at_once(each_shop: Shop) -> Non
     shop = each_shop
     with shop.rt.db.begin() as connection:
         row = {"id": ANNA.id, "email": "anna@shop.example", "name": "Anna", "created_at": 1, "updated_at": 1}
-        connection.execute(tables.operators.insert().values(row))
+        connection.execute(tables.operators.insert().values(row | {"photo": "f" * 64}))
         assert operators.names(connection, [str(ANNA.id)]) == {ANNA.id: "Anna"}
     desk = shop.rt.live.subscribe([desk_of(shop.site.id)])
     browser = shop.rt.live.subscribe([anonymous_visitor(shop.site.id, "ann")])
@@ -91,6 +91,12 @@ def test_an_answer_reaches_the_page_and_the_desk_at_once(each_shop: Shop) -> Non
     note = browser.next(5)
     assert note is not None
     assert (note["event"], note["anonymous_id"], note["data"]["name"]) == ("part", "ann", "Anna")
+    photo = f"{shop.rt.settings.public_url}/photos/{'f' * 64}"
+    [thread] = page(shop, anonymousId="ann")["conversations"]
+    assert [(thread["operator"], thread["photo"]), [each["photo"] for each in thread["parts"]]] == [
+        ("Anna", photo),
+        [None, photo],
+    ]
     assert (after.waiting_since, after.answered_at, after.assignee_id) == (None, shop.clock(), ANNA.id)
     converse.say(shop.rt, shop.site, found.id, "Says she is angry", ANNA, kind="note")
     assert [each["text"] for each in page(shop, anonymousId="ann")["conversations"][0]["parts"]] == [

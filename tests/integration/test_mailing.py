@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from backend.app import create_app
 from backend.channels.email import EmailChannel
 from backend.channels.email.smtp import Timeouts
 from backend.domain.attachment import LARGEST
@@ -171,7 +172,7 @@ def test_what_was_not_seen_goes_out_once_with_what_was_said_before(each_shop: Sh
     assert str(mail["From"]) == '"Anna (Shop)" <hello@shop.example>'
     assert re.fullmatch(r"reply\+[a-z2-7]{32}@in\.shop\.example", address(mail))
     assert len(address(mail).split("@")[0]) <= 64
-    assert (mail["Auto-Submitted"], mail["List-Unsubscribe"]) == (None, None)
+    assert mail["Auto-Submitted"] is None
     assert post.envelopes == [(address(mail), [ADA])], "what cannot be delivered comes back there"
     assert re.search(r"https://chat\.shop\.example/t/[\w-]+", plain)
     assert told(shop, conversation) == ["mailed"]
@@ -213,6 +214,44 @@ def test_seen_at_the_last_moment_it_does_not_leave(shop: Shop, post: MailServer)
     see(shop.rt, Viewer(shop.site, "ann", "ada"), conversation.id, 2)
     assert sender.send() == 0
     assert post.mails == []
+
+
+def test_whoever_wants_no_more_mails_of_a_conversation_gets_none_until_they_ask(
+    each_shop: Shop, post: MailServer
+) -> None:
+    shop = each_shop
+    conversation, mail = out(shop, post)
+    [link] = re.findall(r"https://chat\.shop\.example(/m/[\w-]+)", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert (mail["List-Unsubscribe"], mail["List-Unsubscribe-Post"]) == (
+        f"<https://chat.shop.example{link}>",
+        "List-Unsubscribe=One-Click",
+    )
+    client = create_app(shop.rt.settings, runtime=shop.rt).test_client()
+    assert "Stop these mails" in client.get(link).text
+    assert told(shop, conversation) == ["mailed"], "looking changes nothing"
+    converse.say(shop.rt, shop.site, conversation.id, "In red too", ANNA)
+    shop.clock.forward(minutes=6)
+    sender = mailer(shop, post.url)
+    assert sender.promise() == 1
+    for _ in range(2):
+        answer = client.post(link, data={"List-Unsubscribe": "One-Click"})
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert told(shop, conversation) == ["mailed", "mails_off"], "once, however often they press"
+    assert sender.turn() == 0, "what waited neither"
+    shop.send(chat("And in blue?", userId="ada"))
+    converse.say(shop.rt, shop.site, conversation.id, "Yes", ANNA)
+    shop.clock.forward(minutes=6)
+    assert [sender.turn(), len(post.mails)] == [0, 1], "a new word turns nothing on"
+    assert "Mails are on again" in client.post(link, data={"wish": "again"}).text
+    shop.clock.forward(minutes=6)
+    assert sender.turn() == 0, "what was not wanted is not made up for"
+    converse.say(shop.rt, shop.site, conversation.id, "Still there?", ANNA)
+    shop.clock.forward(minutes=6)
+    assert [sender.turn(), told(shop, conversation)[-2:]] == [1, ["mails_on", "mailed"]]
+    read = re.search(r"/t/([\w-]+)", mail.get_body(("plain",)).get_content())[1]  # type: ignore[union-attr,index]
+    for token in (read, link[3:-1], link[3:] + "x", "x" * 2_000):
+        assert client.post(f"/m/{token}").status_code == 404
+    assert client.get(f"/t/{link[3:]}").status_code == 404, "it opens no conversation"
 
 
 def test_while_the_mail_server_is_down_it_waits_and_then_goes_once(shop: Shop, post: MailServer) -> None:

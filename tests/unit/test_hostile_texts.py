@@ -56,6 +56,7 @@ def test_a_mail_of_a_talk_quotes_what_was_said_and_does_nothing_else(payload: st
         new=[line],
         before=[Line(name=None, text=payload, at=AT, files=[payload]), line],
         link="https://chat.example/t/abc",
+        off="https://chat.example/m/abc",
         reply_to="reply+abc@chat.example",
         earlier=[],
         locale=payload,
@@ -72,7 +73,7 @@ def test_a_mail_of_a_talk_quotes_what_was_said_and_does_nothing_else(payload: st
     tags = Tags(html).found
     assert not {tag for tag, _ in tags} & {"script", "img", "iframe", "form", "object", "svg"}
     assert len([tag for tag, _ in tags if tag == "h1"]) == 1
-    assert {attributes["href"] for tag, attributes in tags if tag == "a"} == {talk.link}
+    assert {attributes["href"] for tag, attributes in tags if tag == "a"} == {talk.link, talk.off}
     assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
     assert "49" not in re.findall(r"'(\d+)|\$(\d+)", html)
 

@@ -20,6 +20,7 @@ TALK = Talk(
     new=[Line(name="Anna", text="It is.", at=AT)],
     before=[Line(name=None, text="Is it in stock?", at=AT)],
     link="https://chat.shop.example/t/x",
+    off="https://chat.shop.example/m/x",
     reply_to="reply+" + "a" * 32 + "@in.shop.example",
     earlier=["a" * 32, "<answer@example.com>"],
     locale="en",
@@ -27,7 +28,7 @@ TALK = Talk(
 )
 HEADERS = {
     *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References"),
-    *("X-Auto-Response-Suppress", "MIME-Version", "Content-Type"),
+    *("List-Unsubscribe", "List-Unsubscribe-Post", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"),
 }
 
 

@@ -42,8 +42,9 @@ class Talk:
     """A mail that carries on a conversation.
 
     `new` are the parts that it is about, `before` the ones before. `reply_to` is the address for answers, and for what
-    cannot be delivered; `earlier` are the Message-IDs of the thread, in order, and without angle brackets where they
-    are ours. A person wrote it, so it does not say that it was made by a machine (RFC 3834).
+    cannot be delivered; `off` leads to where these mails are turned off; `earlier` are the Message-IDs of the thread,
+    in order, and without angle brackets where they are ours. A person wrote it, so it does not say that it was made by
+    a machine (RFC 3834).
     """
 
     id: str
@@ -54,6 +55,7 @@ class Talk:
     new: Sequence[Line]
     before: Sequence[Line]
     link: str
+    off: str
     reply_to: str | None
     earlier: Sequence[str]
     locale: str | None
@@ -79,6 +81,8 @@ def write_talk(talk: Talk, sender: Sender) -> Letter:
     if earlier:
         mail["In-Reply-To"] = earlier[-1]
         mail["References"] = " ".join(earlier)
+    mail["List-Unsubscribe"] = f"<{talk.off}>"
+    mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     told: dict[str, Any] = {
         "language": language,
@@ -88,6 +92,7 @@ def write_talk(talk: Talk, sender: Sender) -> Letter:
         "new": [_shown(each, texts, talk.zone) for each in talk.new],
         "before": [_shown(each, texts, talk.zone) for each in talk.before],
         "link": talk.link,
+        "off": talk.off,
         "how": texts["answer" if talk.reply_to is not None else "answer_link"],
         "site": site,
     }
@@ -132,7 +137,7 @@ def _plain(told: Mapping[str, Any]) -> str:
         for part in told["before"]:
             quoted = [f"> {line}" for line in [*part["lines"], *_files(part, texts)]]
             blocks.append("\n".join([f"> {part['name']}, {part['at']}:", *quoted]))
-    blocks.append(told["site"])
+    blocks.append(f"{told['site']}\n{texts['off']}: {told['off']}")
     return "\n\n".join(blocks) + "\n"
 
 

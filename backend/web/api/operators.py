@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.domain.operator import EVERY_SITE, Membership
-from backend.pipeline import log_in, staff
-from backend.schemas.operator import InvitedOut, OperatorIn, OperatorOut, OperatorPatch, operator_view
+from flask import request
+
+from backend.domain.operator import EVERY_SITE, Membership, Operator
+from backend.domain.photo import LARGEST
+from backend.pipeline import log_in, portray, staff
+from backend.schemas.operator import InvitedOut, OperatorIn, OperatorOut, OperatorPatch, PhotoOut, operator_view
 from backend.schemas.page import PageQuery, page_of, read_cursor
 from backend.storage import operators
 from backend.web.api.blueprint import Blueprint
@@ -34,7 +37,7 @@ def list_all_operators(query: Mapping[str, Any]) -> dict[str, Any]:
     own, after = principal().site_id, read_cursor(query.get("cursor"), int, str)
     with runtime().db.read() as conn:
         found = operators.list_operators(conn, site_id=own, limit=query["limit"] + 1, after=after)
-    return page(found, query["limit"], lambda each: operator_view(staff.seen(own, each)), operators.place)
+    return page(found, query["limit"], lambda each: _view(staff.seen(own, each)), operators.place)
 
 
 @blueprint.route("/operators", methods=["POST"])
@@ -49,7 +52,7 @@ def invite_an_operator(body: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = _memberships(body["memberships"])
     made, text = staff.invite(runtime(), principal().site_id, body["email"], body["name"], given)
-    return operator_view(made) | {"link": log_in.link_to(runtime(), text)}
+    return _view(made) | {"link": log_in.link_to(runtime(), text)}
 
 
 @blueprint.route("/operators/<operator_id>", methods=["GET"])
@@ -57,7 +60,7 @@ def invite_an_operator(body: Mapping[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, OperatorOut)
 def show_an_operator(operator_id: str) -> dict[str, Any]:
     """Show an operator"""
-    return operator_view(staff.find(runtime(), principal().site_id, operator_id))
+    return _view(staff.find(runtime(), principal().site_id, operator_id))
 
 
 @blueprint.route("/operators/<operator_id>", methods=["PATCH"])
@@ -80,7 +83,7 @@ def change_an_operator(body: Mapping[str, Any], operator_id: str) -> dict[str, A
         disabled=body.get("disabled"),
         reset=bool(body.get("reset")),
     )
-    return operator_view(after) | {"link": None if text is None else log_in.link_to(rt, text)}
+    return _view(after) | {"link": None if text is None else log_in.link_to(rt, text)}
 
 
 @blueprint.route("/operators/<operator_id>", methods=["DELETE"])
@@ -94,6 +97,44 @@ def remove_an_operator(operator_id: str) -> None:
     administrator of one site takes away what they are on that site.
     """
     staff.remove(runtime(), principal().site_id, operator_id)
+
+
+@blueprint.route("/operators/<operator_id>/photo", methods=["PUT"])
+@blueprint.allow("administer")
+@blueprint.described(
+    requestBody={
+        "description": "The picture itself: JPEG, PNG or WebP, 200 kB, 1024 pixels a side; square ones look best.",
+        "required": True,
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+)
+@blueprint.response(200, PhotoOut)
+def give_an_operator_a_photo(operator_id: str) -> dict[str, Any]:
+    """Give an operator a photo
+
+    Visitors and colleagues see it beside their name, and it lies open to everybody who knows its address. Where they
+    are something on other sites too, only an administrator of every site may.
+    """
+    rt = runtime()
+    found = staff.wholly(rt, principal().site_id, operator_id)
+    request.max_content_length = LARGEST + 1
+    return {"photo": portray.address_of(rt, portray.portray(rt, found.id, request.get_data(cache=False)))}
+
+
+@blueprint.route("/operators/<operator_id>/photo", methods=["DELETE"])
+@blueprint.allow("administer")
+@blueprint.response(204)
+def take_an_operators_photo_away(operator_id: str) -> None:
+    """Take an operator's photo away
+
+    Its address leads nowhere at once; browsers that have seen it may keep it.
+    """
+    rt = runtime()
+    portray.hide(rt, staff.wholly(rt, principal().site_id, operator_id).id)
+
+
+def _view(operator: Operator) -> dict[str, Any]:
+    return operator_view(operator, portray.address_of(runtime(), operator.photo))
 
 
 def _memberships(told: Sequence[Mapping[str, Any]]) -> list[Membership]:

@@ -147,6 +147,8 @@ def _event(part: Part, who: str, names: Mapping[str, str]) -> str:
         return f"{who} gave {told.get('rating')} of 5" + (f": {part.text}" if part.text else "")
     if what == "state":
         return f"{by}: {to}"
+    if "to" not in told:
+        return f"{by}: {str(what).replace('_', ' ')}"
     if isinstance(to, list):
         to = ", ".join(map(str, to))
     return f"{by}: {what} {names.get(str(to), to) if to else 'nobody' if what == 'assigned' else 'none'}"

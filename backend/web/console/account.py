@@ -1,11 +1,12 @@
-"""An operator's own page: their name, their password, and where they are logged in."""
+"""An operator's own page: their name and photo, their password, and where they are logged in."""
 
 from flask import request
 
 from backend.domain.operator import SHORTEST_PASSWORD
+from backend.domain.photo import LARGEST, SIDE
 from backend.domain.site import Site
 from backend.errors import ChimeinError, Invalid
-from backend.pipeline import log_in
+from backend.pipeline import log_in, portray
 from backend.storage import console_sessions, operators
 from backend.web.console import guard
 from backend.web.console.forms import KEPT, Form, typed, wrong
@@ -13,7 +14,7 @@ from backend.web.console.login import name_of
 from backend.web.console.site_pages import Answer, address, page, redirected, show
 from backend.web.context import runtime
 
-PLACES = {"name": "name", "before": "before", "password": "password"}
+PLACES = {"name": "name", "photo": "photo", "before": "before", "password": "password"}
 
 
 @page("/account")
@@ -35,6 +36,7 @@ def _account(site: Site, form: Form) -> str:
         membership=seat.on(site.id),
         sessions=[(_browser(each.agent), each, mine is not None and each.digest == mine.digest) for each in sessions],
         shortest=SHORTEST_PASSWORD,
+        side=SIDE,
     )
 
 
@@ -48,6 +50,21 @@ def account_name(*, site: Site) -> Answer:
         return _account(site, wrong(error.errors, PLACES))
     with rt.db.begin() as connection:
         operators.rename(connection, seat.id, name, rt.clock())
+    return redirected(address("account", done="saved"))
+
+
+@page("/account/photo", methods=("POST",))
+def account_photo(*, site: Site) -> Answer:
+    """Changes the photo that visitors and colleagues see, or (with `away`) takes it away."""
+    rt, seat = runtime(), guard.seat()
+    if "away" in request.form:
+        portray.hide(rt, seat.id)
+        return redirected(address("account", done="saved"))
+    sent = request.files.get("photo")
+    try:
+        portray.portray(rt, seat.id, b"" if sent is None else sent.read(LARGEST + 1))
+    except ChimeinError as error:
+        return _account(site, wrong(error.errors or {"photo": [error.message]}, PLACES))
     return redirected(address("account", done="saved"))
 
 

@@ -102,7 +102,7 @@ def _principal(operator: Operator, site_id: str) -> Principal:
 def speaker() -> Speaker:
     """Whoever asks, as who speaks in conversations."""
     operator = seat()
-    return Speaker(operator.id, operator.name)
+    return Speaker(operator.id, operator.name, operator.photo)
 
 
 def check_form() -> None:

@@ -7,6 +7,7 @@ from flask import g
 
 from backend.domain.conversation import Conversation, Part
 from backend.domain.operator import Operator
+from backend.domain.photo import Face
 from backend.domain.profile import Profile
 from backend.domain.site import Site
 from backend.pipeline import access
@@ -66,11 +67,11 @@ def colleagues(connection: Connection, site: Site) -> list[Operator]:
     return sorted(fit, key=lambda each: each.name.casefold())
 
 
-def speakers(connection: Connection, conversation: Conversation, parts: Iterable[Part]) -> dict[str, str]:
-    """The names of the operators who speak in these parts, or are named by their events, by id."""
+def speakers(connection: Connection, conversation: Conversation, parts: Iterable[Part]) -> dict[str, Face]:
+    """The names and photos of the operators who speak in these parts, or are named by their events, by id."""
     ids = {each.author_id for each in parts if each.author == "operator"} | {conversation.assignee_id}
     ids |= {each.content.get("to") for each in parts if each.content.get("event") == "assigned"}
-    return operators.names(connection, {each for each in ids if isinstance(each, str)})
+    return operators.faces(connection, {each for each in ids if isinstance(each, str)})
 
 
 def looked(site: Site, visitor_ids: Iterable[str], where: str) -> None:

@@ -137,8 +137,10 @@ def _whole(site: Site, conversation_id: str) -> dict[str, Any]:
 def _naming(connection: Connection, site: Site, talk: Conversation, found: list[Part]) -> dict[str, Any]:
     """What parts need to be shown: who spoke, what departments are called, which are one's own to change."""
     me, now = guard.seat().id, runtime().clock()
+    faces = people.speakers(connection, talk, found)
     return {
-        "names": people.speakers(connection, talk, found),
+        "names": {operator_id: each.name for operator_id, each in faces.items()},
+        "photos": {operator_id: each.photo for operator_id, each in faces.items()},
         "groups": {each.id: each.name for each in departments.list_departments(connection, site.id)},
         "mine": {
             each.number

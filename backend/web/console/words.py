@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import url_for
 from markupsafe import Markup
 
 from backend.domain.conversation import Part, refused_of, stranger_of
@@ -113,15 +114,23 @@ def by_mail(part: Part) -> str:
         "mail_delayed": f"The mail to {to} is late{why}",
         "mail_automatic": f"An automatic reply came from {sender or 'their mailbox'}{said}",
         "mail_loop": f"A mail that is no answer came from {sender or 'a machine'}{said}",
+        "mails_off": "They want no more mails about this conversation",
+        "mails_on": "They want mails about this conversation again",
         "mail_empty": f"An empty mail came from {sender or 'them'}",
     }
     return lines.get(str(told.get("event")), "")[:600]
+
+
+def photo_at(digest: str) -> str:
+    """Where the console finds a photo: on its own host, whatever that is called."""
+    return url_for("photos.show", digest=digest)
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "by_mail": by_mail,
     "exact": exact,
+    "photo_at": photo_at,
     "initials": initials,
     "linked": linked,
     "refused": refused,

@@ -57,6 +57,7 @@ def _talk() -> None:
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.Column("mailed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("mail_due_at", sa.BigInteger(), nullable=True),
+        sa.Column("mails_off_at", sa.BigInteger(), nullable=True),
         sa.Column("routed_at", sa.BigInteger(), nullable=True),
         sa.Column("rating", sa.Integer(), nullable=True),
         sa.Column("remark", sa.Text(), nullable=True),

@@ -1,6 +1,7 @@
 // One thing said, as an element: whatever it holds gets into the page as text, links lead only where links may lead.
 import { makeAnswers } from '../answers.js';
 import { h, icon, picture, safeUrl } from '../dom.js';
+import { makeFace } from './face.js';
 import { FILE } from './icons.js';
 import { when } from './moments.js';
 
@@ -19,7 +20,7 @@ export function makeEntry(entry, words, { clicked, pressed }) {
     'div',
     { class: `said${own ? ' own' : ''}${gone ? ' gone' : ''}`, 'data-id': entry.key },
     named && !gone
-      ? h('span', { class: 'name', dir: 'auto' }, `${by} · ${when(part.at)}`)
+      ? h('span', { class: 'name' }, part.author === 'operator' && makeFace(by, part.photo, 'face tiny'), h('span', { dir: 'auto' }, `${by} · ${when(part.at)}`))
       : h('span', { class: 'unseen' }, by),
     !own && picture(item),
     item.title && h('p', { class: 'title', dir: 'auto' }, item.title),

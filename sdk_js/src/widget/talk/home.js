@@ -1,5 +1,6 @@
 // Home: the conversations so far, and the way to say something.
-import { BUBBLE, h, icon } from '../dom.js';
+import { h } from '../dom.js';
+import { makeFace } from './face.js';
 import { when } from './moments.js';
 
 const SHOWN = 20;
@@ -27,7 +28,7 @@ export function makeHome({ words, model, talks, open, promise }) {
       h(
         'button',
         { class: unread ? 'talk fresh' : 'talk', type: 'button', click: () => open(each.id) },
-        h('span', { class: 'face' }, each.operator ? [...name.trim()][0].toUpperCase() : icon(BUBBLE, 20)),
+        makeFace(each.operator, each.photo),
         h(
           'span',
           { class: 'words' },

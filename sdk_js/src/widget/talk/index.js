@@ -1,7 +1,8 @@
 // The panel: home with what was said before, one conversation at a time, and what belongs to it. Fetched when it is opened.
 import { ARROW_BACK, BELL, BELL_OFF } from './icons.js';
-import { BUBBLE, CROSS, focus, h, icon } from '../dom.js';
+import { CROSS, focus, h, icon } from '../dom.js';
 import { makeAsk } from './ask.js';
+import { makeFace } from './face.js';
 import { makeHome } from './home.js';
 import { makeModel } from './model.js';
 import { makeStyle } from './style.js';
@@ -18,7 +19,8 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
   let view; // one conversation
 
   const back = button('back', ARROW_BACK, words.back, goHome);
-  const face = h('span', { class: 'face' }, icon(BUBBLE, 20));
+  let face = makeFace();
+  let faced = ''; // whom it shows
   const title = h('h2', { class: 'title', dir: 'auto' }, words.chat);
   const state = h('span', { class: 'under', dir: 'auto' });
   const bell = button('bell', store.read('muted') ? BELL_OFF : BELL, words.sound, mute);
@@ -52,9 +54,13 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
 
   const atDesk = () => config.desk || {};
 
-  function head(operator, online) {
+  function head({ operator, photo }, online) {
     title.textContent = operator || words.chat;
-    face.replaceChildren(operator ? [...operator.trim()][0].toUpperCase() : icon(BUBBLE, 20));
+    if (faced !== (faced = `${operator} ${photo}`)) {
+      const before = face;
+      face = makeFace(operator, photo);
+      before.replaceWith(face);
+    }
     state.textContent = online ? words.online : repliesIn(words, atDesk().replies_in);
     state.classList.toggle('online', !!online);
   }
@@ -84,7 +90,7 @@ window.chimein.talk(({ base, words: spoken, context, store, root, thread, talks,
     if (!element.isConnected && !(home || view)) return;
     if (home) home.refresh();
     if (view) view.refresh();
-    head(view && view.operator(), atDesk().online);
+    head(view ? view.found() : {}, atDesk().online);
     on.changed();
   }
 

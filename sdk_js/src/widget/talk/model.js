@@ -61,7 +61,7 @@ export function makeModel({ context, thread, talks, changed, done }) {
       conversations = [found, ...conversations.filter((each) => each !== found)];
     }
     if (told.author === 'operator') {
-      found.operator = told.name || found.operator;
+      if (told.name) Object.assign(found, { operator: told.name, photo: told.photo });
       found.read = Math.max(found.read, told.number);
     }
     settle();

@@ -11,7 +11,11 @@ const STYLE = `
 .panel .under { color: var(--muted); font-size: 13px; line-height: 1.3; }
 .panel .under:empty { display: none; }
 .panel .under.online::before { content: ""; display: inline-block; width: 8px; height: 8px; margin-inline-end: 6px; border-radius: 50%; background: #1f9d61; }
-.panel .face { font-weight: 650; }
+.panel .face { position: relative; font-weight: 650; overflow: hidden; }
+.face[data-letter]:not(.shown)::before { content: attr(data-letter); }
+.face.shown { background: var(--soft); }
+.face img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; }
+.face.tiny { width: 20px; height: 20px; font-size: 11px; }
 .panel [dir=rtl] .back svg, .root[dir=rtl] .back svg { transform: scaleX(-1); }
 .inside, .view { flex: 1; min-height: 0; display: flex; flex-direction: column; }
 .muted { color: var(--muted); }
@@ -41,7 +45,7 @@ input { font: inherit; color: inherit; margin: 0; }
 .said.gone { background: none; color: var(--muted); border: 1px dashed var(--line); font-size: 14px; }
 .said .body:empty { display: none; }
 .said a:not(.button) { color: inherit; text-underline-offset: 2px; }
-.said .name { color: var(--muted); font-size: 12px; line-height: 1.3; }
+.said .name { display: flex; gap: 6px; align-items: center; color: var(--muted); font-size: 12px; line-height: 1.3; }
 .said .mark { font-size: 12px; color: var(--muted); justify-self: end; }
 .said.own .mark { color: inherit; }
 .said .picture { border-radius: 10px; max-height: 220px; width: 100%; }

@@ -111,7 +111,7 @@ export function makeView({ id, words, context, store, model, thread, talks, on, 
     let next = log.firstChild;
     entries.forEach((entry) => {
       const { part, item } = entry;
-      const signature = JSON.stringify([item.body, item.answered, part && [part.edited, part.deleted, part.name]]);
+      const signature = JSON.stringify([item.body, item.answered, part && [part.edited, part.deleted, part.name, part.photo]]);
       const known = elements.get(entry.key);
       if (!known || known[0] !== signature) {
         const made = makeEntry(entry, words, { clicked: on.clicked, pressed });
@@ -167,7 +167,7 @@ export function makeView({ id, words, context, store, model, thread, talks, on, 
     field: composer.field,
     refresh,
     id: () => conversation,
-    operator: () => ((conversation && model.find(conversation)) || {}).operator,
+    found: () => (conversation && model.find(conversation)) || {},
     /** An operator is typing, or (null) has said it. */
     typing(name) {
       clearTimeout(timer);
