@@ -79,7 +79,7 @@ def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
         told=told,
         stored=stored,
         names=names,
-        people=[(each.id, called(each)) for each in lately],
+        people=[(each.user_id or each.id, called(each)) for each in lately],
     )
 
 

@@ -83,7 +83,7 @@
       if (list.length > 1) box.append(make("select", { class: "mode", "aria-label": "How conditions go together", onchange: (e) => { keep(list, e.target.value); changed(); } }, ...options([["all", "All of these hold"], ["any", "Any of these holds"]], mode)));
       list.forEach((each, place) => box.append(row(each, single ? path : `${path}.${mode}.${place}`, (next) => { list[place] = next; if (single) set(path, next); else keep(list); changed(true); }, () => { list.splice(place, 1); keep(list); changed(); })));
       const add = (text, fresh) => make("button", { type: "button", class: "button small", onclick: () => { keep([...list, fresh]); changed(); } }, text);
-      box.append(make("div", { class: "toolbar" }, add("Field", { field: "profile.stage", op: "eq", value: "cart" }), ...(box.dataset.only !== "fields" ? [add("Event", { performed: "Order Completed", within: "30d" })] : []), ...(box.dataset.only !== "fields" && Object.keys(told.segments).length ? [add("Segment", { segment: Object.keys(told.segments)[0] })] : [])));
+      box.append(make("div", { class: "toolbar" }, add("+ Field", { field: "profile.stage", op: "eq", value: "cart" }), ...(box.dataset.only !== "fields" ? [add("+ Event", { performed: "Order Completed", within: "30d" })] : []), ...(box.dataset.only !== "fields" && Object.keys(told.segments).length ? [add("Segment", { segment: Object.keys(told.segments)[0] })] : [])));
     }
 
     // -- keeping form and JSON the same -------------------------------------------------------------------------------

@@ -49,6 +49,8 @@
       if (text === shown && !more) return; // nothing is new
       shown = text;
       made.innerHTML = text;
+      const views = $("template", made);
+      if (views) { $("#views").innerHTML = views.innerHTML; views.remove(); }
       if (more > $$(".talk", made).length) {
         const fresh = new Set($$(".talk", made).map((each) => each.id));
         const rest = $$(".talk", list).filter((each) => !fresh.has(each.id)).slice(0, more);
@@ -238,7 +240,7 @@
     spoken.add(note.conversation.id);
     if (!here || note.conversation.id !== here.dataset.id) return;
     if (note.again) replace(note.part.number).catch(() => {}); else more();
-    if (note.part.kind === "event") head();
+    if (note.part.kind === "event" || note.part.author === "operator") head(); // an answer assigns it
     if (note.part.author === "visitor") { hush("visitor"); htmx.trigger("#card", "refresh"); }
     else if (note.part.author === "operator") hush("operator");
   });
@@ -525,6 +527,7 @@
     const end = body.selectionStart, begin = end - told[1].length - 1;
     body.setRangeText(reply.person ? "@" + reply.person + " " : reply.text, begin, end, "end");
     close();
+    if (reply.problem) $("#composer-said").textContent = reply.problem;
     body.focus();
   }
   function close() {
