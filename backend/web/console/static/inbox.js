@@ -114,11 +114,16 @@
     days();
     const parts = $("#parts");
     parts.scrollTop = parts.scrollHeight;
+    atEnd = true;
     document.title = here.dataset.title + " · chimein";
     restore();
     seen();
   }
   window.addEventListener("popstate", () => location.reload());
+  // A picture that comes late pushes nothing out of sight: who was at the end stays there.
+  let atEnd = true;
+  document.addEventListener("scroll", ({ target }) => { if (target.id === "parts") atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 120; }, true);
+  document.addEventListener("load", ({ target }) => { const parts = $("#parts"); if (atEnd && parts && parts.contains(target)) parts.scrollTop = parts.scrollHeight; }, true);
 
   function last() {
     const found = $$("#parts [data-number]");
