@@ -63,6 +63,7 @@ def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
     names = names_of(site, events=True)
     with runtime().db.read() as connection:
         lately = visitor_lists.find(connection, site.id, limit=PEOPLE)
+    lately = sorted(lately, key=lambda each: each.user_id is None)  # whose name fills a text in come first
     told = {
         **names.told,
         "rule": document,

@@ -46,6 +46,7 @@ ICONS = {
     "Message Clicked": "rules",
 }
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
     """One way to name or reach them, and where it is from, in words."""
