@@ -204,6 +204,7 @@ def _reentry_gate(rule: CompiledRule, entered: list[Enrolment], trigger: Event |
         held = next(each for each in entered if each.waiting and each.key == key)
         why = f" ({held.deferred})" if held.deferred else ""
         return Gate("reentry", False, denial, f"An enrolment waits until {written(held.due_at)}{why}.")
-    told = f"Entered {len(entered)} times; the last ended as {last.outcome}"
+    times = "Entered once; it" if len(entered) == 1 else f"Entered {len(entered)} times; the last"
+    told = f"{times} ended as {last.outcome}"
     told += f" ({last.reason})." if last.reason else "."
     return Gate("reentry", denial is None, denial, told)

@@ -24,7 +24,7 @@ def snippet(write_key: str, host: str = "") -> Markup:
     """
     source = stub()
     # Markup.format escapes the key; the stub is our own build and stands as it is, or its hash would not fit.
-    inline = Markup("<script>{}</script>").format(Markup(source)) if source else Markup("")  # noqa: S704
+    inline = Markup("<script>{}</script>\n").format(Markup(source)) if source else Markup("")  # noqa: S704
     return inline + Markup('<script async src="{}/chimein.js" data-key="{}"></script>').format(host, write_key)
 
 

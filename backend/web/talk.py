@@ -14,6 +14,7 @@ from flask import Blueprint, Response, jsonify, make_response, redirect, render_
 from backend.channels.email.talk_texts import page_texts
 from backend.domain.calendar import zone_of
 from backend.domain.conversation import Part, files_of, stranger_of
+from backend.domain.offer import offers_of, priced
 from backend.errors import ChimeinError, Forbidden, Invalid, Malformed, Unauthorized
 from backend.pipeline.attach import address_of
 from backend.pipeline.mail_in import take
@@ -81,6 +82,7 @@ def _page(found: Resumed) -> Response:
             "text": texts["taken_back"] if each.deleted_at else each.text,
             "title": str(each.content.get("title") or "") if each.author == "rule" else "",
             "gone": each.deleted_at is not None,
+            "offers": [(offer, priced(offer)) for offer in offers_of(each.content)],
             "files": [
                 {"name": file["name"], "url": address_of(runtime(), file["id"], file["name"])}
                 for file in files_of(each)

@@ -11,6 +11,7 @@ from flask import Flask
 
 from backend.domain.conversation import Conversation, Part
 from backend.domain.notice import subscription_id
+from backend.domain.reply_address import Link, seal_link
 from backend.pipeline import log_in
 from backend.pipeline.stock_up import stock_up
 from backend.pipeline.tell import desk_of
@@ -125,6 +126,12 @@ def test_products_are_suggested_and_stand_in_the_reply_as_they_were(
     assert 'src="https://cdn.example/filter.png"' in shown.text
     assert "img-src 'self' data: https:" in shown.headers["Content-Security-Policy"]
     assert "https:;" not in anna.get(f"/{site}/live").headers["Content-Security-Policy"], "there alone"
+    link = Link(site_id=site, conversation_id=talk.id, expires_at=rt.clock() + timedelta(days=1))
+    private = anna.client.get("/t/" + seal_link(rt.settings.secret_key, link))
+    assert private.status_code == 200
+    check_inert(private.text)
+    assert 'href="https://shop.example/kettle"' in private.text, "the private page shows them too"
+    assert "49.90 EUR" in private.text
 
 
 def test_who_is_mentioned_in_a_note_is_called_and_marked(

@@ -275,7 +275,15 @@ def test_a_conversation_is_given_to_a_colleague_with_a_note_and_to_nobody_else(
     assert "Please look" in [each.text for each in said if each.kind == "note"]
     views = {"mine": 1, "unassigned": 0, "all": 1, group.id: 1}
     for view, number in views.items():
-        assert bert.get(f"/{site}/inbox/list?view={view}").text.count('class="talk ') == number, view
+        listed = bert.get(f"/{site}/inbox/list?view={view}").text
+        assert listed.count('class="talk ') == number, view
+        counted = listed.partition("<template>")[2]
+        assert re.findall(r"(All|Mine|Unassigned|Returns)(?: <small>(\d+))?", counted) == [
+            ("All", "1"),
+            ("Mine", "1"),
+            ("Unassigned", ""),
+            ("Returns", "1"),
+        ], "the tabs' numbers come along"
     assert bert.get(f"/{site}/inbox/list?state=closed").text.count('class="talk ') == 0
     assert bert.get(f"/{site}/inbox/list?q=please+LOOK").text.count('class="talk ') == 1
     log_in.disable(rt, bert.operator.id)

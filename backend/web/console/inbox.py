@@ -79,7 +79,7 @@ def inbox(*, site: Site) -> BaseResponse:
 def inbox_list(*, site: Site) -> str:
     """The list alone, as it is now."""
     look = asked()
-    return page("console/_list.html", **_values(site, look, noted=bool(look.cursor)))
+    return page("console/_list.html", alone=not look.cursor, **_values(site, look, noted=bool(look.cursor)))
 
 
 @blueprint.post("/<site>/inbox/bulk")

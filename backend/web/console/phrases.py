@@ -59,6 +59,10 @@ REASONS = {
     "unsubscribed": "unsubscribed",
     "unverified_contact": "the address is not confirmed",
     "no_address": "no way to reach them",
+    "missing_value": "a name in the text has no value for them",
+    "no_operator": "nobody was there to answer",
+    "goal_met": "they had done it already",
+    "rule_changed": "the rule was changed meanwhile",
     "channel_window": "the channel's window is over",
     "lower_priority": "another message came first",
     "stale_event": "the event came too late",
@@ -79,6 +83,7 @@ GATES = {
     "quiet_hours": "Quiet hours",
     "holdout": "Hold-out",
     "template": "Text",
+    "operator": "Operator",
 }
 
 

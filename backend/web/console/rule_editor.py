@@ -63,6 +63,7 @@ def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
     names = names_of(site, events=True)
     with runtime().db.read() as connection:
         lately = visitor_lists.find(connection, site.id, limit=PEOPLE)
+    lately = sorted(lately, key=lambda each: each.user_id is None)  # whose name fills a text in come first
     told = {
         **names.told,
         "rule": document,
@@ -79,7 +80,7 @@ def _editor(site: Site, document: Mapping[str, Any], stored: Any) -> str:
         told=told,
         stored=stored,
         names=names,
-        people=[(each.id, called(each)) for each in lately],
+        people=[(each.user_id or each.id, called(each)) for each in lately],
     )
 
 

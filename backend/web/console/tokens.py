@@ -12,7 +12,7 @@ from backend.web.context import runtime
 
 MOST_TOKENS = 200
 TOLD = {
-    "read_only": "Reads",
+    "read_only": "Sees everything, changes nothing",
     "operator": "Records what visitors say",
     "marketer": "Writes rules and segments",
     "administrator": "May do everything",

@@ -16,6 +16,7 @@ from backend.pipeline.explain import explain
 from backend.storage import conversations, enrolments, events, products, rules, segments, visitors
 from backend.web.console import guard, people
 from backend.web.console.people import name_of
+from backend.web.console.phrases import did
 from backend.web.console.shell import blueprint, page
 from backend.web.context import runtime
 
@@ -44,21 +45,6 @@ ICONS = {
     "Message Shown": "rules",
     "Message Clicked": "rules",
 }
-
-DETAILS = (
-    "name",
-    "query",
-    "order_id",
-    "title",
-    "path",
-    "url",
-    "message_body",
-    "field",
-    "form",
-    "list_id",
-    "product_id",
-)
-"""The properties of which the first says best what an event was about."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,22 +183,15 @@ def _traits(profile: Profile) -> list[tuple[str, str]]:
 
 
 def _happened(event: Event) -> Happened:
-    properties = event.properties or event.traits
+    properties, (verb, what) = event.properties or event.traits, did(event)
     address = properties.get("url") if isinstance(properties.get("url"), str) else _page(event.context)
     return Happened(
-        name=event.name,
-        detail=_detail(properties),
+        name=verb,
+        detail=_short(what),
         icon=ICONS.get(event.name, "live"),
         at=event.timestamp,
         address=str(address or ""),
     )
-
-
-def _detail(properties: Mapping[str, Any]) -> str:
-    for name in DETAILS:
-        if isinstance(value := properties.get(name), str | int | float) and str(value).strip():
-            return _short(value)
-    return ""
 
 
 def _page(context: Mapping[str, Any]) -> object:

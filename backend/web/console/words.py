@@ -38,7 +38,7 @@ def ago(moment: datetime | None, now: datetime) -> str:
 
 def initials(name: str) -> str:
     """One or two letters for who has no picture."""
-    found = [each[0] for each in re.findall(r"\w+", name)]
+    found = [each[0] for each in re.findall(r"\w+", name.split("@")[0] or name)]
     return "".join(found[:1] + found[-1:] if len(found) > 1 else found).upper() or "?"
 
 

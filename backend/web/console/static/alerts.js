@@ -78,11 +78,14 @@
       && ((part.content && part.content.mentions) || []).some((each) => each.id === me);
     const spoken = part.kind === "message" && part.author === "visitor"
       && (!conversation.assignee_id || conversation.assignee_id === me);
-    if (!mention && !spoken) return;
+    const content = part.content || {};
+    const given = part.kind === "event" && content.event === "assigned" && content.to === me && part.author_id !== me;
+    if (!mention && !spoken && !given) return;
     const thread = $(".thread"), open = thread && thread.dataset.id === conversation.id;
     if (document.hidden) { missed += 1; number(); }
     if (document.hidden || !open || !document.hasFocus()) once(part.id, ring);
     if (mention && !open) toast("A colleague mentions you: " + String(part.text).slice(0, 140));
+    if (given && !open) toast("A conversation was given to you.");
   });
 
   // -- web push -------------------------------------------------------------------------------------------------------

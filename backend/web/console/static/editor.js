@@ -44,6 +44,15 @@
       if (/^(-?\d+(\.\d+)?|true|false|\[.*\]|\{.*\}|".*")$/s.test(text.trim())) { try { return JSON.parse(text); } catch (error) { /* text */ } }
       return text;
     }
+    // Lists are written as people write them: "cart, checkout"; what holds a comma itself stays JSON.
+    const several = (op) => /^(not_)?in$|^between$/.test(op);
+    const simple = (each) => typeof each === "number" || (typeof each === "string" && each.trim() === each && each !== "" && !/[,"[{]/.test(each) && read(each) === each);
+    const listed = (value) => (Array.isArray(value) && value.length && value.every(simple) ? value.join(", ") : plain(value));
+    function readFor(op, text) {
+      const value = read(text);
+      if (!several(op) || typeof value === "object") return value;
+      return text.split(",").map((each) => each.trim()).filter(Boolean).map(read);
+    }
     function inside(condition) {
       const not = isObject(condition) && isObject(condition.not) && Object.keys(condition).length === 1;
       return [not, not ? condition.not : condition];
@@ -60,8 +69,8 @@
       const parts = [];
       if (which === "field") {
         parts.push(make("input", { list: "fields", value: core.field, "aria-label": "Field", placeholder: "profile.stage", "data-at": place + ".field", oninput: (e) => { core.field = e.target.value; put(core); } }));
-        parts.push(make("select", { "aria-label": "Comparison", "data-at": place + ".op", onchange: (e) => { core.op = e.target.value; if (/is_(not_)?set/.test(core.op)) delete core.value; put(core); draw(); } }, ...options(told.operators.map((each) => [each, each.replaceAll("_", " ")]), core.op)));
-        if (!/is_(not_)?set/.test(core.op)) parts.push(make("input", { value: plain(core.value), "aria-label": "Value", placeholder: "value", "data-at": place + ".value", oninput: (e) => { core.value = read(e.target.value); put(core); } }));
+        parts.push(make("select", { "aria-label": "Comparison", "data-at": place + ".op", onchange: (e) => { core.op = e.target.value; if (/is_(not_)?set/.test(core.op)) delete core.value; else if (several(core.op) && !Array.isArray(core.value) && core.value !== undefined) core.value = [core.value]; put(core); draw(); } }, ...options(told.operators.map((each) => [each, each.replaceAll("_", " ")]), core.op)));
+        if (!/is_(not_)?set/.test(core.op)) parts.push(make("input", { value: several(core.op) ? listed(core.value) : plain(core.value), "aria-label": "Value", placeholder: several(core.op) ? "one, another" : "value", "data-at": place + ".value", oninput: (e) => { core.value = readFor(core.op, e.target.value); put(core); } }));
       } else if (which === "performed") {
         parts.push(make("input", { list: "events", value: core.performed, "aria-label": "Event", "data-at": place + ".performed", oninput: (e) => { core.performed = e.target.value; put(core); } }));
         parts.push(make("input", { value: core.within || "", "aria-label": "Within", placeholder: "ever; 30d", "data-at": place + ".within", oninput: (e) => { if (e.target.value) core.within = e.target.value; else delete core.within; put(core); } }));
@@ -83,7 +92,7 @@
       if (list.length > 1) box.append(make("select", { class: "mode", "aria-label": "How conditions go together", onchange: (e) => { keep(list, e.target.value); changed(); } }, ...options([["all", "All of these hold"], ["any", "Any of these holds"]], mode)));
       list.forEach((each, place) => box.append(row(each, single ? path : `${path}.${mode}.${place}`, (next) => { list[place] = next; if (single) set(path, next); else keep(list); changed(true); }, () => { list.splice(place, 1); keep(list); changed(); })));
       const add = (text, fresh) => make("button", { type: "button", class: "button small", onclick: () => { keep([...list, fresh]); changed(); } }, text);
-      box.append(make("div", { class: "toolbar" }, add("Field", { field: "profile.stage", op: "eq", value: "cart" }), ...(box.dataset.only !== "fields" ? [add("Event", { performed: "Order Completed", within: "30d" })] : []), ...(box.dataset.only !== "fields" && Object.keys(told.segments).length ? [add("Segment", { segment: Object.keys(told.segments)[0] })] : [])));
+      box.append(make("div", { class: "toolbar" }, add("+ Field", { field: "profile.stage", op: "eq", value: "cart" }), ...(box.dataset.only !== "fields" ? [add("+ Event", { performed: "Order Completed", within: "30d" })] : []), ...(box.dataset.only !== "fields" && Object.keys(told.segments).length ? [add("Segment", { segment: Object.keys(told.segments)[0] })] : [])));
     }
 
     // -- keeping form and JSON the same -------------------------------------------------------------------------------

@@ -49,6 +49,8 @@
       if (text === shown && !more) return; // nothing is new
       shown = text;
       made.innerHTML = text;
+      const views = $("template", made);
+      if (views) { $("#views").innerHTML = views.innerHTML; views.remove(); }
       if (more > $$(".talk", made).length) {
         const fresh = new Set($$(".talk", made).map((each) => each.id));
         const rest = $$(".talk", list).filter((each) => !fresh.has(each.id)).slice(0, more);
@@ -112,11 +114,16 @@
     days();
     const parts = $("#parts");
     parts.scrollTop = parts.scrollHeight;
+    atEnd = true;
     document.title = here.dataset.title + " · chimein";
     restore();
     seen();
   }
   window.addEventListener("popstate", () => location.reload());
+  // A picture that comes late pushes nothing out of sight: who was at the end stays there.
+  let atEnd = true;
+  document.addEventListener("scroll", ({ target }) => { if (target.id === "parts") atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 120; }, true);
+  document.addEventListener("load", ({ target }) => { const parts = $("#parts"); if (atEnd && parts && parts.contains(target)) parts.scrollTop = parts.scrollHeight; }, true);
 
   function last() {
     const found = $$("#parts [data-number]");
@@ -238,7 +245,7 @@
     spoken.add(note.conversation.id);
     if (!here || note.conversation.id !== here.dataset.id) return;
     if (note.again) replace(note.part.number).catch(() => {}); else more();
-    if (note.part.kind === "event") head();
+    if (note.part.kind === "event" || note.part.author === "operator") head(); // an answer assigns it
     if (note.part.author === "visitor") { hush("visitor"); htmx.trigger("#card", "refresh"); }
     else if (note.part.author === "operator") hush("operator");
   });
@@ -525,6 +532,7 @@
     const end = body.selectionStart, begin = end - told[1].length - 1;
     body.setRangeText(reply.person ? "@" + reply.person + " " : reply.text, begin, end, "end");
     close();
+    if (reply.problem) $("#composer-said").textContent = reply.problem;
     body.focus();
   }
   function close() {

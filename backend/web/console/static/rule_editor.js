@@ -3,12 +3,12 @@
   "use strict";
   const told = JSON.parse(document.getElementById("rule-editor").dataset.told);
   const form = document.getElementById("rule-form"), json = document.getElementById("rule-json");
-  let rule = told.rule, asked = 0;
+  let rule = told.rule, asked = 0, named = Boolean(told.id);
   const { get, set, make, plain, read, isObject, fill, changed, post: send, show } = window.chimeinEditor({ form, json, told, whole: () => rule, replace: (next) => { rule = next; }, draw, look });
   const post = (address, more) => send(address, { rule: JSON.stringify(rule), id: told.id || "", ...more });
 
   // -- variants -----------------------------------------------------------------------------------------------------
-  const TEXTS = [["title", "Title"], ["body", "Text", true], ["button.text", "Button"], ["button.url", "leads to"], ["subject", "Subject of the mail"]];
+  const TEXTS = [["title", "Title"], ["body", "Text", true], ["button.text", "Button"], ["button.url", "Leads to"], ["subject", "Subject of the mail"]];
   function variant(each, place) {
     const path = `message.variants.${place}`;
     const field = (name, label, long) => {
@@ -60,13 +60,17 @@
     try {
       const [found, said] = await Promise.all([post(told.check), post(told.preview, { visitor: document.getElementById("preview-visitor").value })]);
       if (mine !== asked) return; // something newer is on its way
-      show(found.mistakes, found.warnings);
+      // A rule that nobody has named yet is no mistake before one says "save".
+      const early = !named && !rule.name && found.mistakes.length === 1 && found.mistakes[0][0] === "name";
+      show(early ? [] : found.mistakes, found.warnings);
+      if (early) document.getElementById("verdict").textContent = "Give it a name";
       preview(said);
     } catch (error) { if (mine === asked) document.getElementById("verdict").textContent = error.message; }
   }
   document.getElementById("preview-visitor").addEventListener("change", look);
   document.getElementById("save").addEventListener("click", async (event) => {
     event.target.disabled = true;
+    named = true;
     try {
       const move = document.getElementById("move");
       const done = await post(told.save, { version: told.version || "", enrolled: move && move.checked ? "move" : "keep" });

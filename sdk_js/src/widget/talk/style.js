@@ -84,7 +84,7 @@ input { font: inherit; color: inherit; margin: 0; }
 .rate fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 .rate legend { padding: 0; margin-inline: auto; font-weight: 600; text-align: center; }
 .stars { display: flex; justify-content: center; gap: 2px; margin-block-start: 6px; }
-.star { position: relative; padding: 2px 5px; font-size: 28px; line-height: 1.2; color: var(--line); cursor: pointer; border-radius: 8px; }
+.star { position: relative; padding: 2px 5px; font-size: 28px; line-height: 1.2; color: color-mix(in srgb, var(--muted) 55%, var(--surface)); cursor: pointer; border-radius: 8px; }
 .star:hover { color: var(--muted); }
 .star.lit { color: #e0a100; }
 .star:focus-within { outline: 2px solid var(--accent); }

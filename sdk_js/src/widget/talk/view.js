@@ -29,6 +29,10 @@ export function makeView({ id, words, context, store, model, thread, talks, on, 
   let told = 0; // when the other side was last told of typing
   let timer;
   let reading;
+  // A picture that comes late pushes nothing out of sight: who was at the end stays there.
+  let atEnd = true;
+  log.addEventListener('scroll', () => (atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60));
+  log.addEventListener('load', () => atEnd && (log.scrollTop = log.scrollHeight), true);
 
   function warn(text, more) {
     notice.replaceChildren(text, ...(more ? [more] : []));
