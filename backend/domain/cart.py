@@ -79,22 +79,31 @@ def cart_of(changes: Sequence[CartChange]) -> Cart:
     emptied_at: datetime | None = None
     for change in changes:
         filled = bool(items)
-        if change.kind == "set":
-            items = {item.product_id: item for item in change.items if item.quantity > 0}
-        else:
-            for item in change.items:
-                _apply(items, change.kind, item)
+        items = _changed(items, change)
         if filled and not items:
             emptied_at = change.at
         cart_id = change.cart_id or cart_id
+    return _cart(items, cart_id, changes[-1].at if changes else None, emptied_at)
+
+
+def cart_after(cart: Cart, change: CartChange) -> Cart:
+    """The cart after one more change, behind all those that made it what it is."""
+    items = _changed({item.product_id: item for item in cart.items}, change)
+    emptied_at = change.at if cart.items and not items else cart.emptied_at
+    return _cart(items, change.cart_id or cart.cart_id, change.at, emptied_at)
+
+
+def _changed(items: dict[str, CartItem], change: CartChange) -> dict[str, CartItem]:
+    if change.kind == "set":
+        return {item.product_id: item for item in change.items if item.quantity > 0}
+    for item in change.items:
+        _apply(items, change.kind, item)
+    return items
+
+
+def _cart(items: Mapping[str, CartItem], cart_id: str | None, at: datetime | None, emptied_at: datetime | None) -> Cart:
     total = sum((item.price * item.quantity for item in items.values() if item.price is not None), Decimal(0))
-    return Cart(
-        items=tuple(items.values()),
-        total=total,
-        cart_id=cart_id,
-        updated_at=changes[-1].at if changes else None,
-        emptied_at=emptied_at,
-    )
+    return Cart(items=tuple(items.values()), total=total, cart_id=cart_id, updated_at=at, emptied_at=emptied_at)
 
 
 def with_change(log: tuple[CartChange, ...], change: CartChange) -> tuple[CartChange, ...]:

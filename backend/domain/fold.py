@@ -208,8 +208,10 @@ def _fold_cart(state: State, event: Event, _reading: Reading) -> None:
         return  # that cart has been bought already
     change = carts.change_of(event)
     if change is not None:
-        state["cart_log"] = carts.with_change(state["cart_log"], change)
-        state["cart"] = carts.cart_of(state["cart_log"])
+        before = state["cart_log"]
+        log = state["cart_log"] = carts.with_change(before, change)
+        last = len(log) > len(before) and log[-1] is change  # neither late, nor was the log summed up
+        state["cart"] = carts.cart_after(state["cart"], change) if last else carts.cart_of(log)
 
 
 def _fold_order(state: State, event: Event, _reading: Reading) -> None:

@@ -4,8 +4,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from backend.domain.cart import LOG_LIMIT, QUANTITY_LIMIT, money
+from backend.domain.cart import LOG_LIMIT, QUANTITY_LIMIT, cart_of, money
 from backend.domain.event import Event
 from backend.domain.fold import fold
 from backend.domain.profile import Cart, Profile
@@ -135,3 +137,26 @@ def test_a_cart_of_very_many_changes_forgets_how_it_came_about_but_not_what_is_i
     assert visit.lines() == {"kettle": 1, "mug": 3 * LOG_LIMIT - 1}
     assert visit.profile.cart.cart_id == "c7"
     assert len(visit.profile.cart_log) <= LOG_LIMIT
+
+
+@given(
+    told=st.lists(
+        st.tuples(
+            st.sampled_from(["Product Added", "Product Removed", "Cart Viewed", "Order Completed"]),
+            st.integers(0, 300),
+            st.sampled_from(["mug", "tin", "kettle"]),
+            st.integers(0, 3),
+        ),
+        max_size=40,
+    )
+)
+def test_the_cart_is_at_every_moment_what_its_changes_make_of_it(told: list[tuple[str, int, str, int]]) -> None:
+    """Whether a change is added to the cart that was there, or all of them are gone through again."""
+    visit = Visit()
+    for second in range(LOG_LIMIT - 10):  # soon the oldest are summed up
+        visit.tell("Product Added", second, product_id="mug", price=1)
+    for name, second, product, quantity in told:
+        listed = [{"product_id": product, "quantity": quantity, "price": 2}] if quantity else []
+        whole = {"products": listed} if name == "Cart Viewed" else {}
+        cart = visit.tell(name, second, product_id=product, quantity=quantity, price=2, **whole)
+        assert cart == cart_of(visit.profile.cart_log)
