@@ -34,7 +34,7 @@ test: test-setup lint ## set up, then every test (those of `test-long` excepted)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long" tests/unit tests/contract tests/architecture
 	# These start and kill real processes and browsers, and mostly wait: side by side they fit a small machine. What
 	# fails for want of time on a busy one is asked again, and told.
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 --rerun-show-tracebacks -rR -m "not long" tests/integration tests/e2e
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 --rerun-show-tracebacks -rR -m "not long" tests/integration tests/e2e
 
 test-long: test-setup ## the tests that take minutes
 	$(BIN)/pytest -m long --timeout 900 tests

@@ -36,6 +36,7 @@ def ask(url: str, address: str, body: Any = None, method: str = "POST", **header
             return int(error.code)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_no_address_is_stored_or_logged(tmp_path: Path) -> None:
     with Up(tmp_path / "var", CHIMEIN_PROXIES="1", CHIMEIN_CALLER_RATE="3") as up:

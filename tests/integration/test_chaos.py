@@ -224,6 +224,7 @@ def test_f8_sigterm_during_two_hundred_requests_answers_or_leaves_them_to_be_rep
         assert sum(visitor["counts"]["In Flight"] for visitor in shop.visitors()) == 200
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_f9_while_redis_is_away_or_loading_the_collector_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
     with stack(tmp_path / "var", check_output=False) as chimein:
@@ -314,6 +315,7 @@ def grow(place: Path, size: str) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_f14_a_full_disk_refuses_events_and_heals_when_there_is_room_again(tmp_path: Path) -> None:
     if os.geteuid() != 0:
