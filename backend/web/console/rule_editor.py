@@ -1,6 +1,5 @@
 """The editor of a rule: a form and the JSON beside it, checked as one writes, with a preview for a chosen visitor."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from werkzeug.wrappers import Response
 from backend.domain.message import CHANNELS
 from backend.domain.mistakes import RuleErrors
 from backend.domain.site import Site
-from backend.errors import ChimeinError, Invalid
+from backend.errors import Invalid
 from backend.pipeline import edit
 from backend.pipeline.write_down import TemplateError, preview, read_rule, warnings_of
 from backend.storage import visitor_lists
@@ -20,6 +19,7 @@ from backend.web.console.phrases import called, sentences
 from backend.web.console.rules import meant, rule_of
 from backend.web.console.site_pages import Answer, address, page, show
 from backend.web.console.visitors import visitor_of
+from backend.web.console.written import kept, object_of, version_of
 from backend.web.context import runtime
 
 LONGEST = 200_000
@@ -126,43 +126,32 @@ def rule_preview(*, site: Site) -> Response:
 def rule_save(*, site: Site) -> Response:
     """Keeps a rule: a new one as a draft, another one as its next version."""
     rt, rule_id = runtime(), request.form.get("id", "")
-    try:
-        body = _body()
-        spec, _ = read_rule(rt, site, body)
+
+    def keep() -> str:
+        spec, _ = read_rule(rt, site, _body())
         if rule_id:
-            told = request.form.get("version", "")
-            expected = int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else None
-            kept = edit.replace(
+            done = edit.replace(
                 rt,
                 site,
                 rule_id,
                 spec,
                 status=None,
                 enrolled="move" if request.form.get("enrolled") == "move" else "keep",
-                expected=expected,
+                expected=version_of(request.form.get("version", "")),
                 author=principal().name,
             )
         else:
-            kept = edit.create(rt, site, spec, "draft", principal().name)
-    except RuleErrors as error:
-        return jsonify({"mistakes": sentences(error.errors), "warnings": []})
-    except ChimeinError as error:
-        if error.status == 404:
-            raise
-        return jsonify({"mistakes": [("", error.message)], "warnings": []})
-    return jsonify({"saved": address("rule", kept.stored.id, done="saved"), "mistakes": [], "warnings": []})
+            done = edit.create(rt, site, spec, "draft", principal().name)
+        return address("rule", done.stored.id, done="saved")
+
+    return kept(keep)
 
 
 def _body() -> dict[str, Any]:
     text = request.form.get("rule", "")
     if len(text) > LONGEST:
         raise Invalid("The rule is too long.", {"": ["The rule is too long."]})
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RuleErrors({"": [f"This is no JSON: {error}."]}) from None
-    if not isinstance(told, dict):
-        raise RuleErrors({"": ["A rule is an object."]})
+    told = object_of(text, "rule")
     return {name: value for name, value in told.items() if name not in ("status", "version", "enrolled")}
 
 

@@ -21,6 +21,7 @@ from backend.web.console.charts import NARROW, by_day, whisker
 from backend.web.console.phrases import sentences
 from backend.web.console.site_pages import Answer, address, fragment, page, redirected, show
 from backend.web.console.visitors import visitor_of
+from backend.web.console.written import version_of
 from backend.web.context import runtime
 
 MOST = 500
@@ -109,9 +110,9 @@ def rule_restore(rule_id: str, *, site: Site) -> Answer:
     """Makes what a rule said before its next version."""
     stored, told = rule_of(site, rule_id), request.form.get("version", "")
     kept = None
-    if told.isascii() and told.isdecimal() and len(told) < 10:
+    if (version := version_of(told)) is not None:
         with runtime().db.read() as connection:
-            kept = rule_versions.get_version(connection, site.id, stored.id, int(told))
+            kept = rule_versions.get_version(connection, site.id, stored.id, version)
     if kept is None:
         raise NotFound("The rule has no such version.")
     spec = parse_rule(dict(kept.document), stored=True)

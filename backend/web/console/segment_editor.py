@@ -1,6 +1,5 @@
 """The editor of a segment: a form and the JSON beside it, its members counted before it is kept; and its end."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from werkzeug.wrappers import Response
 from backend.domain.condition import read_condition
 from backend.domain.mistakes import Mistakes, RuleErrors
 from backend.domain.site import Site
-from backend.errors import ChimeinError, Conflict
+from backend.errors import Conflict
 from backend.pipeline import define
 from backend.pipeline.measure import measure
 from backend.storage import segments as stored
@@ -19,6 +18,7 @@ from backend.web.console.condition_names import names_of
 from backend.web.console.phrases import sentences
 from backend.web.console.segments import segment_page
 from backend.web.console.site_pages import Answer, address, page, redirected, show
+from backend.web.console.written import kept, object_of, version_of
 from backend.web.context import runtime
 
 LONGEST = 50_000
@@ -95,21 +95,18 @@ def segment_check(*, site: Site) -> Response:
 @page("/segments/save", right="rules", methods=("POST",))
 def segment_save(*, site: Site) -> Response:
     """Keeps a segment: a new one, or another definition of one there is."""
-    rt, segment_id, version = runtime(), request.form.get("id", ""), request.form.get("version", "")
-    try:
+    rt, segment_id = runtime(), request.form.get("id", "")
+
+    def keep() -> str:
         body = _body()
         if segment_id:
-            body["version"] = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else 0
+            body["version"] = version_of(request.form.get("version", "")) or 0
             done = define.replace(rt, site, segment_id, body)
         else:
             done = define.create(rt, site, body)
-    except RuleErrors as error:
-        return jsonify({"mistakes": sentences(error.errors), "warnings": []})
-    except ChimeinError as error:
-        if error.status == 404:
-            raise
-        return jsonify({"mistakes": [("", error.message)], "warnings": []})
-    return jsonify({"saved": address("segment", done.stored.id, done="saved"), "mistakes": [], "warnings": []})
+        return address("segment", done.stored.id, done="saved")
+
+    return kept(keep)
 
 
 @page("/segments/<segment_id>/delete", right="rules", methods=("POST",))
@@ -130,10 +127,5 @@ def _body() -> dict[str, Any]:
     text = request.form.get("whole", "")
     if len(text) > LONGEST:
         raise RuleErrors({"": ["The segment is too long."]})
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RuleErrors({"": [f"This is no JSON: {error}."]}) from None
-    if not isinstance(told, dict):
-        raise RuleErrors({"": ["A segment is an object."]})
+    told = object_of(text, "segment")
     return {name: value for name, value in told.items() if name != "version"}

@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 
 from backend.domain.condition import read_condition
-from backend.domain.mistakes import Mistakes
+from backend.domain.mistakes import Mistakes, RuleErrors
 from backend.domain.site import Site
 from backend.errors import NotFound
 from backend.pipeline import access
@@ -17,6 +17,7 @@ from backend.storage import segments as stored
 from backend.storage import sweeps, visitors
 from backend.web.console.phrases import sentences
 from backend.web.console.site_pages import Answer, address, fragment, page, reader, show
+from backend.web.console.written import value_of
 from backend.web.context import runtime
 
 MEMBERS = 50
@@ -91,9 +92,9 @@ def count_condition(*, site: Site) -> Answer:
     """For how many visitors a condition holds now, before anything is kept."""
     rt, text = runtime(), request.form.get("condition", "")[:LONGEST]
     try:
-        told = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return fragment("_mistakes", mistakes=[("", f"This is no JSON: {error}.")])
+        told = value_of(text)
+    except RuleErrors as error:
+        return fragment("_mistakes", mistakes=sentences(error.errors))
     with rt.db.read() as connection:
         mistakes = Mistakes(stored.known(connection, site.id))
     condition: Any = read_condition(told, ("condition",), mistakes, entered=False, lasting=True)

@@ -9,6 +9,7 @@ from flask import request
 from marshmallow import ValidationError
 
 from backend.domain.calendar import known_zones
+from backend.domain.mistakes import RuleErrors
 from backend.domain.site import Site
 from backend.errors import ChimeinError, NotFound
 from backend.pipeline.settle import settle
@@ -18,6 +19,7 @@ from backend.storage import visitor_lists
 from backend.web.console.phrases import sentences
 from backend.web.console.site_pages import Answer, address, fragment, page, redirected, show
 from backend.web.console.site_policy import policy_page
+from backend.web.console.written import value_of
 from backend.web.context import runtime
 from backend.web.snippet import snippet
 
@@ -104,9 +106,9 @@ def settings_advanced(*, site: Site) -> Answer:
     if name not in ADVANCED:
         raise NotFound("There is no such setting.")
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        return _again(site, name, text, [("", f"This is no JSON: {error}.")])
+        value = value_of(text)
+    except RuleErrors as error:
+        return _again(site, name, text, sentences(error.errors))
     return _settle(site, {name: value}, name)
 
 

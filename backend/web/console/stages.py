@@ -1,16 +1,16 @@
 """The page of a site's funnel: its stages in order, each own one with its conditions, and who is in them now."""
 
-import json
-from typing import Any
-
 from flask import jsonify, request
 from werkzeug.wrappers import Response
 
+from backend.domain.mistakes import RuleErrors
 from backend.domain.profile import STAGES
 from backend.domain.site import Site
 from backend.web.console.condition_names import names_of
 from backend.web.console.forms import saved
+from backend.web.console.phrases import sentences
 from backend.web.console.site_pages import Answer, address, page, show
+from backend.web.console.written import value_of
 
 LONGEST = 100_000
 
@@ -32,9 +32,9 @@ def stages(*, site: Site) -> Answer:
 def save_stages(*, site: Site) -> Response:
     """Keeps another funnel; everybody is put into it by what they did, and no rule starts by that."""
     try:
-        told: Any = json.loads(request.form.get("whole", "")[:LONGEST])
-    except (ValueError, RecursionError) as error:
-        return jsonify({"mistakes": [("", f"This is no JSON: {error}.")], "warnings": []})
+        told = value_of(request.form.get("whole", "")[:LONGEST])
+    except RuleErrors as error:
+        return jsonify({"mistakes": sentences(error.errors), "warnings": []})
     written = told.get("stages") if isinstance(told, dict) else None
     form = saved(site, {"stages": written}, {})
     if not form.fine:
