@@ -15,8 +15,6 @@ from backend.domain.conversation import (
     Part,
     Said,
     closed,
-    having,
-    numbered,
     opened,
     preview_of,
     snoozed,
@@ -27,6 +25,7 @@ from backend.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.pipeline.attach import take_away
 from backend.pipeline.desk import beat
 from backend.pipeline.mention import with_mentions
+from backend.pipeline.note import add
 from backend.pipeline.promise import Promises
 from backend.pipeline.suggest import offered
 from backend.pipeline.tell import tell, tell_changed
@@ -120,7 +119,7 @@ def say(
             if kind == "message" and conversation.assignee_id is None and speaker.id is not None:
                 conversation = replace(conversation, assignee_id=speaker.id)
             conversation, part = _add(connection, conversation, said)
-        person_id = _person(connection, conversation)
+        person_id = visitors.person_of(connection, conversation.visitor_id)
     if known is None or part.author_id == speaker.id:  # told again: who wrote it may have died before it told
         tell(rt, conversation, part, person_id, speaker.face)
     if speaker.id is not None:
@@ -153,7 +152,7 @@ def change(
             )
             conversation, part = _add(connection, conversation, said)
             added.append(part)
-        person_id = _person(connection, conversation)
+        person_id = visitors.person_of(connection, conversation.visitor_id)
     for part in added:
         tell(rt, conversation, part, person_id, speaker.face)
     return conversation, added
@@ -172,7 +171,7 @@ def awake(rt: Runtime) -> int:
             content = {"event": "state", "to": "open"}
             said = Said(id=uuid4().hex, author="system", kind="event", text="", at=now, channel="api", content=content)
             conversation, part = _add(connection, opened(found), said)
-            person_id = _person(connection, conversation)
+            person_id = visitors.person_of(connection, conversation.visitor_id)
         tell(rt, conversation, part, person_id, None)
     return len(due)
 
@@ -203,7 +202,7 @@ def mark_read(rt: Runtime, site: Site, conversation_id: str, number: int) -> Con
         conversation = _locked(connection, site, conversation_id)
         changed = conversations.read(connection, conversation, number)
         conversation = replace(conversation, read=max(conversation.read, min(number, conversation.last)))
-        person_id = _person(connection, conversation)
+        person_id = visitors.person_of(connection, conversation.visitor_id)
     if changed:
         tell_changed(rt, conversation, person_id)
     return conversation
@@ -239,7 +238,7 @@ def _rewrite(
         if number == conversation.last:
             conversation = replace(conversation, preview=preview_of(part))
             conversations.save(connection, conversation)
-        person_id = _person(connection, conversation)
+        person_id = visitors.person_of(connection, conversation.visitor_id)
     tell(rt, conversation, part, person_id, speaker.face, again=True)
     return part
 
@@ -300,13 +299,7 @@ def _text(text: str, *, empty: bool = False) -> str:
 
 
 def _add(connection: Connection, conversation: Conversation, said: Said) -> tuple[Conversation, Part]:
-    part = numbered(conversation, said)
-    after = having(conversation, part)
-    if conversation.last:
-        conversations.save(connection, after)
-    else:
-        conversations.insert(connection, [after])
-    parts.insert(connection, part)
+    after, part = add(connection, conversation, said)
     Promises(connection, part.at).take(conversation, after, part)
     return after, part
 
@@ -322,9 +315,3 @@ def _repeated(connection: Connection, site: Site, part: Part) -> tuple[Conversat
     conversation = conversations.find(connection, site.id, part.conversation_id)
     assert conversation is not None
     return conversation, part
-
-
-def _person(connection: Connection, conversation: Conversation) -> str:
-    """The id of the person whose conversation it is."""
-    profile = visitors.load_profile(connection, conversation.visitor_id)
-    return profile.id if profile is not None else conversation.visitor_id

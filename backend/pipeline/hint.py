@@ -24,5 +24,5 @@ def operator_types(rt: Runtime, site: Site, conversation_id: str, name: str | No
         found = conversations.find(connection, site.id, conversation_id)
         if found is None:
             raise NotFound("There is no such conversation.")
-        profile = visitors.load_profile(connection, found.visitor_id)
-    tell_typing(rt, found, profile.id if profile is not None else found.visitor_id, name)
+        person_id = visitors.person_of(connection, found.visitor_id)
+    tell_typing(rt, found, person_id, name)

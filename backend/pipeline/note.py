@@ -3,10 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.domain.conversation import Said, having, numbered
+from backend.domain.conversation import Conversation, Part, Said, having, numbered
 from backend.pipeline.tell import tell
 from backend.runtime import Runtime
 from backend.storage import conversations, parts, visitors
+from backend.storage.database import Connection
+
+
+def add(connection: Connection, conversation: Conversation, said: Said) -> tuple[Conversation, Part]:
+    """Writes what was said as the next part of a conversation, which begins with it where it has none yet."""
+    part = numbered(conversation, said)
+    after = having(conversation, part)
+    if conversation.last:
+        conversations.save(connection, after)
+    else:
+        conversations.insert(connection, [after])
+    parts.insert(connection, part)
+    return after, part
 
 
 def note(
@@ -26,10 +39,7 @@ def note(
             channel="email",
             content=content,
         )
-        part = numbered(conversation, said)
-        conversation = having(conversation, part)
-        conversations.save(connection, conversation)
-        parts.insert(connection, part)
-        profile = visitors.load_profile(connection, conversation.visitor_id)
-    tell(rt, conversation, part, conversation.visitor_id if profile is None else profile.id, None)
+        conversation, part = add(connection, conversation, said)
+        person_id = visitors.person_of(connection, conversation.visitor_id)
+    tell(rt, conversation, part, person_id, None)
     return True

@@ -25,23 +25,20 @@ from backend.storage.webhooks import Ref
 
 
 class Promises:
-    """What is promised within one transaction; `refs` are the webhooks to ring for after it."""
+    """What is promised within one transaction."""
 
     def __init__(self, connection: Connection, now: datetime) -> None:
-        self.refs: list[Ref] = []
         self._connection = connection
         self._now = now
         self._hooks: dict[str, list[Hook]] = {}
         self._subscribed: dict[tuple[str, str | None], list[Subscription]] = {}
 
     def take(self, before: Conversation, after: Conversation, part: Part) -> list[Ref]:
-        """Promises what a part that was just added is to be told to: hooks, and operators' browsers."""
+        """Promises to tell hooks and operators' browsers of a part that was just added; the webhooks to ring for."""
         made = [*self._told(before, after, part), *self._calls(before, after, part), *self._mentions(part)]
         if made:
             webhooks.insert(self._connection, made)
-        found = [(each.visitor_id, each.id) for each in made]
-        self.refs.extend(found)
-        return found
+        return [(each.visitor_id, each.id) for each in made]
 
     def mention(self, part: Part) -> None:
         """Promises whom this changed note mentions to be told of it; once, however often it is changed."""
@@ -54,7 +51,7 @@ class Promises:
         return [
             self._call(part, browser, {"conversation_id": part.conversation_id, "part_id": part.id})
             for operator_id in sorted(mentioned)
-            for browser in notices.subscribed(self._connection, part.site_id, operator_id)
+            for browser in self._browsers(part.site_id, operator_id)
         ]
 
     def _told(self, before: Conversation, after: Conversation, part: Part) -> list[Webhook]:
@@ -91,10 +88,15 @@ class Promises:
     def _calls(self, before: Conversation, after: Conversation, part: Part) -> list[Webhook]:
         if not called(before, after, part):
             return []
-        key = after.site_id, after.assignee_id
+        found = self._browsers(after.site_id, after.assignee_id)
+        return [self._call(part, each, {"conversation_id": after.id}) for each in found]
+
+    def _browsers(self, site_id: str, operator_id: str | None) -> list[Subscription]:
+        """Where to call an operator, or (None) everybody of the site."""
+        key = site_id, operator_id
         if key not in self._subscribed:
             self._subscribed[key] = notices.subscribed(self._connection, *key)
-        return [self._call(part, each, {"conversation_id": after.id}) for each in self._subscribed[key]]
+        return self._subscribed[key]
 
     def _call(self, part: Part, browser: Subscription, body: Mapping[str, Any]) -> Webhook:
         return Webhook(

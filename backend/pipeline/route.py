@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from backend.domain.calendar import zone_of
-from backend.domain.conversation import Conversation, Part, Said, having, numbered
+from backend.domain.conversation import Conversation, Part, Said
 from backend.domain.desk import MANUAL, Desk, serving
 from backend.domain.identity import derive
 from backend.domain.presence import OFF, ONLINE
@@ -22,6 +22,7 @@ from backend.domain.routing import Plan, Waiting, plan
 from backend.domain.site import Site
 from backend.pipeline.desk import State, Watch, heard, state_of
 from backend.pipeline.hear import Heard
+from backend.pipeline.note import add
 from backend.pipeline.tell import tell
 from backend.runtime import Runtime
 from backend.storage import conversations, desks, parts, visitors
@@ -154,12 +155,8 @@ class Router:
             said.append(_promise(site, desk, state.at, found, profile, decided))
         added: list[Part] = []
         for each in said:
-            part = numbered(found, each)
-            found = having(found, part)
-            parts.insert(connection, part)
+            found, part = add(connection, found, each)
             added.append(part)
-        if added:
-            conversations.save(connection, found)
         return found, added
 
 

@@ -18,12 +18,12 @@ def silenced(rt: Runtime, token: str) -> tuple[Site, Profile, bool]:
         return site, profile, mails.off_since(connection, conversation) is not None
 
 
-def silence(rt: Runtime, token: str, *, off: bool = True) -> None:
+def silence(rt: Runtime, token: str, *, off: bool = True) -> tuple[Site, Profile]:
     """From now on no mails of the conversation leave, those that wait neither; `off` false takes it back. NotFound.
 
-    Doing it again changes nothing. Nothing that is said turns them on again.
+    Doing it again changes nothing. Nothing that is said turns them on again. Returns whose mails they are.
     """
-    _, conversation, _ = _found(rt, token)
+    site, conversation, profile = _found(rt, token)
     now = rt.clock()
     with rt.db.begin() as connection:
         changed = mails.turn(connection, conversation, now if off else None)
@@ -31,6 +31,7 @@ def silence(rt: Runtime, token: str, *, off: bool = True) -> None:
         event = "mails_off" if off else "mails_on"
         content = {"event": event}
         note(rt, conversation.site_id, conversation.id, derive(event, conversation.id, now.isoformat()), content)
+    return site, profile
 
 
 def _found(rt: Runtime, token: str) -> tuple[Site, Conversation, Profile]:

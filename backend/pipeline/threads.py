@@ -55,10 +55,10 @@ def see(rt: Runtime, who: Viewer, conversation_id: str, number: int) -> Conversa
         if found is None:
             raise NotFound("There is no such conversation.")
         changed = conversations.see(connection, found, number)
-        profile = visitors.load_profile(connection, found.visitor_id)
+        person_id = visitors.person_of(connection, found.visitor_id)
     found = replace(found, seen=max(found.seen, min(number, found.last)))
     if changed:
-        tell_changed(rt, found, profile.id if profile is not None else found.visitor_id)
+        tell_changed(rt, found, person_id)
     return found
 
 

@@ -90,6 +90,12 @@ def load_profile(connection: Connection, visitor_id: str) -> Profile | None:
     return None
 
 
+def person_of(connection: Connection, visitor_id: str) -> str:
+    """The visitor that this one is now: the one it was merged into, else itself."""
+    profile = load_profile(connection, visitor_id)
+    return visitor_id if profile is None else profile.id
+
+
 def named(connection: Connection, site_id: str, ids: Collection[str]) -> dict[str, Profile]:
     """By each of these ids the site's visitor that it belongs to now; of the profile only by what it is named."""
     found: dict[str, Profile] = {}

@@ -5,6 +5,8 @@ import secrets
 from flask import Blueprint, Response, make_response, render_template, request
 
 from backend.channels.email.talk_texts import page_texts
+from backend.domain.profile import Profile
+from backend.domain.site import Site
 from backend.pipeline.silence import silence, silenced
 from backend.web.context import runtime
 from backend.web.talk import private, wrong
@@ -16,7 +18,8 @@ blueprint.register_error_handler(Exception, wrong)
 @blueprint.get("/m/<token>")
 def show(token: str) -> Response:
     """Says what the button would do."""
-    return _page(token, "off" if silenced(runtime(), token)[2] else "ask")
+    site, profile, off = silenced(runtime(), token)
+    return _page(site, profile, "off" if off else "ask")
 
 
 @blueprint.post("/m/<token>")
@@ -26,12 +29,11 @@ def change(token: str) -> Response:
     With `wish=again` it turns them on.
     """
     again = request.form.get("wish") == "again"
-    silence(runtime(), token, off=not again)
-    return _page(token, "on" if again else "off")
+    site, profile = silence(runtime(), token, off=not again)
+    return _page(site, profile, "on" if again else "off")
 
 
-def _page(token: str, state: str) -> Response:
-    site, profile, _ = silenced(runtime(), token)
+def _page(site: Site, profile: Profile, state: str) -> Response:
     nonce = secrets.token_urlsafe(16)
     locale = profile.device.locale if profile.device is not None else request.accept_languages.best
     language, texts = page_texts(locale)
