@@ -108,7 +108,7 @@ class Shop:
     @cached_property
     def client(self) -> FlaskClient:
         """Calls the web application."""
-        return _application(self.rt).test_client()
+        return application(self.rt).test_client()
 
     @property
     def processor(self) -> Processor:
@@ -242,7 +242,7 @@ def state_of(rt: Runtime) -> dict[str, list[tuple[Any, ...]]]:
 _built: list[tuple[Flask, dict[str, Any]]] = []
 
 
-def _application(rt: Runtime) -> Flask:
+def application(rt: Runtime) -> Flask:
     """The application, as new, on this runtime; built once, as its OpenAPI document takes a quarter of a second."""
     if not _built:
         app = create_app(rt.settings, runtime=rt)

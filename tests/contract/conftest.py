@@ -12,13 +12,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.app import create_app
 from backend.runtime import Runtime, build_runtime, close_runtime
 from backend.settings import Settings
 from backend.storage.database import migrate
 from backend.storage.sites import create_site, new_site
 from backend.storage.tokens import create_token
-from backend.web.context import KEY
+from tests.core_fixtures import application
 from tests.redis_server import start_redis
 
 ADMIN = "admin-token-of-the-tests"
@@ -104,20 +103,10 @@ def rt(settings: Settings, empty_database: Path) -> Iterator[Runtime]:
     close_runtime(runtime)
 
 
-@pytest.fixture(scope="session")
-def shared_app(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """Built once: its OpenAPI document takes half a second."""
-    folder = tmp_path_factory.mktemp("shared")
-    return create_app(
-        Settings.load({}, data_dir=str(folder), redis_url=redis_url, secret_key="of an app that is not asked")
-    )
-
-
 @pytest.fixture
-def app(shared_app: Flask, rt: Runtime) -> Flask:
+def app(rt: Runtime) -> Flask:
     """The application on this test's own runtime."""
-    shared_app.extensions[KEY] = rt
-    return shared_app
+    return application(rt)
 
 
 @pytest.fixture
